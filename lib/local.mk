@@ -1,0 +1,17 @@
+# lib/: no domain knowledge. Uses nothing of the project.
+noinst_LIBRARIES += lib/libcl.a
+lib_libcl_a_SOURCES = \
+	lib/assert.c lib/assert.h \
+	lib/cleanup.h \
+	lib/error.c lib/error.h \
+	lib/log.c lib/log.h \
+	lib/loop.c lib/loop.h \
+	lib/monotime.h \
+	lib/sm.c lib/sm.h \
+	lib/vec.h
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/lib_test
+tests_unit_lib_test_SOURCES = tests/unit/lib_test.c
+tests_unit_lib_test_LDADD = lib/libcl.a $(QB_LIBS) $(CMOCKA_LIBS)
+endif
