@@ -4,6 +4,7 @@ lib_libcl_a_SOURCES = \
 	lib/assert.c lib/assert.h \
 	lib/cleanup.h \
 	lib/error.c lib/error.h \
+	lib/le.h \
 	lib/log.c lib/log.h \
 	lib/loop.c lib/loop.h \
 	lib/monotime.h \
