@@ -3,10 +3,14 @@
 # A new .proto: one name in PROTO_FILES and one in nodist_proto_libpb_a_SOURCES, nothing else.
 # Includes are written "proto/NAME.pb-c.h". Generated code is compiled without our warnings.
 PROTO_FILES = \
-	proto/ipc.proto
+	proto/csv.proto \
+	proto/ipc.proto \
+	proto/volume.proto
 
 nodist_proto_libpb_a_SOURCES = \
-	proto/ipc.pb-c.c
+	proto/csv.pb-c.c \
+	proto/ipc.pb-c.c \
+	proto/volume.pb-c.c
 
 noinst_LIBRARIES += proto/libpb.a proto/libproto.a
 proto_libpb_a_SOURCES =
@@ -15,6 +19,9 @@ proto_libpb_a_CFLAGS = $(AM_CFLAGS) -w
 proto_libproto_a_SOURCES = \
 	proto/conn.c proto/conn.h \
 	proto/frame.c proto/frame.h
+
+# What a launcher of VMs needs to know about cluster volumes.
+noinst_HEADERS += proto/csv_ioctl.h
 
 EXTRA_DIST += $(PROTO_FILES)
 PROTO_GENERATED += $(PROTO_FILES:.proto=.pb-c.c) $(PROTO_FILES:.proto=.pb-c.h)
