@@ -1,1 +1,2 @@
 # clusterd/
+EXTRA_DIST += clusterd/core/node.h

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The decision core of one node: replicated log, cluster database, run lease, manager (on the
+ * leader) and agent, as ONE object and ONE function:
+ *
+ *              events (what happened)                         actions (what to do now)
+ *     ring view, messages, persisted,      +-------------+    persist, send, reply, VM orders,
+ *     requests, VM and csvd reports,  ---> | node_step() | -> csvd orders, incarnation, cleanup,
+ *     the passing of time                  +-------------+    event lines, expected votes
+ *
+ * clusterd drives it with corosync, sqlite, QEMU and csvd; tests/sim drives the same object with a
+ * simulated world. It reads no clock and no random source, keeps no descriptor and never blocks.
+ * The same events in the same order give the same actions.
+ *
+ * Rules for whoever drives it (each is checked by the simulator's invariants):
+ *  1. One step at a time, events in the order in which they happened.
+ *  2. Actions are carried out in their order. NODE_DO_PERSIST may be carried out asynchronously,
+ *     but in order; NODE_EV_PERSISTED is given when it is durable. Messages that depend on it are
+ *     not among the actions before that: what is given out may be sent at once.
+ *  3. node_deadline() after each step: a NODE_EV_TICK is due then at the latest, earlier does no
+ *     harm. A late tick is noticed and treated as a freeze: all that is time-bound is checked
+ *     before anything else is decided.
+ *  4. A VM order is answered by exactly the reports named at enum node_vm_do, but a VM may always
+ *     report NODE_VM_STOPPED by itself (it died). Reports name (name, generation).
+ *  5. Nothing of this is persistent but what NODE_DO_PERSIST and NODE_DO_INCARNATION wrote. After a
+ *     restart of clusterd: node_new() with what was persisted, then NODE_EV_VM reports
+ *     NODE_VM_FOUND for each VM that runs, then NODE_EV_STARTED, then all else.
+ */
+#ifndef CL_CORE_NODE_H
+#define CL_CORE_NODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/error.h"
+#include "lib/vec.h"
+#include "quorum/state.h"
+
+struct node;
+struct raft_persist;	/* quorum/raft.h: what to make durable, in one transaction */
+struct raft_persistent; /* quorum/raft.h: what was found on disk */
+
+/* ---- making one ---------------------------------------------------------------------------- */
+
+/* Guards that can be left out, one bit each, to prove that the simulator notices. 0 in daemons. */
+enum node_defect {
+	NODE_DEFECT_FENCE_SKIPPED = 1 << 0,	/* debts count as paid */
+	NODE_DEFECT_BOUND_SKIPPED = 1 << 1,	/* a failed node counts as stopped at once */
+	NODE_DEFECT_LEASE_IGNORED = 1 << 2,	/* VMs run on without a lease */
+	NODE_DEFECT_GO_NOT_ASKED = 1 << 3,	/* started on the local copy of the state */
+	NODE_DEFECT_GO_NOT_READ = 1 << 4,	/* leader answers `go` without a read-index round */
+	NODE_DEFECT_ACK_FAILED = 1 << 5,	/* voters go on acking a failed node's beats */
+	NODE_DEFECT_COMMIT_UNREPORTED = 1 << 6, /* migration commits without the source's report */
+	NODE_DEFECT_RESUME_UNPROVEN = 1 << 7,  /* source resumes before the target is proven dead */
+	NODE_DEFECT_REUSE_GENERATION = 1 << 8, /* an aborted migration's number is given again */
+	NODE_DEFECT_KEEP_INCARNATION = 1 << 9, /* admitted again without a new incarnation */
+	NODE_DEFECT_EXPECT_NOTHING = 1 << 10,  /* commands apply whatever generation they expect */
+	NODE_DEFECT_LEASE_FROM_ACK = 1 << 11,  /* lease counted from the ack, not from the send */
+};
+
+struct node_config {
+	uint32_t id; /* corosync's nodeid, 1..255 */
+	char name[STATE_NAME_MAX];
+	uint8_t uuid[16];  /* of this node's database; random, made with the database */
+	uint64_t instance; /* of this process; random, not 0 */
+	char storage_address[STATE_ADDRESS_MAX];
+	char migration_address[STATE_ADDRESS_MAX];
+	uint64_t memory_bytes; /* what VMs may use here */
+	uint32_t cpus;
+	uint32_t token_ms, consensus_ms; /* corosync's: L = token + consensus + 3 s */
+	uint64_t incarnation; /* found in NODE_DO_INCARNATION's file; 0 = not in this boot */
+	uint64_t seed;	      /* for the election's random part */
+	uint32_t defects;     /* enum node_defect */
+};
+
+/*
+ * A node with what was found on disk (NULL: nothing, an empty database). Returns 0, -ENOMEM or
+ * -CL_ECORRUPT (the snapshot or the log do not hold together; the node must not run).
+ */
+int node_new(const struct node_config *config, const struct raft_persistent *found, int64_t now_ms,
+	     struct node **ret_node, struct cl_error *err);
+void node_free(struct node *node);
+
+/* ---- events -------------------------------------------------------------------------------- */
+
+enum node_event_type {
+	NODE_EV_TICK,	     /* time has passed; no data */
+	NODE_EV_STARTED,     /* all VMs found have been reported; no data */
+	NODE_EV_VIEW,	     /* .view: who is there, from corosync */
+	NODE_EV_MESSAGE,     /* .message: from another node's core */
+	NODE_EV_PERSISTED,   /* .persisted: durable up to this sequence number */
+	NODE_EV_REQUEST,     /* .request: from a client of this node */
+	NODE_EV_CLIENT_GONE, /* .client: its reply is wanted no more; what was begun goes on */
+	NODE_EV_VM,	     /* .vm: report of the VM driver */
+	NODE_EV_CSVD,	     /* .csvd: report of csvd */
+	NODE_EV_CLEANED,     /* .incarnation: NODE_DO_CLEANUP is finished */
+};
+
+#define NODE_VIEW_MAX 255
+
+struct node_view {
+	bool quorate;			 /* votequorum says yes */
+	uint64_t ring;			 /* ring sequence; changes with every membership change */
+	uint32_t members[NODE_VIEW_MAX]; /* node ids on the ring, ascending, this node included */
+	size_t n_members;
+	uint32_t group[NODE_VIEW_MAX]; /* those of them whose clusterd is in the CPG group */
+	size_t n_group;
+};
+
+enum node_verb {
+	NODE_INIT = 1,	    /* object: the cluster's name. Makes line 0 with this node alone */
+	NODE_JOIN,	    /* object: name of any member, or "" : a member admits us */
+	NODE_CREATE_VOLUME, /* object, url */
+	NODE_DELETE_VOLUME, /* object */
+	NODE_CREATE_VM,	    /* object, spec, volumes, memory_bytes, cpus, priority, target, start */
+	NODE_DELETE_VM,	    /* object */
+	NODE_START,	    /* object, target or "" */
+	NODE_STOP,	    /* object, force */
+	NODE_MOVE,	    /* object (VM or volume), target or "" = the planner chooses */
+	NODE_DRAIN,	    /* object: a node */
+	NODE_RESUME,	    /* object: a node */
+};
+
+/* Strings are borrowed for the step. client is the driver's own number; it comes back in replies.
+ */
+struct node_request {
+	uint64_t client;
+	enum node_verb verb;
+	const char *object, *target, *url;
+	const uint8_t *uuid; /* 16 bytes: CREATE_VOLUME (clusterd chose it and had it formatted) */
+	const uint8_t *spec;
+	size_t spec_len;
+	const char *const *volumes; /* names of the volumes that the VM's disks live on */
+	size_t n_volumes;
+	uint64_t memory_bytes;
+	uint32_t cpus, priority; /* priority 0..4000; 0 = not started by itself */
+	bool start, force;
+};
+
+enum node_vm_report {
+	NODE_VM_FOUND,	   /* after a restart of clusterd: it runs (text "paused": stands) */
+	NODE_VM_STARTED,   /* it runs */
+	NODE_VM_STOPPED,   /* no process, no request of it in csvd any more. text: why; status */
+	NODE_VM_PAUSED,	   /* confirmed by QEMU, or SIGSTOP delivered */
+	NODE_VM_CONTINUED, /* runs again */
+	NODE_VM_INCOMING,  /* target is listening; text: the URI for the source */
+	NODE_VM_PRE_SWITCHOVER, /* source: its guest stands, the rest is ready to be sent */
+	NODE_VM_SOURCE_DONE, /* source: `completed` and status `postmigrate`: never runs by itself
+			      */
+	NODE_VM_TARGET_DONE, /* target: complete and paused */
+	NODE_VM_MIGRATE_FAILED, /* source: it failed or was cancelled, guest runs again here */
+	NODE_VM_PROGRESS,	/* source: percent */
+};
+
+struct node_vm_event {
+	enum node_vm_report report;
+	const char *name;
+	uint64_t generation;
+	const char *text; /* never NULL */
+	bool failed;	  /* STOPPED: it was not asked to, or could not start */
+	uint32_t percent, downtime_ms;
+};
+
+enum node_csvd_report {
+	NODE_CSVD_UP,	  /* connected (again); instance */
+	NODE_CSVD_DOWN,	  /* connection lost */
+	NODE_CSVD_ASK_GO, /* may I coordinate (volume, epoch)? answered by NODE_DO_CSVD_GO */
+	NODE_CSVD_PAID, /* debts of (volume, epoch) for (node, <= incarnation) are paid and verified
+			 */
+	NODE_CSVD_PAY_FAILED, /* not yet; text: why. csvd goes on trying */
+	NODE_CSVD_RELEASED,   /* (volume, epoch): drained, coordinates it no more (planned move) */
+	NODE_CSVD_STATUS,     /* how this node reaches the volume: mode, text = reason or "" */
+};
+
+struct node_csvd_event {
+	enum node_csvd_report report;
+	uint64_t instance;
+	const char *volume;
+	uint64_t epoch;
+	uint32_t node;
+	uint64_t incarnation;
+	enum state_volume_mode mode;
+	bool has_path, serving; /* STATUS: reaches the LUN; coordinates (volume, epoch) */
+	const char *text;	/* never NULL */
+};
+
+struct node_event {
+	enum node_event_type type;
+	int64_t now_ms;	 /* CLOCK_BOOTTIME; never goes back */
+	int64_t wall_ms; /* CLOCK_REALTIME, only for people: never decided upon */
+	union {
+		const struct node_view *view;
+		struct {
+			const uint8_t *data;
+			size_t len;
+			uint32_t from; /* node id as the transport knows it */
+		} message;
+		uint64_t persisted;
+		const struct node_request *request;
+		uint64_t client;
+		struct node_vm_event vm;
+		struct node_csvd_event csvd;
+		uint64_t incarnation;
+	};
+};
+
+/* ---- actions ------------------------------------------------------------------------------- */
+
+enum node_action_type {
+	NODE_DO_PERSIST,  /* .persist: make durable in ONE transaction, then NODE_EV_PERSISTED */
+	NODE_DO_SEND,	  /* .send: to one node's core (to = 0: all, this one not) */
+	NODE_DO_REPLY,	  /* .reply: to a client; the last one for it unless .more */
+	NODE_DO_VM,	  /* .vm: order to the VM driver */
+	NODE_DO_CSVD_GO,  /* .csvd: answer to ASK_GO; code 0 = go */
+	NODE_DO_CSVD_PAY, /* .csvd: pay (volume, epoch): all debts of node with <= incarnation */
+	NODE_DO_CSVD_RELEASE, /* .csvd: give up (volume, epoch) in order */
+	NODE_DO_CSVD_TABLES,  /* volumes, nodes or owners changed: send csvd the whole tables */
+	NODE_DO_CSVD_LEASE,   /* .lease: issue nothing after until_ms (0: stop now) */
+	NODE_DO_INCARNATION,  /* .incarnation: write it to the file in /run, before anything else */
+	NODE_DO_CLEANUP, /* .incarnation: end all of it: kill every VM, empty its cgroups, close
+			    its csvd sessions; then NODE_EV_CLEANED */
+	NODE_DO_EXPECT,	 /* .votes: votequorum_setexpected() */
+	NODE_DO_EVENT,	 /* .event: a line for `clusterctl events` and the log */
+	NODE_DO_STOP,	 /* .reply.text: this process must end (removed, its log disk failed) */
+};
+
+enum node_vm_do {
+	NODE_VM_START,		/* -> STARTED | STOPPED(failed) */
+	NODE_VM_START_INCOMING, /* as a paused migration target -> INCOMING | STOPPED(failed) */
+	NODE_VM_SHUTDOWN,	/* ask the guest, kill after 60 s -> STOPPED */
+	NODE_VM_KILL,		/* at once, in the stop order -> STOPPED */
+	NODE_VM_PAUSE,		/* -> PAUSED */
+	NODE_VM_CONT,		/* -> CONTINUED */
+	NODE_VM_MIGRATE,	/* source: text = target's URI -> PROGRESS.. PRE_SWITCHOVER |
+				   MIGRATE_FAILED */
+	NODE_VM_SWITCH, /* source: go on from pre-switchover -> SOURCE_DONE | MIGRATE_FAILED */
+	NODE_VM_MIGRATE_CANCEL, /* source: end the migration, run here again -> MIGRATE_FAILED */
+};
+
+struct node_action {
+	enum node_action_type type;
+	union {
+		struct {
+			uint64_t seq;
+			struct raft_persist *data; /* owned by the actions */
+		} persist;
+		struct {
+			uint32_t to;
+			uint8_t *data; /* owned by the actions */
+			size_t len;
+		} send;
+		struct {
+			uint64_t client;
+			int code;  /* 0 or a negative code of lib/error.h */
+			bool more; /* a progress line, others follow */
+			char text[200], hint[120];
+		} reply;
+		struct {
+			enum node_vm_do what;
+			char name[STATE_NAME_MAX];
+			uint64_t generation;
+			char text[STATE_URL_MAX];
+			const uint8_t
+				*spec; /* borrowed from the state: valid until the next step */
+			size_t spec_len;
+		} vm;
+		struct {
+			char volume[STATE_NAME_MAX];
+			uint64_t epoch;
+			uint32_t node;
+			uint64_t incarnation;
+			int code;
+			char text[STATE_REASON_MAX];
+		} csvd;
+		struct {
+			int64_t until_ms;
+		} lease;
+		uint64_t incarnation;
+		uint32_t votes;
+		struct node_event_line {
+			uint64_t id; /* ascending on this node; the same on all for applied ones */
+			int64_t time_ms; /* wall clock */
+			uint32_t node;	 /* whom it is about, 0 = none */
+			char object[STATE_NAME_MAX];
+			char event[32]; /* "node-failed", "vm-started", ... see docs/core.md */
+			char cause[STATE_REASON_MAX];
+			int64_t duration_ms; /* -1: has none */
+		} event;
+	};
+};
+
+CL_DEFINE_VEC(node_action_vec, struct node_action);
+
+struct node_actions {
+	struct node_action_vec v;
+	bool no_memory; /* an action was lost: the process must end (it is as good as dead) */
+};
+
+/* Give back what the actions own; the vector is empty and can be used again. */
+void node_actions_clear(struct node_actions *actions);
+void node_actions_fini(struct node_actions *actions);
+
+/* Take one event, append what is to be done. Never fails; hostile bytes are dropped and counted. */
+void node_step(struct node *node, const struct node_event *event, struct node_actions *actions);
+
+/* When the next NODE_EV_TICK is due at the latest (absolute, same clock as now_ms). */
+int64_t node_deadline(const struct node *node);
+
+/* ---- looking at it (for status, list, show: clusterd makes JSON of it) ----------------------- */
+
+enum node_life {
+	NODE_EMPTY,    /* no database: only `init` and `join` are possible */
+	NODE_JOINING,  /* known to a cluster, not admitted (yet, or again) */
+	NODE_UP,       /* admitted, lease valid */
+	NODE_ISOLATED, /* admitted, no lease: VMs are paused */
+	NODE_FENCED,   /* the log says that we failed: cleaning up */
+};
+
+struct node_self {
+	enum node_life life;
+	char reason[STATE_REASON_MAX]; /* why it is not NODE_UP; "" when it is */
+	int64_t since_ms;	       /* wall clock */
+	bool quorate;		       /* votequorum's word and a lease from a majority */
+	uint32_t leader;	       /* 0: unknown */
+	uint64_t term, applied;
+	int64_t lease_until_ms; /* event clock */
+	uint64_t incarnation;
+	uint32_t can_lose; /* further voters that may fail with a majority left; 0 when not quorate
+			    */
+	uint64_t dropped_messages;
+};
+
+void node_get_self(const struct node *node, struct node_self *ret_self);
+
+/* The database as applied here. Valid until the next step. */
+const struct state *node_state(const struct node *node);
+
+/* How a node reaches a volume, as it said in its last beat. False: not heard of. */
+bool node_get_volume_mode(const struct node *node, uint32_t id, const char *volume,
+			  enum state_volume_mode *ret_mode, char reason[STATE_REASON_MAX],
+			  int64_t *ret_since_ms);
+
+/* The word of interfaces ("up", "isolated", ...) for a node and why, as seen from here. */
+const char *node_get_node_word(const struct node *node, const struct state_node *n,
+			       char reason[STATE_REASON_MAX]);
+
+/* The word of interfaces for a resource and why, as seen from here ("unknown" without quorum). */
+const char *node_get_resource_word(const struct node *node, const struct state_resource *r,
+				   char reason[STATE_REASON_MAX]);
+
+#endif
