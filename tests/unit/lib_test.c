@@ -118,7 +118,7 @@ struct loop_seen {
 
 static void loop_done(struct loop_seen *s)
 {
-	if (s->bytes && s->fired && s->status >= 0)
+	if (s->bytes && s->fired >= 2 && s->status >= 0)
 		cl_loop_stop(s->loop);
 }
 
