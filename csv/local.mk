@@ -1,1 +1,2 @@
 # csv/
+include csv/fs.mk
