@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Keys, matches and the parameter data of PERSISTENT RESERVE IN. Pure. */
+#include "config.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "iscsi/pr.h"
+
+#define KEY_PREFIX UINT64_C(0xc5)
+
+const char *lun_result_name(enum lun_result result)
+{
+	static const char *const names[] = {
+		[LUN_OK] = "good",
+		[LUN_ERROR] = "error",
+		[LUN_CONFLICT] = "reservation conflict",
+		[LUN_LOST] = "session lost",
+		[LUN_REFUSED] = "refused here",
+		[LUN_INVALID] = "invalid",
+		[LUN_BUSY] = "too many at once",
+		[LUN_UA] = "unit attention",
+		[LUN_UNSUPPORTED] = "not supported by the target",
+	};
+
+	return (unsigned)result < sizeof(names) / sizeof(*names) ? names[result] : "?";
+}
+
+const char *pr_op_name(enum pr_op_kind kind)
+{
+	static const char *const names[] = {
+		[PR_OP_TEST_UNIT_READY] = "TEST UNIT READY",
+		[PR_OP_INQUIRY] = "INQUIRY",
+		[PR_OP_READ_CAPACITY] = "READ CAPACITY(16)",
+		[PR_OP_REGISTER] = "REGISTER",
+		[PR_OP_RESERVE] = "RESERVE",
+		[PR_OP_RELEASE] = "RELEASE",
+		[PR_OP_CLEAR] = "CLEAR",
+		[PR_OP_PREEMPT] = "PREEMPT",
+		[PR_OP_PREEMPT_AND_ABORT] = "PREEMPT AND ABORT",
+		[PR_OP_READ_KEYS] = "READ KEYS",
+		[PR_OP_READ_RESERVATION] = "READ RESERVATION",
+		[PR_OP_RESET] = "LOGICAL UNIT RESET",
+		[PR_OP_TOUCH] = "READ(16)",
+	};
+
+	return (unsigned)kind < sizeof(names) / sizeof(*names) ? names[kind] : "?";
+}
+
+int pr_key_make(unsigned node, uint64_t incarnation, unsigned instance, uint64_t *ret_key)
+{
+	/* A truncated incarnation would make an old key look like a living one: refuse instead. */
+	if (!node || node > 255 || !instance || instance > 65535 || incarnation > UINT32_MAX)
+		return -ERANGE;
+	*ret_key = KEY_PREFIX << 56 | (uint64_t)node << 48 | (uint64_t)instance << 32 | incarnation;
+	return 0;
+}
+
+bool pr_key_parse(uint64_t key, struct pr_key *ret)
+{
+	struct pr_key k = {
+		.node = (uint8_t)(key >> 48),
+		.instance = (uint16_t)(key >> 32),
+		.incarnation = (uint32_t)key,
+	};
+
+	if (key >> 56 != KEY_PREFIX || !k.node || !k.instance)
+		return false;
+	*ret = k;
+	return true;
+}
+
+static bool instance_used(unsigned node, unsigned instance, const uint64_t *keys, size_t n)
+{
+	struct pr_key k;
+
+	for (size_t i = 0; i < n; i++)
+		if (pr_key_parse(keys[i], &k) && k.node == node && k.instance == instance)
+			return true;
+	return false;
+}
+
+unsigned pr_key_free_instance(unsigned node, const uint64_t *keys, size_t n, unsigned start)
+{
+	unsigned instance = start % 65535 + 1;
+
+	/*
+	 * Two nexuses with the same key would be killed by one PREEMPT: a zombie of ours and its
+	 * successor must differ. n < 65535, so one is free.
+	 */
+	for (size_t tries = 0; tries <= n && instance_used(node, instance, keys, n); tries++)
+		instance = instance % 65535 + 1;
+	return instance;
+}
+
+const char *pr_key_text(uint64_t key, char buf[PR_KEY_TEXT])
+{
+	struct pr_key k;
+
+	if (pr_key_parse(key, &k))
+		(void)snprintf(buf, PR_KEY_TEXT,
+			       "node %u, incarnation %" PRIu32 ", instance 0x%04x", k.node,
+			       k.incarnation, k.instance);
+	else
+		(void)snprintf(buf, PR_KEY_TEXT, "foreign key 0x%016" PRIx64, key);
+	return buf;
+}
+
+static bool match_one(const struct pr_match *m, uint64_t key)
+{
+	struct pr_key k;
+
+	if (m->kind == PR_MATCH_KEY)
+		return m->key == key;
+	if (!pr_key_parse(key, &k) || k.node != m->node)
+		return false;
+	return m->kind == PR_MATCH_NODE_UP_TO ? k.incarnation <= m->incarnation
+					      : k.incarnation == m->incarnation;
+}
+
+bool pr_match_key(const struct pr_match *match, size_t n, uint64_t key)
+{
+	for (size_t i = 0; i < n; i++)
+		if (match_one(&match[i], key))
+			return true;
+	return false;
+}
+
+bool pr_keys_contain(const uint64_t *keys, size_t n, uint64_t key)
+{
+	for (size_t i = 0; i < n; i++)
+		if (keys[i] == key)
+			return true;
+	return false;
+}
+
+static uint32_t be32(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+static uint64_t be64(const uint8_t *p)
+{
+	return (uint64_t)be32(p) << 32 | be32(p + 4);
+}
+
+/* Header of both: PRgeneration, ADDITIONAL LENGTH (SPC-4, 6.15). Returns the length behind it. */
+static int parse_header(const uint8_t *data, size_t len, struct pr_answer *ret, uint32_t *ret_more)
+{
+	if (len < 8)
+		return -EBADMSG;
+	ret->generation = be32(data);
+	*ret_more = be32(data + 4);
+	return 0;
+}
+
+int pr_parse_keys(const uint8_t *data, size_t len, struct pr_answer *ret)
+{
+	uint32_t more;
+
+	if (parse_header(data, len, ret, &more) < 0 || more % 8)
+		return -EBADMSG;
+	/* A list that is cut off must not pass for a whole one: a victim could be in the rest. */
+	if (more > 8 * PR_KEYS_MAX)
+		return -E2BIG;
+	if (more > len - 8)
+		return -EBADMSG;
+	ret->n_keys = more / 8;
+	for (size_t i = 0; i < ret->n_keys; i++)
+		ret->keys[i] = be64(data + 8 + 8 * i);
+	return 0;
+}
+
+int pr_parse_reservation(const uint8_t *data, size_t len, struct pr_answer *ret)
+{
+	uint32_t more;
+
+	if (parse_header(data, len, ret, &more) < 0)
+		return -EBADMSG;
+	ret->type = PR_TYPE_NONE;
+	ret->holder = 0;
+	if (!more)
+		return 0;
+	if (more < 16 || len < 24)
+		return -EBADMSG;
+	ret->holder = be64(data + 8);
+	ret->type = data[21] & 0x0f;
+	/* Scope must be the logical unit, and a reservation of "type 0" (seen) is none that holds.
+	 */
+	return data[21] >> 4 ? -EBADMSG : 0;
+}
