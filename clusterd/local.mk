@@ -1,2 +1,13 @@
-# clusterd/
+# clusterd/: the daemon. The library holds everything but main(), so that tests link the same objects.
 EXTRA_DIST += clusterd/core/node.h
+noinst_LIBRARIES += clusterd/libclusterd.a
+clusterd_libclusterd_a_SOURCES = \
+	clusterd/store.c clusterd/store.h \
+	clusterd/store_db.c clusterd/store_db.h
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/store_test
+tests_unit_store_test_SOURCES = tests/unit/store_test.c
+tests_unit_store_test_LDADD = clusterd/libclusterd.a lib/libcl.a \
+	$(SQLITE_LIBS) $(UUID_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
+endif

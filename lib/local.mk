@@ -2,6 +2,7 @@
 noinst_LIBRARIES += lib/libcl.a
 lib_libcl_a_SOURCES = \
 	lib/assert.c lib/assert.h \
+	lib/crc32c.c lib/crc32c.h \
 	lib/cleanup.h \
 	lib/error.c lib/error.h \
 	lib/le.h \
