@@ -1,2 +1,14 @@
 # lab/: the containerized lab. Runs from the source tree; only its tools in C are built.
-EXTRA_DIST += lab/packages lab/fetch
+noinst_PROGRAMS += lab/init
+lab_init_SOURCES = lab/init.c
+
+# A shim for tgtd, which is not ours: no sanitizer in it.
+noinst_DATA += lab/delay.so
+lab/delay.so: lab/delay.c
+	$(AM_V_CC)$(MKDIR_P) lab && $(CC) -std=gnu11 $(CL_WARN) $(DEFS) -I. $(CPPFLAGS) $(CFLAGS) \
+		-shared -fPIC -o $@ $(srcdir)/lab/delay.c
+CLEANFILES += lab/delay.so
+
+EXTRA_DIST += \
+	lab/build.sh lab/cluster.sh lab/common.sh lab/delay.c lab/fetch lab/lab lab/net.sh \
+	lab/node-root.sh lab/node.sh lab/packages lab/target.sh
