@@ -15,11 +15,13 @@ install_packages() {
 	mapfile -t missing < <(packages_missing)
 	((${#missing[@]})) || return 0
 	say "installing packages: ${missing[*]}"
-	local apt=(apt-get -qq -o DPkg::Lock::Timeout=300)
-	export DEBIAN_FRONTEND=noninteractive
-	{ "${apt[@]}" install -y --no-install-recommends "${missing[@]}" ||
-		{ "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "${missing[@]}"; }; } \
-		>"$1" 2>&1 9>&- || { tail -n 20 "$1" >&2; die "$E_FAIL" "cannot install packages: ${missing[*]}"; }
+	apt_install "${missing[@]}" || { apt_get update && apt_install "${missing[@]}"; } ||
+		die "$E_FAIL" "cannot install packages: ${missing[*]}"
+}
+apt_install() { apt_get install -y --no-install-recommends "$@"; }
+# In a session of its own: Ctrl-C must not leave dpkg half way.
+apt_get() {
+	DEBIAN_FRONTEND=noninteractive setsid -w apt-get -qq -o DPkg::Lock::Timeout=300 "$@" >&2 9>&-
 }
 
 # The tree belongs to somebody: what is built in it should too.
@@ -42,13 +44,25 @@ build_steps() {
 }
 
 build_product() {
-	local log=$RUN/build.log
+	local log=$BUILD/build.log
+	as_owner mkdir -p "$BUILD"
 	(
-		as_owner mkdir -p "$BUILD"
 		exec 8<"$BUILD"
 		flock 8
 		build_steps >"$log" 2>&1 8>&- 9>&-
 	) || { tail -n 30 "$log" >&2; die "$E_FAIL" "the build under $BUILD failed"; }
+}
+
+# All that `up` needs and that no lab owns. Also a verb, for tests/run.
+prepare() {
+	install_packages
+	say "building (under $BUILD)"
+	build_product
+}
+verb_build() {
+	(($# == 0)) || usage
+	prepare
+	"$LAB_HOME/fetch" corosync tgt kernel >/dev/null
 }
 
 # A copy of its own for each lab: a later build does not change a lab that runs.
@@ -57,6 +71,7 @@ install_product() {
 		{ tail -n 30 "$RUN/build.log" >&2; die "$E_FAIL" "make install failed"; }
 	mkdir -p "$DISK/root/opt/clusterd" "$DISK/share" "$DISK/tools"
 	install "$BUILD/lab/init" "$BUILD/lab/delay.so" "$DISK/tools/"
+	install "$BUILD/lab/probe" "$DISK/share/"
 }
 
 # The path, inside nodes, of an installed program; empty when this build has none.

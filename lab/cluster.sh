@@ -45,6 +45,7 @@ up_abandoned() {
 	((code > 128)) || tail -qn 3 "$DISK"/node*/log/boot.log >&2 2>/dev/null || true
 	say "taking back what was made" >&2
 	take_down
+	rm -f "$LOCK"
 	exit "$code"
 }
 
@@ -76,9 +77,7 @@ cuts_of() {	# NODE NET
 }
 
 up_build() {
-	install_packages "$RUN/packages.log"
-	say "building (under $BUILD)"
-	build_product
+	prepare
 	install_product
 	"$LAB_HOME/fetch" corosync tgt 9>&- >"$RUN/fetched" || die "$E_FAIL" "cannot fetch corosync and tgt"
 	head -n 1 "$RUN/fetched" >"$RUN/corosync-dir"

@@ -1,6 +1,8 @@
 # lab/: the containerized lab. Runs from the source tree; only its tools in C are built.
-noinst_PROGRAMS += lab/init
+noinst_PROGRAMS += lab/init lab/probe
 lab_init_SOURCES = lab/init.c
+lab_probe_SOURCES = lab/probe.c
+lab_probe_LDADD = $(ISCSI_LIBS)
 
 # A shim for tgtd, which is not ours: no sanitizer in it.
 noinst_DATA += lab/delay.so

@@ -103,7 +103,7 @@ read -r -t 30 _ 0<>"$run/go" || { echo "no network within 30 s" >&2; exit 1; }
 mkdir -p run/.old
 pivot_root . run/.old
 cd /
-umount -l /run/.old
+umount -n -l /run/.old
 rmdir /run/.old
 ulimit -n 65536 || true
 exec env -i PATH=/opt/clusterd/sbin:/opt/clusterd/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
