@@ -148,7 +148,7 @@ struct raft_message {
 	const struct raft_entry *entries;
 	uint32_t n_entries;
 
-	struct raft_snapshot snapshot; /* INSTALL */
+	const struct raft_snapshot *snapshot; /* INSTALL */
 
 	bool ok;	    /* replies */
 	uint64_t match;	    /* APPEND_REPLY: equal to the sender's log up to here AND durable */
@@ -163,7 +163,8 @@ void raft_message_encode(const struct raft_message *m, uint8_t *buf);
 
 /*
  * Decode hostile input. On success *ret is one allocation, to be free()d; entry data and the blob
- * point into buf, which must live as long. -CL_ECORRUPT with err (may be NULL) set, or -ENOMEM.
+ * point into buf, which must live as long. Whatever comes out is safe to hand to raft_step().
+ * -CL_ECORRUPT with err (may be NULL) set, or -ENOMEM.
  */
 int raft_message_decode(const uint8_t *buf, size_t len, struct raft_message **ret,
 			struct cl_error *err);
