@@ -3,13 +3,17 @@
 # A new .proto: one name in PROTO_FILES and one in nodist_proto_libpb_a_SOURCES, nothing else.
 # Includes are written "proto/NAME.pb-c.h". Generated code is compiled without our warnings.
 PROTO_FILES = \
+	proto/core.proto \
 	proto/csv.proto \
 	proto/ipc.proto \
+	proto/log.proto \
 	proto/volume.proto
 
 nodist_proto_libpb_a_SOURCES = \
+	proto/core.pb-c.c \
 	proto/csv.pb-c.c \
 	proto/ipc.pb-c.c \
+	proto/log.pb-c.c \
 	proto/volume.pb-c.c
 
 noinst_LIBRARIES += proto/libpb.a proto/libproto.a

@@ -14,8 +14,31 @@ QUORUM_SOURCES = \
 	quorum/raft_read.c \
 	quorum/raft_replicate.c \
 	quorum/raft_snapshot.c \
-	quorum/raft_view.c \
-	quorum/state.h
+	quorum/raft_view.c
 quorum_libquorum_a_SOURCES = $(QUORUM_SOURCES)
 quorum_libquorum_sim_a_SOURCES = $(QUORUM_SOURCES)
 quorum_libquorum_sim_a_CPPFLAGS = $(AM_CPPFLAGS) -DCL_SIM
+
+# The cluster database, the run lease, fence debts.
+noinst_LIBRARIES += quorum/libstate.a
+quorum_libstate_a_SOURCES = \
+	quorum/command.h \
+	quorum/debt.c quorum/debt.h \
+	quorum/lease.c quorum/lease.h \
+	quorum/state.c quorum/state.h quorum/state_apply.h \
+	quorum/state_codec.c \
+	quorum/state_migrate.c \
+	quorum/state_node.c \
+	quorum/state_phase.c quorum/state_phase.h \
+	quorum/state_resource.c \
+	quorum/state_volume.c
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/state_test tests/unit/lease_test
+tests_unit_state_test_SOURCES = tests/unit/state_test.c
+tests_unit_state_test_LDADD = quorum/libstate.a proto/libpb.a lib/libcl.a \
+	$(PROTOBUFC_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
+tests_unit_lease_test_SOURCES = tests/unit/lease_test.c
+tests_unit_lease_test_LDADD = quorum/libstate.a quorum/libquorum.a lib/libcl.a \
+	$(QB_LIBS) $(CMOCKA_LIBS)
+endif

@@ -107,6 +107,13 @@ enum state_phase {
 	STATE_ABORTING, /* target is being killed; source goes on after that is proven */
 };
 
+/* When a failed owner's resource may be placed anew (all: after its volumes' debts are paid). */
+enum state_start_after {
+	STATE_AFTER_AUTO = 0, /* and after the owner is found silent (until storage is heard too) */
+	STATE_AFTER_FENCE,    /* debts alone: for a moment two may execute, only one can write */
+	STATE_AFTER_LEASE,    /* and after the owner is found silent */
+};
+
 struct state_resource {
 	char name[STATE_NAME_MAX];
 	char type[16]; /* "vm" */
@@ -116,6 +123,7 @@ struct state_resource {
 	size_t n_volumes;
 	uint64_t memory_bytes;
 	uint32_t cpus, priority;
+	enum state_start_after start_after;
 	bool wanted; /* desired state: online */
 	enum state_phase phase;
 	uint32_t owner; /* 0: none */
@@ -182,6 +190,15 @@ struct state_result {
 	char text[STATE_REASON_MAX]; /* for a person, when code != 0 */
 };
 
+/* Guards that the simulator can leave out, to see that it notices. */
+enum state_defect {
+	STATE_DEFECT_EXPECT_NOTHING = 1 << 0,	/* applied whatever number they expect */
+	STATE_DEFECT_REUSE_GENERATION = 1 << 1, /* an aborted migration's number is given again */
+	STATE_DEFECT_KEEP_INCARNATION = 1 << 2, /* admitted again without a new incarnation */
+	STATE_DEFECT_FENCE_SKIPPED = 1 << 3,	/* no debts are written */
+	STATE_DEFECT_BOUND_SKIPPED = 1 << 4,	/* who failed counts as silent at once */
+};
+
 /* What applying changed, for the agent, the event lines and csvd's tables. */
 struct state_change {
 	enum {
@@ -206,10 +223,10 @@ void state_fini(struct state *state);
  * Apply the command in data (proto/log.proto, message Command) as entry `index` of the log; index
  * must be state->applied + 1 or later (entries without a command are skipped). Bytes that cannot be
  * decoded are a no-op with -CL_ECORRUPT: all nodes do the same. changes may be NULL. Returns 0, or
- * -ENOMEM with the state unusable: the process must end.
+ * -ENOMEM with the state unusable: the process must end. defects: enum state_defect, 0 in daemons.
  */
 int state_apply(struct state *state, uint64_t index, const uint8_t *data, size_t len,
-		bool expect_nothing, struct state_result *ret_result,
+		unsigned defects, struct state_result *ret_result,
 		struct state_change_vec *changes);
 
 /* The whole as bytes, the same on every node; malloced. 0 or -ENOMEM. */

@@ -1,1 +1,9 @@
-# resources/
+# resources/: groups, resources, placement (plan*: pure), resource types.
+noinst_LIBRARIES += resources/libplan.a
+resources_libplan_a_SOURCES = resources/plan.c resources/plan.h
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/plan_test
+tests_unit_plan_test_SOURCES = tests/unit/plan_test.c
+tests_unit_plan_test_LDADD = resources/libplan.a lib/libcl.a $(QB_LIBS) $(CMOCKA_LIBS)
+endif

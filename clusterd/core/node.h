@@ -135,6 +135,7 @@ struct node_request {
 	size_t n_volumes;
 	uint64_t memory_bytes;
 	uint32_t cpus, priority; /* priority 0..4000; 0 = not started by itself */
+	enum state_start_after start_after;
 	bool start, force;
 };
 

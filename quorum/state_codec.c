@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The cluster database as bytes and back. Decoding takes hostile input. */
+#include "config.h"
+
+#include "quorum/state_apply.h"
+
+#include <string.h>
+
+/* ---- out -------------------------------------------------------------------------------------- */
+
+/* Everything that a Log__Snapshot points to; strings are borrowed from the state. */
+struct encoder {
+	Log__Snapshot snapshot;
+	Log__Node *nodes;
+	Log__Volume *volumes;
+	Log__Resource *resources;
+	Log__Debt *debts;
+	Log__Dedup *dedup;
+	Log__RequestId *requests;
+	char **names; /* of the resources' volumes */
+	void **lists; /* the pointer arrays of the five lists */
+};
+
+static void encode_node(Log__Node *to, const struct state_node *n)
+{
+	log__node__init(to);
+	to->id = n->id;
+	to->name = (char *)n->name;
+	to->uuid = (ProtobufCBinaryData){ sizeof(n->uuid), (uint8_t *)n->uuid };
+	to->storage_address = (char *)n->storage_address;
+	to->migration_address = (char *)n->migration_address;
+	to->memory_bytes = n->memory_bytes;
+	to->cpus = n->cpus;
+	to->phase = n->phase;
+	to->incarnation = n->incarnation;
+	to->silent = n->silent;
+	to->draining = n->draining;
+	to->since_ms = n->since_ms;
+	to->reason = (char *)n->reason;
+}
+
+static void encode_volume(Log__Volume *to, const struct state_volume *v)
+{
+	log__volume__init(to);
+	to->name = (char *)v->name;
+	to->uuid = (ProtobufCBinaryData){ sizeof(v->uuid), (uint8_t *)v->uuid };
+	to->url = (char *)v->url;
+	to->coordinator = v->coordinator;
+	to->coordinator_incarnation = v->coordinator_incarnation;
+	to->epoch = v->epoch;
+	to->moving_to = v->moving_to;
+	to->since_ms = v->since_ms;
+	to->reason = (char *)v->reason;
+}
+
+static void encode_resource(Log__Resource *to, const struct state_resource *r, char **names)
+{
+	log__resource__init(to);
+	to->name = (char *)r->name;
+	to->type = (char *)r->type;
+	to->spec = (ProtobufCBinaryData){ r->spec_len, r->spec };
+	for (size_t i = 0; i < r->n_volumes; i++)
+		names[i] = (char *)r->volumes[i];
+	to->volumes = names;
+	to->n_volumes = r->n_volumes;
+	to->memory_bytes = r->memory_bytes;
+	to->cpus = r->cpus;
+	to->priority = r->priority;
+	to->wanted = r->wanted;
+	to->phase = r->phase;
+	to->owner = r->owner;
+	to->owner_incarnation = r->owner_incarnation;
+	to->generation = r->generation;
+	to->top = r->top;
+	to->target = r->target;
+	to->target_incarnation = r->target_incarnation;
+	to->reserved = r->reserved;
+	to->failures = r->failures;
+	to->avoid = r->avoid;
+	to->prefer = r->prefer;
+	to->since_ms = r->since_ms;
+	to->reason = (char *)r->reason;
+	to->start_after = r->start_after;
+}
+
+static void encode_debt(Log__Debt *to, const struct state_debt *d)
+{
+	log__debt__init(to);
+	to->volume = (char *)d->volume;
+	to->node = d->node;
+	to->incarnation = d->incarnation;
+	to->since_ms = d->since_ms;
+}
+
+static void encode_dedup(Log__Dedup *to, Log__RequestId *id, const struct state_dedup *d)
+{
+	log__request_id__init(id);
+	id->node = d->node;
+	id->instance = d->instance;
+	id->seq = d->seq;
+	log__dedup__init(to);
+	to->request = id;
+	to->code = d->code;
+	to->number = d->number;
+}
+
+static int encoder_alloc(struct encoder *e, const struct state *s)
+{
+	size_t lists = s->nodes.n + s->volumes.n + s->resources.n + s->debts.n + s->dedup.n;
+
+	e->nodes = calloc(s->nodes.n + 1, sizeof(*e->nodes));
+	e->volumes = calloc(s->volumes.n + 1, sizeof(*e->volumes));
+	e->resources = calloc(s->resources.n + 1, sizeof(*e->resources));
+	e->debts = calloc(s->debts.n + 1, sizeof(*e->debts));
+	e->dedup = calloc(s->dedup.n + 1, sizeof(*e->dedup));
+	e->requests = calloc(s->dedup.n + 1, sizeof(*e->requests));
+	e->names = calloc(s->resources.n * STATE_VOLUMES_OF_RESOURCE_MAX + 1, sizeof(*e->names));
+	e->lists = calloc(lists + 1, sizeof(*e->lists));
+	return e->nodes && e->volumes && e->resources && e->debts && e->dedup && e->requests &&
+			       e->names && e->lists
+		       ? 0
+		       : -ENOMEM;
+}
+
+static void encoder_free(struct encoder *e)
+{
+	free(e->nodes);
+	free(e->volumes);
+	free(e->resources);
+	free(e->debts);
+	free(e->dedup);
+	free(e->requests);
+	free(e->names);
+	free(e->lists);
+}
+
+/* A list of pointers to the elements, as protobuf-c wants it. */
+#define ENCODE_LIST(field, encode_element)                                                         \
+	do {                                                                                       \
+		e->snapshot.field = (void *)at;                                                    \
+		e->snapshot.n_##field = s->field.n;                                                \
+		for (size_t i = 0; i < s->field.n; i++) {                                          \
+			encode_element;                                                            \
+			*at++ = &e->field[i];                                                      \
+		}                                                                                  \
+	} while (0)
+
+static void encoder_fill(struct encoder *e, const struct state *s)
+{
+	void **at = e->lists;
+
+	log__snapshot__init(&e->snapshot);
+	e->snapshot.cluster_name = (char *)s->cluster_name;
+	e->snapshot.cluster_uuid =
+		(ProtobufCBinaryData){ sizeof(s->cluster_uuid), (uint8_t *)s->cluster_uuid };
+	e->snapshot.applied = s->applied;
+	ENCODE_LIST(nodes, encode_node(&e->nodes[i], &s->nodes.v[i]));
+	ENCODE_LIST(volumes, encode_volume(&e->volumes[i], &s->volumes.v[i]));
+	ENCODE_LIST(resources, encode_resource(&e->resources[i], &s->resources.v[i],
+					       &e->names[i * STATE_VOLUMES_OF_RESOURCE_MAX]));
+	ENCODE_LIST(debts, encode_debt(&e->debts[i], &s->debts.v[i]));
+	ENCODE_LIST(dedup, encode_dedup(&e->dedup[i], &e->requests[i], &s->dedup.v[i]));
+}
+
+int state_encode(const struct state *state, uint8_t **ret_data, size_t *ret_len)
+{
+	struct encoder e = { 0 };
+	uint8_t *data = NULL;
+	size_t len = 0;
+
+	if (encoder_alloc(&e, state) == 0) {
+		encoder_fill(&e, state);
+		len = log__snapshot__get_packed_size(&e.snapshot);
+		data = malloc(len + 1);
+		if (data)
+			(void)log__snapshot__pack(&e.snapshot, data);
+	}
+	encoder_free(&e);
+	if (!data)
+		return -ENOMEM;
+	*ret_data = data;
+	*ret_len = len;
+	return 0;
+}
+
+uint64_t state_hash(const struct state *state)
+{
+	uint64_t h = UINT64_C(14695981039346656037);
+	uint8_t *data;
+	size_t len;
+
+	if (state_encode(state, &data, &len) < 0)
+		return 0;
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ data[i]) * UINT64_C(1099511628211);
+	free(data);
+	return h;
+}
+
+/* ---- in --------------------------------------------------------------------------------------- */
+
+static bool decode_node(struct state *s, const Log__Node *from)
+{
+	struct state_node n = {
+		.id = from->id,
+		.memory_bytes = from->memory_bytes,
+		.cpus = from->cpus,
+		.phase = (enum state_node_phase)from->phase,
+		.incarnation = from->incarnation,
+		.silent = from->silent,
+		.draining = from->draining,
+		.since_ms = from->since_ms,
+	};
+
+	if (from->uuid.len != sizeof(n.uuid) || from->phase < STATE_NODE_KNOWN ||
+	    from->phase > STATE_NODE_FAILED)
+		return false;
+	memcpy(n.uuid, from->uuid.data, sizeof(n.uuid));
+	STATE_COPY(n.name, from->name);
+	STATE_COPY(n.storage_address, from->storage_address);
+	STATE_COPY(n.migration_address, from->migration_address);
+	STATE_COPY(n.reason, from->reason);
+	return state_node_vec_push(&s->nodes, n) == 0;
+}
+
+static bool decode_volume(struct state *s, const Log__Volume *from)
+{
+	struct state_volume v = {
+		.coordinator = from->coordinator,
+		.coordinator_incarnation = from->coordinator_incarnation,
+		.epoch = from->epoch,
+		.moving_to = from->moving_to,
+		.since_ms = from->since_ms,
+	};
+
+	if (from->uuid.len != sizeof(v.uuid))
+		return false;
+	memcpy(v.uuid, from->uuid.data, sizeof(v.uuid));
+	STATE_COPY(v.name, from->name);
+	STATE_COPY(v.url, from->url);
+	STATE_COPY(v.reason, from->reason);
+	return state_volume_vec_push(&s->volumes, v) == 0;
+}
+
+static bool decode_resource(struct state *s, const Log__Resource *from)
+{
+	struct state_resource r = {
+		.spec_len = from->spec.len,
+		.n_volumes = from->n_volumes,
+		.memory_bytes = from->memory_bytes,
+		.cpus = from->cpus,
+		.priority = from->priority,
+		.wanted = from->wanted,
+		.phase = (enum state_phase)from->phase,
+		.owner = from->owner,
+		.owner_incarnation = from->owner_incarnation,
+		.generation = from->generation,
+		.top = from->top,
+		.target = from->target,
+		.target_incarnation = from->target_incarnation,
+		.reserved = from->reserved,
+		.failures = from->failures,
+		.avoid = from->avoid,
+		.prefer = from->prefer,
+		.start_after = (enum state_start_after)from->start_after,
+		.since_ms = from->since_ms,
+	};
+
+	if (from->phase < STATE_OFFLINE || from->phase > STATE_ABORTING ||
+	    from->start_after > STATE_AFTER_LEASE ||
+	    from->n_volumes > STATE_VOLUMES_OF_RESOURCE_MAX || from->spec.len > STATE_SPEC_MAX ||
+	    from->top < from->generation || from->top < from->reserved)
+		return false;
+	for (size_t i = 0; i < r.n_volumes; i++)
+		STATE_COPY(r.volumes[i], from->volumes[i]);
+	STATE_COPY(r.name, from->name);
+	STATE_COPY(r.type, from->type);
+	STATE_COPY(r.reason, from->reason);
+	r.spec = malloc(r.spec_len + 1);
+	if (!r.spec)
+		return false;
+	if (r.spec_len)
+		memcpy(r.spec, from->spec.data, r.spec_len);
+	r.spec[r.spec_len] = 0;
+	if (state_resource_vec_push(&s->resources, r) == 0)
+		return true;
+	free(r.spec);
+	return false;
+}
+
+static bool decode_rest(struct state *s, const Log__Snapshot *from)
+{
+	for (size_t i = 0; i < from->n_debts; i++) {
+		struct state_debt d = {
+			.node = from->debts[i]->node,
+			.incarnation = from->debts[i]->incarnation,
+			.since_ms = from->debts[i]->since_ms,
+		};
+
+		STATE_COPY(d.volume, from->debts[i]->volume);
+		if (state_debt_vec_push(&s->debts, d) < 0)
+			return false;
+	}
+	for (size_t i = 0; i < from->n_dedup; i++) {
+		const Log__RequestId *id = from->dedup[i]->request;
+		struct state_dedup d = {
+			.code = from->dedup[i]->code,
+			.number = from->dedup[i]->number,
+		};
+
+		if (!id)
+			return false;
+		d.node = id->node;
+		d.instance = id->instance;
+		d.seq = id->seq;
+		if (state_dedup_vec_push(&s->dedup, d) < 0)
+			return false;
+	}
+	return true;
+}
+
+static bool decode_all(struct state *s, const Log__Snapshot *from)
+{
+	if (from->cluster_uuid.len != sizeof(s->cluster_uuid))
+		return false;
+	memcpy(s->cluster_uuid, from->cluster_uuid.data, sizeof(s->cluster_uuid));
+	STATE_COPY(s->cluster_name, from->cluster_name);
+	s->applied = from->applied;
+	for (size_t i = 0; i < from->n_nodes; i++)
+		if (!decode_node(s, from->nodes[i]))
+			return false;
+	for (size_t i = 0; i < from->n_volumes; i++)
+		if (!decode_volume(s, from->volumes[i]))
+			return false;
+	for (size_t i = 0; i < from->n_resources; i++)
+		if (!decode_resource(s, from->resources[i]))
+			return false;
+	return decode_rest(s, from);
+}
+
+int state_decode(const uint8_t *data, size_t len, struct state *ret_state, struct cl_error *err)
+{
+	Log__Snapshot *from = log__snapshot__unpack(NULL, len, data);
+	bool ok;
+
+	state_init(ret_state);
+	ok = from && decode_all(ret_state, from);
+	if (from)
+		log__snapshot__free_unpacked(from, NULL);
+	if (ok)
+		return 0;
+	state_fini(ret_state);
+	return cl_error_set(err, -CL_ECORRUPT, "the snapshot of the cluster database is damaged");
+}

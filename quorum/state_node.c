@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Commands about nodes: known, admitted, failed, silent. Picture and rules in quorum/state.h. */
+#include "config.h"
+
+#include "quorum/state_apply.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/sm.h"
+
+static const struct sm_state node_phases[] = {
+	[STATE_NODE_KNOWN] = { "known", SM_TO(STATE_NODE_LIVING), SM_INITIAL },
+	[STATE_NODE_LIVING] = { "living", SM_TO(STATE_NODE_FAILED), SM_INITIAL },
+	[STATE_NODE_FAILED] = { "failed", SM_TO(STATE_NODE_LIVING), SM_INITIAL },
+};
+
+/* The only writer of a node's phase. */
+static void node_enter(struct apply *ap, struct state_node *n, enum state_node_phase phase,
+		       const char *reason)
+{
+	struct sm sm;
+
+	sm_init(&sm, "node", n->name, node_phases, sizeof(node_phases) / sizeof(*node_phases),
+		(int)n->phase, NULL);
+	sm_move(&sm, (int)phase, reason);
+	n->phase = phase;
+	n->since_ms = ap->time_ms;
+	STATE_COPY(n->reason, reason);
+}
+
+static void node_describe(struct state_node *n, const Log__Node *from)
+{
+	memcpy(n->uuid, from->uuid.data, sizeof(n->uuid));
+	STATE_COPY(n->storage_address, from->storage_address);
+	STATE_COPY(n->migration_address, from->migration_address);
+	n->memory_bytes = from->memory_bytes;
+	n->cpus = from->cpus;
+}
+
+static int node_insert(struct state *state, const struct state_node *n)
+{
+	size_t i = state->nodes.n;
+	int r = state_node_vec_push(&state->nodes, *n);
+
+	for (; r == 0 && i > 0 && state->nodes.v[i - 1].id > n->id; i--) {
+		state->nodes.v[i] = state->nodes.v[i - 1];
+		state->nodes.v[i - 1] = *n;
+	}
+	return r;
+}
+
+/*
+ * A node that is there already may describe itself anew (a new address). With another uuid it was
+ * re-installed: the same place, another database; not while its old self counts as living.
+ */
+static void node_again(struct apply *ap, struct state_node *n, const Log__Node *from)
+{
+	if (strcmp(n->name, from->name) != 0) {
+		apply_refuse(ap, -EEXIST, "node id %u is '%s' already", n->id, n->name);
+		return;
+	}
+	if (memcmp(n->uuid, from->uuid.data, sizeof(n->uuid)) != 0 &&
+	    n->phase == STATE_NODE_LIVING) {
+		apply_refuse(ap, -CL_EREFUSED, "node '%s' is a living member with another database",
+			     n->name);
+		return;
+	}
+	node_describe(n, from);
+}
+
+void apply_node_add(struct apply *ap, const Log__NodeAdd *c)
+{
+	const Log__Node *from = c->node;
+	struct state_node n = { .phase = STATE_NODE_KNOWN, .since_ms = ap->time_ms };
+	struct state_node *old;
+
+	if (!from || from->id == 0 || from->id > 255 || from->uuid.len != sizeof(n.uuid)) {
+		apply_refuse(ap, -EINVAL, "a node needs an id of 1..255 and a uuid");
+		return;
+	}
+	old = state_node(ap->state, from->id);
+	if (old) {
+		node_again(ap, old, from);
+		return;
+	}
+	if (!apply_new_name(ap, from->name))
+		return;
+	if (ap->state->nodes.n >= STATE_NODES_MAX) {
+		apply_refuse(ap, -ENOSPC, "a cluster has at most %d nodes", STATE_NODES_MAX);
+		return;
+	}
+	n.id = from->id;
+	STATE_COPY(n.name, from->name);
+	STATE_COPY(n.reason, "is joining");
+	node_describe(&n, from);
+	if (node_insert(ap->state, &n) < 0)
+		ap->no_memory = true;
+	apply_changed(ap, STATE_CHANGED_NODE, n.name, n.id, 0, "node-added", -1, "");
+}
+
+/*
+ * Incarnation i+1. The node asked for it after it had ended all that incarnation i ran, so that i is
+ * silent by proof. Without a new number a write of i that is still on its way would pass as one of
+ * the admitted node.
+ */
+void apply_node_admit(struct apply *ap, const Log__NodeAdmit *c)
+{
+	struct state_node *n = apply_node(ap, c->node);
+
+	if (!n || !apply_expect(ap, n->name, "incarnation", c->incarnation, n->incarnation))
+		return;
+	if (n->phase == STATE_NODE_LIVING) {
+		apply_refuse(ap, -CL_EREFUSED, "node '%s' is a member at incarnation %llu", n->name,
+			     (unsigned long long)n->incarnation);
+		return;
+	}
+	n->silent = n->incarnation;
+	if (!(ap->defects & STATE_DEFECT_KEEP_INCARNATION) || n->incarnation == 0)
+		n->incarnation++;
+	node_enter(ap, n, STATE_NODE_LIVING, "");
+	ap->result->number = n->incarnation;
+	apply_changed(ap, STATE_CHANGED_NODE, n->name, n->id, n->incarnation, "node-admitted", -1,
+		      "");
+	apply_settle(ap);
+}
+
+/* One debt per volume, whether or not a key of the node is known there (design: section 6). */
+static void debts_of(struct apply *ap, const struct state_node *n)
+{
+	struct state *s = ap->state;
+
+	for (size_t i = 0; i < s->volumes.n; i++) {
+		struct state_debt d = {
+			.node = n->id,
+			.incarnation = n->incarnation,
+			.since_ms = ap->time_ms,
+		};
+		size_t k;
+
+		STATE_COPY(d.volume, s->volumes.v[i].name);
+		for (k = 0; k < s->debts.n; k++)
+			if (s->debts.v[k].node == n->id &&
+			    strcmp(s->debts.v[k].volume, d.volume) == 0)
+				break;
+		if (k < s->debts.n)
+			s->debts.v[k].incarnation = n->incarnation;
+		else if (state_debt_vec_push(&s->debts, d) < 0)
+			ap->no_memory = true;
+	}
+	if (s->volumes.n > 0)
+		apply_changed(ap, STATE_CHANGED_DEBT, n->name, n->id, n->incarnation, "fence-owed",
+			      -1, n->reason);
+}
+
+void apply_node_failed(struct apply *ap, const Log__NodeFailed *c)
+{
+	struct state_node *n = apply_node(ap, c->node);
+
+	if (!n || !apply_expect(ap, n->name, "incarnation", c->incarnation, n->incarnation))
+		return;
+	if (n->phase != STATE_NODE_LIVING) {
+		apply_refuse(ap, -CL_EMOVED, "node '%s' is no living member", n->name);
+		return;
+	}
+	node_enter(ap, n, STATE_NODE_FAILED, c->cause);
+	if (ap->defects & STATE_DEFECT_BOUND_SKIPPED)
+		n->silent = n->incarnation;
+	apply_changed(ap, STATE_CHANGED_NODE, n->name, n->id, n->incarnation, "node-failed", -1,
+		      c->cause);
+	if (!(ap->defects & STATE_DEFECT_FENCE_SKIPPED))
+		debts_of(ap, n);
+	apply_node_failed_resources(ap, n);
+	apply_settle(ap);
+}
+
+void apply_node_silent(struct apply *ap, const Log__NodeSilent *c)
+{
+	struct state_node *n = apply_node(ap, c->node);
+
+	if (!n || !apply_expect(ap, n->name, "incarnation", c->incarnation, n->incarnation))
+		return;
+	if (n->phase != STATE_NODE_FAILED || n->silent >= c->incarnation) {
+		apply_refuse(ap, -CL_EMOVED, "node '%s' needs no such proof", n->name);
+		return;
+	}
+	n->silent = c->incarnation;
+	apply_changed(ap, STATE_CHANGED_NODE, n->name, n->id, n->incarnation, "node-silent",
+		      n->since_ms, c->cause);
+	apply_settle(ap);
+}
+
+void apply_node_drain(struct apply *ap, const Log__NodeDrain *c)
+{
+	struct state_node *n = apply_node(ap, c->node);
+
+	if (!n || n->draining == !!c->on)
+		return;
+	n->draining = c->on;
+	if (n->phase == STATE_NODE_LIVING)
+		n->since_ms = ap->time_ms;
+	apply_changed(ap, STATE_CHANGED_NODE, n->name, n->id, n->incarnation,
+		      c->on ? "node-draining" : "node-resumed", -1, "asked for");
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Commands about volumes: created, given a coordinator, fences paid. */
+#include "config.h"
+
+#include "quorum/state_apply.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int volume_insert(struct state *state, const struct state_volume *v)
+{
+	size_t i = state->volumes.n;
+	int r = state_volume_vec_push(&state->volumes, *v);
+
+	for (; r == 0 && i > 0 && strcmp(state->volumes.v[i - 1].name, v->name) > 0; i--) {
+		state->volumes.v[i] = state->volumes.v[i - 1];
+		state->volumes.v[i - 1] = *v;
+	}
+	return r;
+}
+
+/* The epoch begins at the log's index: a volume created again under its name never repeats one. */
+void apply_volume_create(struct apply *ap, const Log__VolumeCreate *c)
+{
+	struct state_volume v = { .epoch = ap->index, .since_ms = ap->time_ms };
+
+	if (!apply_new_name(ap, c->name))
+		return;
+	if (c->uuid.len != sizeof(v.uuid) || c->url[0] == 0 || strlen(c->url) >= sizeof(v.url)) {
+		apply_refuse(ap, -EINVAL, "a volume needs a uuid and an address of its LUN");
+		return;
+	}
+	if (ap->state->volumes.n >= STATE_VOLUMES_MAX) {
+		apply_refuse(ap, -ENOSPC, "a cluster has at most %d volumes", STATE_VOLUMES_MAX);
+		return;
+	}
+	STATE_COPY(v.name, c->name);
+	STATE_COPY(v.url, c->url);
+	STATE_COPY(v.reason, "no coordinator yet");
+	memcpy(v.uuid, c->uuid.data, sizeof(v.uuid));
+	if (volume_insert(ap->state, &v) < 0)
+		ap->no_memory = true;
+	ap->result->number = v.epoch;
+	apply_changed(ap, STATE_CHANGED_VOLUME, v.name, 0, v.epoch, "volume-created", -1, "");
+}
+
+static const char *volume_user(const struct state *state, const char *volume)
+{
+	for (size_t i = 0; i < state->resources.n; i++)
+		for (size_t k = 0; k < state->resources.v[i].n_volumes; k++)
+			if (strcmp(state->resources.v[i].volumes[k], volume) == 0)
+				return state->resources.v[i].name;
+	return NULL;
+}
+
+void apply_volume_delete(struct apply *ap, const Log__VolumeDelete *c)
+{
+	struct state_volume *v = apply_volume(ap, c->name);
+	struct state *s = ap->state;
+	const char *user;
+
+	if (!v)
+		return;
+	user = volume_user(s, v->name);
+	if (user) {
+		apply_refuse(ap, -CL_EREFUSED, "volume '%s' is used by VM '%s'", v->name, user);
+		return;
+	}
+	for (size_t i = s->debts.n; i-- > 0;)
+		if (strcmp(s->debts.v[i].volume, v->name) == 0)
+			state_debt_vec_remove(&s->debts, i);
+	apply_changed(ap, STATE_CHANGED_VOLUME, v->name, 0, v->epoch, "volume-deleted", -1, "");
+	state_volume_vec_remove(&s->volumes, (size_t)(v - s->volumes.v));
+}
+
+/*
+ * A living coordinator is replaced only after it has given the volume up by itself: two
+ * coordinators would each write metadata. A failed one is replaced at once: the new one pays the
+ * fence before its first data command, so that the old one's writes cannot arrive any more.
+ */
+void apply_volume_assign(struct apply *ap, const Log__VolumeAssign *c)
+{
+	struct state_volume *v = apply_volume(ap, c->name);
+
+	if (!v || !apply_expect(ap, v->name, "epoch", c->epoch, v->epoch))
+		return;
+	if (!state_living(ap->state, c->node, c->incarnation)) {
+		apply_refuse(ap, -CL_EREFUSED, "node %u is no living member", c->node);
+		return;
+	}
+	if (state_living(ap->state, v->coordinator, v->coordinator_incarnation) &&
+	    !(c->released && v->moving_to)) {
+		apply_refuse(ap, -CL_EREFUSED, "volume '%s' has a living coordinator", v->name);
+		return;
+	}
+	v->coordinator = c->node;
+	v->coordinator_incarnation = c->incarnation;
+	v->epoch++;
+	v->moving_to = 0;
+	v->reason[0] = 0;
+	ap->result->number = v->epoch;
+	apply_changed(ap, STATE_CHANGED_VOLUME, v->name, c->node, v->epoch, "volume-coordinator",
+		      v->since_ms, c->cause);
+	v->since_ms = ap->time_ms;
+}
+
+void apply_volume_release(struct apply *ap, const Log__VolumeRelease *c)
+{
+	struct state_volume *v = apply_volume(ap, c->name);
+	struct state_node *to = c->to ? state_node(ap->state, c->to) : NULL;
+
+	if (!v || !apply_expect(ap, v->name, "epoch", c->epoch, v->epoch))
+		return;
+	if (c->to && (!to || to->phase != STATE_NODE_LIVING || c->to == v->coordinator)) {
+		apply_refuse(ap, -CL_EREFUSED, "volume '%s' cannot move to node %u", v->name,
+			     c->to);
+		return;
+	}
+	v->moving_to = c->to;
+	v->since_ms = ap->time_ms;
+	ap->result->number = v->epoch + 1;
+	apply_changed(ap, STATE_CHANGED_VOLUME, v->name, c->to, v->epoch,
+		      c->to ? "volume-moving" : "volume-move-ended", -1, "");
+}
+
+/*
+ * Only the coordinator of the present epoch can pay: one that was replaced may report late about a
+ * LUN whose reservations another one has rebuilt since. Debts of a later incarnation stay.
+ */
+void apply_debt_paid(struct apply *ap, const Log__DebtPaid *c)
+{
+	struct state_volume *v = apply_volume(ap, c->volume);
+	struct state *s = ap->state;
+	bool any = false;
+
+	if (!v || !apply_expect(ap, v->name, "epoch", c->epoch, v->epoch))
+		return;
+	if (c->payer != v->coordinator) {
+		apply_refuse(ap, -CL_EREFUSED, "node %u does not coordinate volume '%s'", c->payer,
+			     v->name);
+		return;
+	}
+	for (size_t i = s->debts.n; i-- > 0;) {
+		struct state_debt *d = &s->debts.v[i];
+
+		if (strcmp(d->volume, v->name) != 0 || d->node != c->node ||
+		    d->incarnation > c->incarnation)
+			continue;
+		apply_changed(ap, STATE_CHANGED_DEBT, v->name, d->node, d->incarnation,
+			      "fence-paid", d->since_ms, "");
+		state_debt_vec_remove(&s->debts, i);
+		any = true;
+	}
+	if (any)
+		apply_settle(ap);
+	else
+		apply_refuse(ap, -CL_EMOVED, "no such debt on volume '%s'", v->name);
+}
