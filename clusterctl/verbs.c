@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "clusterctl/verbs.h"
+
+#include <string.h>
+
+#include "clusterctl/text.h"
+
+const struct verb_option verb_globals[] = {
+	{ "json", NULL, false, "the result as JSON, errors too" },
+	{ "timeout", "SECONDS", false,
+	  "wait no longer; exit code 6 when it still goes on (0: wait)" },
+	{ "help", NULL, false, "what the verb does" },
+	{ "version", NULL, false, "the program's version" },
+	{ NULL, NULL, false, NULL },
+};
+
+static const struct verb_option events_options[] = {
+	{ "follow", NULL, false, "go on with what happens from now on" },
+	{ "number", "COUNT", false, "only the last COUNT (default 100)" },
+	{ NULL, NULL, false, NULL },
+};
+
+static const struct verb_option init_options[] = {
+	{ "name", "NAME", false, "the cluster's name (default: corosync's cluster_name)" },
+	{ NULL, NULL, false, NULL },
+};
+
+static const struct verb_option create_vm_options[] = {
+	{ "disk", "PATH", true, "disk image under /ClusterStorage; several are given in order" },
+	{ "memory", "SIZE", false, "guest memory: 512M, 2G" },
+	{ "cpus", "COUNT", false, "virtual CPUs (default 1)" },
+	{ "kernel", "FILE", false, "boot this kernel directly" },
+	{ "initrd", "FILE", false, "with this initial RAM disk" },
+	{ "append", "TEXT", false, "and this kernel command line" },
+	{ "bridge", "NAME", true, "a network card on this bridge" },
+	{ "priority", "NUMBER", false, "1 to 4000, higher first; 0: never started by itself" },
+	{ "node", "NODE", false, "start it there" },
+	{ "start", NULL, false, "start it at once" },
+	{ "file", "FILE", false, "read `key = value` lines, with these options as keys" },
+	{ NULL, NULL, false, NULL },
+};
+
+static const struct verb_option create_volume_options[] = {
+	{ "target", "URL", false, "iscsi://HOST[:PORT]/IQN/LUN" },
+	{ "force", NULL, false, "even if the LUN holds data: it is lost" },
+	{ NULL, NULL, false, NULL },
+};
+
+static const struct verb_option stop_options[] = {
+	{ "force", NULL, false, "pull the plug instead of asking the guest" },
+	{ NULL, NULL, false, NULL },
+};
+
+static const struct verb_option move_options[] = {
+	{ "quick", NULL, false, "by a saved state instead of live" },
+	{ "check", NULL, false, "only say whether it could be done" },
+	{ NULL, NULL, false, NULL },
+};
+
+static const struct verb_option help_options[] = {
+	{ "man", NULL, false, "the synopsis lines of the manual page" },
+	{ NULL, NULL, false, NULL },
+};
+
+const struct verb verbs[] = {
+	{ "status", "", 0, 0, VERB_READS, "", NULL,
+	  "how the cluster is: healthy or not and why, who runs what", "clusterctl status",
+	  text_status },
+	{ "list", "[TYPE]", 0, 1, VERB_READS, "type", NULL,
+	  "all names, or those of a type: node, volume, vm", "clusterctl list vm", text_list },
+	{ "show", "NAME", 1, 1, VERB_READS, "name", NULL,
+	  "everything about a node, volume or resource", "clusterctl show vm1", text_show },
+	{ "events", "", 0, 0, VERB_READS | VERB_ENDLESS, "", events_options,
+	  "what happened, oldest first", "clusterctl events --follow", text_event },
+	{ "explain", "NAME", 1, 1, VERB_READS, "name", NULL,
+	  "why something is as it is, and what ends it", "clusterctl explain vm1", text_explain },
+	{ "init", "", 0, 0, 0, "", init_options,
+	  "make a new cluster with this node as its first member", "clusterctl init --name lab",
+	  NULL },
+	{ "join", "NODE", 1, 1, 0, "node", NULL,
+	  "make this node a member of the cluster that NODE is in", "clusterctl join node1", NULL },
+	{ "create vm", "NAME", 1, 1, 0, "", create_vm_options, "a new virtual machine",
+	  "clusterctl create vm web --disk /ClusterStorage/vol1/web.raw --memory 512M --start",
+	  NULL },
+	{ "create volume", "NAME", 1, 1, 0, "", create_volume_options,
+	  "a new cluster shared volume on a LUN",
+	  "clusterctl create volume vol1 --target iscsi://10.0.0.9/iqn.2026-01.lab:vol1/1", NULL },
+	{ "delete", "NAME", 1, 1, 0, "name", NULL,
+	  "forget a resource that is stopped, or a volume that nothing uses",
+	  "clusterctl delete web", NULL },
+	{ "start", "NAME [NODE]", 1, 2, 0, "name node", NULL, "start a resource, on NODE",
+	  "clusterctl start web", NULL },
+	{ "stop", "NAME", 1, 1, 0, "name", stop_options, "stop a resource and keep it stopped",
+	  "clusterctl stop web", NULL },
+	{ "move", "NAME NODE", 2, 2, 0, "name node", move_options,
+	  "move a VM live, or a volume's coordination, to NODE", "clusterctl move web node2",
+	  text_move },
+	{ "drain", "NODE", 1, 1, 0, "node", NULL,
+	  "move everything away from NODE and keep it empty", "clusterctl drain node2", NULL },
+	{ "resume", "NODE", 1, 1, 0, "node", NULL, "let NODE run things again",
+	  "clusterctl resume node2", NULL },
+	{ "completion", "bash", 1, 1, VERB_LOCAL, "shell", NULL, "the completion script of a shell",
+	  "clusterctl completion bash", NULL },
+	{ "help", "[VERB]...", 0, 2, VERB_LOCAL, "verb", help_options,
+	  "this list, or all about one verb", "clusterctl help move", NULL },
+	{ NULL },
+};
+
+/* ---- finding ----------------------------------------------------------------------------------- */
+
+const struct verb *verb_find(const char *first, const char *second, unsigned *ret_words)
+{
+	for (const struct verb *v = verbs; v->name; v++) {
+		const char *space = strchr(v->name, ' ');
+		size_t len = space ? (size_t)(space - v->name) : strlen(v->name);
+
+		if (strlen(first) != len || strncmp(first, v->name, len) != 0)
+			continue;
+		if (space && (!second || strcmp(second, space + 1) != 0))
+			continue;
+		*ret_words = space ? 2 : 1;
+		return v;
+	}
+	return NULL;
+}
+
+static const struct verb_option *option_in(const struct verb_option *o, const char *name)
+{
+	for (; o && o->name; o++)
+		if (strcmp(o->name, name) == 0)
+			return o;
+	return NULL;
+}
+
+const struct verb_option *verb_option_find(const struct verb *verb, const char *name)
+{
+	const struct verb_option *o = option_in(verb->options, name);
+
+	return o ? o : option_in(verb_globals, name);
+}
+
+/* Damerau's distance with a row of bounded length: adjacent letters swapped count once. */
+static unsigned distance(const char *a, const char *b)
+{
+	enum { MAX = 24 };
+	unsigned d[MAX + 1][MAX + 1];
+	size_t n = strnlen(a, MAX), m = strnlen(b, MAX);
+
+	for (size_t i = 0; i <= n; i++)
+		d[i][0] = (unsigned)i;
+	for (size_t j = 0; j <= m; j++)
+		d[0][j] = (unsigned)j;
+	for (size_t i = 1; i <= n; i++)
+		for (size_t j = 1; j <= m; j++) {
+			unsigned best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+
+			best = d[i - 1][j] + 1 < best ? d[i - 1][j] + 1 : best;
+			best = d[i][j - 1] + 1 < best ? d[i][j - 1] + 1 : best;
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+			    d[i - 2][j - 2] + 1 < best)
+				best = d[i - 2][j - 2] + 1;
+			d[i][j] = best;
+		}
+	return d[n][m];
+}
+
+/* A verb of two words is also near by either of them alone. */
+static unsigned verb_distance(const char *word, const struct verb *v)
+{
+	const char *space = strchr(v->name, ' ');
+	unsigned best = distance(word, v->name), d;
+	char first[24] = "";
+
+	if (strncmp(word, v->name, strlen(word)) == 0 && best > 1)
+		best = 1;
+	if (!space)
+		return best;
+	(void)snprintf(first, sizeof(first), "%.*s", (int)(space - v->name), v->name);
+	d = distance(word, first);
+	return d < best ? d : best;
+}
+
+unsigned verb_nearest(const char *word, const struct verb *ret[], unsigned n)
+{
+	unsigned found = 0;
+
+	for (unsigned want = 0; want <= 2 && found < n; want++)
+		for (const struct verb *v = verbs; v->name && found < n; v++)
+			if (verb_distance(word, v) == want && strlen(v->name) > want)
+				ret[found++] = v;
+	return found;
+}
+
+/* ---- help -------------------------------------------------------------------------------------- */
+
+void verb_synopsis(const struct verb *verb, FILE *out)
+{
+	(void)fputs(verb->name, out);
+	if (*verb->operands)
+		(void)fprintf(out, " %s", verb->operands);
+	for (const struct verb_option *o = verb->options; o && o->name; o++)
+		(void)fprintf(out, o->value ? " [--%s %s]%s" : " [--%s%s]%s", o->name,
+			      o->value ? o->value : "", o->repeats ? "..." : "");
+}
+
+static void help_options_of(const struct verb_option *o, FILE *out)
+{
+	char left[40];
+
+	for (; o && o->name; o++) {
+		(void)snprintf(left, sizeof(left), "--%s%s%s", o->name, o->value ? " " : "",
+			       o->value ? o->value : "");
+		(void)fprintf(out, "  %-20s %s\n", left, o->help);
+	}
+}
+
+void verb_help(const struct verb *verb, FILE *out)
+{
+	(void)fputs("usage: clusterctl ", out);
+	verb_synopsis(verb, out);
+	(void)fprintf(out, "\n\n%s\n\n", verb->summary);
+	help_options_of(verb->options, out);
+	help_options_of(verb_globals, out);
+	(void)fprintf(out, "\nexample: %s\n", verb->example);
+}
+
+void verb_help_all(FILE *out)
+{
+	char left[40];
+
+	(void)fputs("usage: clusterctl VERB [OPERAND]... [OPTION]...\n\n", out);
+	for (const struct verb *v = verbs; v->name; v++) {
+		(void)snprintf(left, sizeof(left), "%s %s", v->name, v->operands);
+		(void)fprintf(out, "  %-20s %s\n", left, v->summary);
+	}
+	(void)fputs("\nwith every verb:\n", out);
+	help_options_of(verb_globals, out);
+	(void)fputs("\n`clusterctl help VERB` tells all about one.\n", out);
+}
+
+void verb_man_synopsis(FILE *out)
+{
+	for (const struct verb *v = verbs; v->name; v++) {
+		(void)fprintf(out, ".Nm\n.Cm %s\n", v->name);
+		if (*v->operands)
+			(void)fprintf(out, ".Ar %s\n", v->operands);
+		for (const struct verb_option *o = v->options; o && o->name; o++) {
+			(void)fprintf(out, ".Op Fl -%s", o->name);
+			if (o->value)
+				(void)fprintf(out, " Ar %s", o->value);
+			(void)fputs(o->repeats ? " ...\n" : "\n", out);
+		}
+	}
+}
+
+/* ---- bash completion ---------------------------------------------------------------------------- */
+
+static void completion_case(const struct verb *v, FILE *out)
+{
+	(void)fprintf(out, "\t'%s') kinds='%s' options='", v->name, v->complete);
+	for (const struct verb_option *o = v->options; o && o->name; o++)
+		(void)fprintf(out, "--%s ", o->name);
+	for (const struct verb_option *o = verb_globals; o->name; o++)
+		(void)fprintf(out, "--%s ", o->name);
+	(void)fputs("' ;;\n", out);
+}
+
+static void completion_words(bool second, FILE *out)
+{
+	const char *before = "";
+
+	for (const struct verb *v = verbs; v->name; v++) {
+		const char *space = strchr(v->name, ' ');
+		size_t len = space ? (size_t)(space - v->name) : strlen(v->name);
+
+		if (second && !space)
+			continue;
+		if (second)
+			(void)fprintf(out, "%s ", space + 1);
+		else if (strncmp(before, v->name, len) != 0 || before[len] != ' ')
+			(void)fprintf(out, "%.*s ", (int)len, v->name);
+		before = v->name;
+	}
+}
+
+void verb_bash_completion(FILE *out)
+{
+	(void)fputs(
+		"# bash completion of clusterctl; made by `clusterctl completion bash`\n"
+		"_clusterctl_names()\n{\n"
+		"\tclusterctl list $1 --timeout 2 2>/dev/null | awk 'NR > 1 { print $1 }'\n}\n\n"
+		"_clusterctl()\n{\n"
+		"\tlocal cur=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]} at=2 kinds options "
+		"kind\n"
+		"\tlocal firsts='",
+		out);
+	completion_words(false, out);
+	(void)fputs("' seconds='", out);
+	completion_words(true, out);
+	(void)fputs("'\n\tCOMPREPLY=()\n"
+		    "\tif [ \"$COMP_CWORD\" = 1 ]; then\n"
+		    "\t\tCOMPREPLY=($(compgen -W \"$firsts\" -- \"$cur\")); return\n\tfi\n"
+		    "\tif [ \"$verb\" = create ]; then\n"
+		    "\t\tif [ \"$COMP_CWORD\" = 2 ]; then\n"
+		    "\t\t\tCOMPREPLY=($(compgen -W \"$seconds\" -- \"$cur\")); return\n\t\tfi\n"
+		    "\t\tverb=\"create ${COMP_WORDS[2]}\" at=3\n\tfi\n"
+		    "\tcase $verb in\n",
+		    out);
+	for (const struct verb *v = verbs; v->name; v++)
+		completion_case(v, out);
+	(void)fputs(
+		"\t*) return ;;\n\tesac\n"
+		"\tcase $cur in\n"
+		"\t-*) COMPREPLY=($(compgen -W \"$options\" -- \"$cur\")); return ;;\n\tesac\n"
+		"\tcase ${COMP_WORDS[COMP_CWORD-1]} in\n"
+		"\t--disk|--kernel|--initrd|--file) COMPREPLY=($(compgen -f -- \"$cur\")); return "
+		";;\n"
+		"\t--node) kinds=node at=$COMP_CWORD ;;\n\tesac\n"
+		"\tset -- $kinds\n"
+		"\tkind=${@:$((COMP_CWORD - at + 1)):1}\n"
+		"\tcase $kind in\n"
+		"\tname) COMPREPLY=($(compgen -W \"$(_clusterctl_names)\" -- \"$cur\")) ;;\n"
+		"\tnode) COMPREPLY=($(compgen -W \"$(_clusterctl_names node)\" -- \"$cur\")) ;;\n"
+		"\ttype) COMPREPLY=($(compgen -W 'node volume vm' -- \"$cur\")) ;;\n"
+		"\tshell) COMPREPLY=($(compgen -W bash -- \"$cur\")) ;;\n"
+		"\tverb) COMPREPLY=($(compgen -W \"$firsts\" -- \"$cur\")) ;;\n"
+		"\tesac\n}\ncomplete -F _clusterctl clusterctl\n",
+		out);
+}
