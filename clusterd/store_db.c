@@ -463,6 +463,9 @@ static int db_create(struct store_db *db, struct cl_error *err)
 		r = put_blob(db, "format", FORMAT, strlen(FORMAT), err);
 	if (r == 0)
 		r = sql_exec(db, "COMMIT", err);
+	/* Out of the WAL: its loss shall not look like a database that never was. */
+	if (r == 0)
+		r = sql_exec(db, "PRAGMA wal_checkpoint(TRUNCATE)", err);
 	return r;
 }
 
