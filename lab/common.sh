@@ -105,7 +105,7 @@ start_in() {	# CGROUP OUTPUT COMMAND...
 	(
 		exec </dev/null >>"$output" 2>&1
 		close_others
-		echo "$BASHPID" >"$cgroup/cgroup.procs"
+		echo "$BASHPID" >"$cgroup/cgroup.procs" || exit
 		exec env --default-signal=INT,TERM,HUP setsid -- "$@"
 	) &
 	disown
@@ -119,15 +119,17 @@ close_others() {
 	done
 }
 
-# Kills all that lives in a cgroup and removes it. A frozen one is killed too.
+# Kills all that lives in a cgroup and removes it. A frozen one is killed too. Again when somebody
+# joined meanwhile: a process that we had begun to start when we were interrupted.
 cgroup_end() {
-	local dir
+	until_true 30 cgroup_end_once "$1" ||
+		die "$E_FAIL" "processes in $1 do not end: $(cgroup_pids "$1" | xargs)"
+}
+cgroup_end_once() {
 	[[ -d $1 ]] || return 0
-	echo 1 >"$1/cgroup.kill"
-	until_true 30 cgroup_empty "$1" || die "$E_FAIL" "processes in $1 do not end: $(cgroup_pids "$1" | xargs)"
-	find "$1" -depth -type d -print0 | while IFS= read -r -d '' dir; do
-		rmdir "$dir"
-	done
+	echo 1 >"$1/cgroup.kill" && until_true 30 cgroup_empty "$1" &&
+		find "$1" -depth -type d -exec rmdir -- {} + 2>/dev/null
+	[[ ! -d $1 ]]
 }
 cgroup_pids() { find "$1" -name cgroup.procs -exec cat {} +; }
 cgroup_empty() { grep -qx 'populated 0' "$1/cgroup.events"; }

@@ -66,7 +66,7 @@ static long elapsed_ms(const struct timespec *since)
 
 static void hold(void)
 {
-	static const struct timespec slice = {0, SLICE_MS * 1000000L};
+	static const struct timespec slice = { 0, SLICE_MS * 1000000L };
 	struct timespec start;
 	long delay_ms, full;
 

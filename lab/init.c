@@ -260,7 +260,7 @@ int main(int argc, char **argv)
 		if (left < 0) {
 			sigwaitinfo(&child, NULL);
 		} else {
-			struct timespec ts = {left / 1000, left % 1000 * 1000000};
+			struct timespec ts = { left / 1000, left % 1000 * 1000000 };
 
 			sigtimedwait(&child, NULL, &ts);
 		}

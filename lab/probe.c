@@ -72,15 +72,15 @@ static int report(const struct scsi_task *task, const char *error, long ms)
 		printf("NONE %s\n", error);
 	} else if (task->status == SCSI_STATUS_GOOD) {
 		if (task->datain.size > 0)
-			printf("%.*s\n", (int)strnlen((char *)task->datain.data,
-						      (size_t)task->datain.size),
+			printf("%.*s\n",
+			       (int)strnlen((char *)task->datain.data, (size_t)task->datain.size),
 			       task->datain.data);
 		printf("GOOD %ld\n", ms);
 	} else if (task->status == SCSI_STATUS_RESERVATION_CONFLICT) {
 		printf("CONFLICT %ld\n", ms);
 	} else if (task->status == SCSI_STATUS_CHECK_CONDITION) {
-		printf("CHECK %x/%04x %ld\n", (unsigned)task->sense.key,
-		       (unsigned)task->sense.ascq, ms);
+		printf("CHECK %x/%04x %ld\n", (unsigned)task->sense.key, (unsigned)task->sense.ascq,
+		       ms);
 	} else {
 		printf("STATUS %d %s\n", task->status, error);
 	}
