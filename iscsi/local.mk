@@ -2,5 +2,19 @@
 noinst_LIBRARIES += iscsi/libiscsilun.a
 iscsi_libiscsilun_a_SOURCES = \
 	iscsi/pr.c iscsi/pr.h \
+	iscsi/pr_admit.c iscsi/pr_admit.h \
+	iscsi/pr_check.c iscsi/pr_check.h \
+	iscsi/pr_fence.c iscsi/pr_fence.h \
 	iscsi/url.c iscsi/url.h \
-	iscsi/lun.h iscsi/control.h iscsi/lun_sync.h iscsi/lun_loop.h iscsi/probe.h
+	iscsi/session.c iscsi/session_cmd.c iscsi/session_hold.c iscsi/session_io.c iscsi/session_int.h \
+	iscsi/lun.h \
+	iscsi/control.c iscsi/control.h \
+	iscsi/lun_sync.c iscsi/lun_sync.h \
+	iscsi/lun_loop.c iscsi/lun_loop.h \
+	iscsi/probe.h
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/iscsi_pr_test
+tests_unit_iscsi_pr_test_SOURCES = tests/unit/iscsi_pr_test.c
+tests_unit_iscsi_pr_test_LDADD = iscsi/libiscsilun.a lib/libcl.a $(CMOCKA_LIBS)
+endif

@@ -31,7 +31,7 @@
 #include "lib/cleanup.h"
 #include "lib/error.h"
 
-/* ---- the data path ----------------------------------------------------------------------- */
+/* ---- the data path ---- */
 
 enum lun_dir { LUN_READ, LUN_WRITE, LUN_FLUSH };
 
@@ -58,7 +58,6 @@ struct lun_io {
 	/* private */
 	struct lun_io *next, *prev;
 	struct lun_session *session;
-	void *task;
 	int64_t sent_ms;
 };
 
@@ -87,7 +86,7 @@ static inline enum lun_result lun_submit(struct lun_data *data, struct lun_io *i
 	return data->ops->submit(data, io);
 }
 
-/* ---- a session --------------------------------------------------------------------------- */
+/* ---- a session ---- */
 
 enum lun_session_state {
 	LUN_CONNECTING, /* TCP, login, unit attentions of the login, READ CAPACITY */
@@ -157,7 +156,9 @@ int lun_session_new(const struct lun_session_config *config, struct lun_session 
 void lun_session_free(struct lun_session *session);
 
 /* For a loop: poll fd (-1: none) for events; call service with what came, or at the deadline
- * (CLOCK_BOOTTIME ms, INT64_MAX: none) with 0. POLLERR and POLLHUP go into service too. */
+ * (CLOCK_BOOTTIME ms, INT64_MAX: none) with 0. POLLERR and POLLHUP go into service too. After a
+ * batch of submits, service(POLLOUT) sends at once and saves a turn of the loop. libiscsi resolves
+ * host names with getaddrinfo when it connects: portals should be addresses. */
 int lun_session_fd(const struct lun_session *session);
 short lun_session_events(struct lun_session *session);
 int64_t lun_session_deadline_ms(const struct lun_session *session);
@@ -185,15 +186,7 @@ void lun_session_verified(struct lun_session *session, bool stands, const char *
 /* No data from here on (fenced by word, coordinator's order). What runs goes on and ends. */
 void lun_session_stop(struct lun_session *session, const char *why);
 
-/*
- * The coordinator said "barrier n answered". Data commands that were under way before a unit
- * attention of that reset and are not done 1 s from now are asked for with ABORT TASK (a target
- * with TAS=0 has dropped them without a word); never earlier, because on tgt an ABORT TASK swallows
- * the answer of an open reset. A command that the target no longer knows is sent again.
- */
-void lun_session_barrier_answered(struct lun_session *session);
-
-/* ---- commands other than data ------------------------------------------------------------- */
+/* ---- commands other than data ---- */
 
 /*
  * One command, embedded in the caller's object; op says what, answer is filled. A unit attention is
@@ -208,9 +201,8 @@ struct lun_cmd {
 	/* private */
 	struct lun_cmd *next, *prev;
 	struct lun_session *session;
-	void *task;
 	int64_t sent_ms;
-	uint8_t buffer[PR_PARAMETER_BYTES];
+	bool internal;
 };
 
 /* LUN_OK: done follows, once, never from within. Else (LUN_REFUSED, LUN_LOST): it does not. */

@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* ---- results, shared with iscsi/lun.h ------------------------------------------------------ */
+/* ---- results, shared with iscsi/lun.h ---- */
 
 enum lun_result {
 	LUN_OK = 0,
@@ -36,7 +36,7 @@ struct lun_sense {
 	uint16_t ascq; /* ASC << 8 | ASCQ */
 };
 
-/* ---- keys -------------------------------------------------------------------------------- */
+/* ---- keys ---- */
 
 struct pr_key {
 	uint8_t node;	      /* 1..255 */
@@ -57,7 +57,7 @@ unsigned pr_key_free_instance(unsigned node, const uint64_t *keys, size_t n, uns
 #define PR_KEY_TEXT 64
 const char *pr_key_text(uint64_t key, char buf[PR_KEY_TEXT]);
 
-/* ---- who is meant ------------------------------------------------------------------------- */
+/* ---- who is meant ---- */
 
 enum pr_match_kind {
 	PR_MATCH_KEY,	     /* exactly this key */
@@ -75,7 +75,7 @@ struct pr_match {
 bool pr_match_key(const struct pr_match *match, size_t n, uint64_t key);
 bool pr_keys_contain(const uint64_t *keys, size_t n, uint64_t key);
 
-/* ---- commands and answers ------------------------------------------------------------------ */
+/* ---- commands and answers ---- */
 
 #define PR_KEYS_MAX 512
 #define PR_PARAMETER_BYTES (8 + 8 * PR_KEYS_MAX)

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The life of one nexus: connect, log in, serve, die. It is never revived.
+ *
+ * libiscsi is told not to reconnect (it would log in again and resend everything by itself, behind
+ * the back of the fence). When the connection breaks it then cancels its tasks and goes on as if
+ * nothing had happened: any cancelled task, RDHUP, HUP or ERR is taken as the end here.
+ */
+#include "config.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "iscsi/session_int.h"
+#include "lib/assert.h"
+#include "lib/monotime.h"
+
+static const struct sm_state session_states[] = {
+	[LUN_CONNECTING] = { "connecting", SM_TO(LUN_READY) | SM_TO(LUN_DEAD), SM_INITIAL },
+	[LUN_READY] = { "ready", SM_TO(LUN_OPEN) | SM_TO(LUN_STOPPED) | SM_TO(LUN_DEAD) },
+	[LUN_OPEN] = { "open", SM_TO(LUN_HELD) | SM_TO(LUN_STOPPED) | SM_TO(LUN_DEAD) },
+	[LUN_HELD] = { "held", SM_TO(LUN_OPEN) | SM_TO(LUN_STOPPED) | SM_TO(LUN_DEAD) },
+	/* No way back: a nexus that lost its right must not find it again by itself. */
+	[LUN_STOPPED] = { "stopped", SM_TO(LUN_DEAD) },
+	[LUN_DEAD] = { "dead", 0, SM_FINAL },
+};
+
+static const struct lun_ops session_ops = { .submit = lun_session_submit };
+
+int64_t lun_now_ms(void)
+{
+	return cl_mono_ms(cl_mono_now());
+}
+
+void lun_session_changed(struct lun_session *s)
+{
+	if (s->hooks.changed)
+		s->hooks.changed(s->hooks.user, s);
+}
+
+void lun_session_move(struct lun_session *s, enum lun_session_state to, const char *why)
+{
+	bool final = to == LUN_DEAD || to == LUN_STOPPED;
+
+	sm_move(&s->sm, (int)to, why);
+	if (s->hooks.state)
+		s->hooks.state(s->hooks.user, s, to, final ? &s->why : NULL);
+}
+
+void lun_session_doom(struct lun_session *s, int code, const char *fmt, ...)
+{
+	va_list ap;
+	char text[256];
+
+	if (s->doomed)
+		return;
+	s->doomed = true;
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	(void)cl_error_set(&s->why, code, "%s %s LUN %d: %s", s->url.portals[s->portal],
+			   s->url.target, s->url.lun, text);
+	lun_session_changed(s);
+}
+
+/* Throw away what still sits in the socket. A courtesy: the guard is to kill the nexus. */
+static void reset_connection(struct lun_session *s)
+{
+	struct linger hard = { .l_onoff = 1, .l_linger = 0 };
+	int fd = iscsi_get_fd(s->iscsi);
+
+	if (fd >= 0)
+		(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+}
+
+/* Ends everything that is pending with LUN_LOST. libiscsi is not on the stack. */
+static void tear_down(struct lun_session *s)
+{
+	s->doomed = s->closing = true;
+	/* Before the descriptor closes: its number may be the next session's at once. */
+	lun_session_changed(s);
+	if (s->iscsi) {
+		reset_connection(s);
+		(void)iscsi_destroy_context(s->iscsi); /* cancels: callbacks run */
+		s->iscsi = NULL;
+	}
+	lun_io_lost(s);
+	lun_cmds_lost(s);
+}
+
+/* The last thing that touches s: the hook may free it. */
+static void die(struct lun_session *s)
+{
+	tear_down(s);
+	lun_session_move(s, LUN_DEAD, "session lost");
+}
+
+static void on_login(struct iscsi_context *iscsi, int status, void *data, void *user)
+{
+	struct lun_session *s = user;
+
+	(void)data;
+	if (s->doomed)
+		return;
+	s->heard_ms = lun_now_ms();
+	if (status == SCSI_STATUS_REDIRECT)
+		lun_session_doom(s, -ENOTSUP,
+				 "login: the target redirects, which is not supported");
+	else if (status != SCSI_STATUS_GOOD)
+		lun_session_doom(s, -ECONNREFUSED, "login failed: %s", iscsi_get_error(iscsi));
+	else
+		lun_settle(s);
+}
+
+static void on_connect(struct iscsi_context *iscsi, int status, void *data, void *user)
+{
+	struct lun_session *s = user;
+
+	(void)data;
+	if (s->doomed)
+		return;
+	if (status != SCSI_STATUS_GOOD)
+		lun_session_doom(s, -ECONNREFUSED, "no connection: %s", iscsi_get_error(iscsi));
+	else if (iscsi_login_async(iscsi, on_login, s) != 0)
+		lun_session_doom(s, -ENOMEM, "login: %s", iscsi_get_error(iscsi));
+}
+
+static int start(struct lun_session *s, const struct lun_session_config *c, struct cl_error *err)
+{
+	s->iscsi = iscsi_create_context(s->initiator);
+	if (!s->iscsi)
+		return cl_error_errno(err, -ENOMEM, "iSCSI session");
+	iscsi_set_noautoreconnect(s->iscsi, 1);
+	(void)iscsi_set_isid_random(s->iscsi, c->isid, c->isid_qualifier);
+	(void)iscsi_set_session_type(s->iscsi, ISCSI_SESSION_NORMAL);
+	(void)iscsi_set_header_digest(s->iscsi, ISCSI_HEADER_DIGEST_NONE);
+	iscsi_set_tcp_user_timeout(s->iscsi, (int)s->silence_ms);
+	if (iscsi_set_targetname(s->iscsi, s->url.target) != 0 ||
+	    (s->url.user[0] &&
+	     iscsi_set_initiator_username_pwd(s->iscsi, s->url.user, s->url.password) != 0))
+		return cl_error_set(err, -EINVAL, "iSCSI session: %s", iscsi_get_error(s->iscsi));
+	s->connect_by_ms = lun_now_ms() + s->connect_ms;
+	if (iscsi_connect_async(s->iscsi, s->url.portals[s->portal], on_connect, s) != 0)
+		lun_session_doom(s, -ECONNREFUSED, "no connection: %s", iscsi_get_error(s->iscsi));
+	return 0;
+}
+
+static void take_config(struct lun_session *s, const struct lun_session_config *c)
+{
+	s->url = *c->url;
+	s->portal = c->portal;
+	(void)snprintf(s->initiator, sizeof(s->initiator), "%s", c->initiator);
+	s->role = c->role;
+	s->key = c->key;
+	s->pr_type = c->pr_type;
+	s->connect_ms = c->connect_ms ? c->connect_ms : 5000;
+	s->silence_ms = c->silence_ms ? c->silence_ms : 5000;
+	s->io_ms = c->io_ms ? c->io_ms : 60000;
+#ifdef CL_DEFECTS
+	s->defects = c->defects;
+#endif
+	s->hooks = c->hooks;
+}
+
+int lun_session_new(const struct lun_session_config *config, struct lun_session **ret,
+		    struct cl_error *err)
+{
+	_cleanup_(lun_session_freep) struct lun_session *s = NULL;
+	int r;
+
+	if (config->portal >= config->url->n_portals || !config->initiator ||
+	    !config->initiator[0] || strlen(config->initiator) > LUN_NAME_MAX)
+		return cl_error_set(err, -EINVAL,
+				    "iSCSI session: bad portal number or initiator name");
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return cl_error_errno(err, -ENOMEM, "iSCSI session");
+	s->data.ops = &session_ops;
+	take_config(s, config);
+	s->next_tur_ms = s->retry_ms = INT64_MAX;
+	sm_init(&s->sm, "session", s->initiator, session_states,
+		sizeof(session_states) / sizeof(*session_states), LUN_CONNECTING, NULL);
+	r = start(s, config, err);
+	if (r < 0)
+		return r;
+	*ret = cl_steal(s);
+	return 0;
+}
+
+void lun_session_free(struct lun_session *s)
+{
+	if (!s)
+		return;
+	if (s->sm.state != LUN_DEAD)
+		tear_down(s);
+	free(s);
+}
+
+int lun_session_fd(const struct lun_session *s)
+{
+	return s->iscsi && !s->closing ? iscsi_get_fd(s->iscsi) : -1;
+}
+
+short lun_session_events(struct lun_session *s)
+{
+	if (!s->iscsi || s->doomed)
+		return 0;
+	/* RDHUP: without it an orderly close by the target is one cancelled task and no event. */
+	return (short)(iscsi_which_events(s->iscsi) | POLLRDHUP);
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+int64_t lun_session_deadline_ms(const struct lun_session *s)
+{
+	int64_t t = INT64_MAX;
+
+	if (s->sm.state == LUN_DEAD)
+		return t;
+	if (s->doomed)
+		return 0;
+	if (s->sm.state == LUN_CONNECTING)
+		return s->connect_by_ms;
+	t = earlier(s->next_tur_ms, s->retry_ms);
+	if (s->running.first)
+		t = earlier(t, s->running.first->sent_ms + s->io_ms);
+	if (s->keepalive_out)
+		t = earlier(t, s->keepalive.sent_ms + s->silence_ms);
+	return t;
+}
+
+static void on_keepalive(struct lun_cmd *cmd)
+{
+	struct lun_session *s = cmd->user;
+
+	s->keepalive_out = false;
+	if (s->role != LUN_ROLE_DATA)
+		return;
+	if (cmd->answer.result == LUN_UA)
+		lun_hold(s);
+	else if (cmd->answer.result == LUN_CONFLICT)
+		lun_session_stop(s, "reservation conflict");
+}
+
+static void keep_alive(struct lun_session *s, int64_t now)
+{
+	if (now < s->next_tur_ms || s->keepalive_out)
+		return;
+	s->next_tur_ms = now + KEEPALIVE_MS;
+	s->keepalive = (struct lun_cmd){
+		.op = { .kind = PR_OP_TEST_UNIT_READY },
+		.done = on_keepalive,
+		.user = s,
+		.internal = true,
+	};
+	s->keepalive_out = lun_cmd_send(s, &s->keepalive) == LUN_OK;
+}
+
+/* A reservation command that is not answered, though TEST UNIT READY is. A RESET may take its time.
+ */
+static void check_commands(struct lun_session *s, int64_t now)
+{
+	for (const struct lun_cmd *c = s->cmds.first; c; c = c->next)
+		if (c->op.kind != PR_OP_RESET && now - c->sent_ms >= s->io_ms)
+			lun_session_doom(s, -ETIMEDOUT, "%s was not answered for %" PRIu32 " ms",
+					 pr_op_name(c->op.kind), s->io_ms);
+}
+
+static void check_time(struct lun_session *s)
+{
+	int64_t now = lun_now_ms();
+
+	if (s->sm.state == LUN_CONNECTING) {
+		if (now >= s->connect_by_ms)
+			lun_session_doom(s, -ETIMEDOUT, "no login within %" PRIu32 " ms",
+					 s->connect_ms);
+		return;
+	}
+	if (s->next_tur_ms == INT64_MAX)
+		s->next_tur_ms = now + KEEPALIVE_MS;
+	/* A slow disk is not a dead path: only silence on TEST UNIT READY and all else is. */
+	if (s->keepalive_out && now - s->keepalive.sent_ms >= s->silence_ms)
+		lun_session_doom(s, -ETIMEDOUT, "no answer for %" PRIu32 " ms", s->silence_ms);
+	check_commands(s, now);
+	if (s->doomed)
+		return;
+	keep_alive(s, now);
+	lun_io_deadline(s, now);
+}
+
+static void serve(struct lun_session *s, short revents)
+{
+	if (s->sm.state == LUN_CONNECTING && !revents)
+		return;
+	if (iscsi_service(s->iscsi, revents & (POLLIN | POLLOUT | POLLERR | POLLHUP)) != 0)
+		lun_session_doom(s, -ENOLINK, "%s", iscsi_get_error(s->iscsi));
+	/* An R2T that just came in queued data that no event would announce. */
+	if (!s->doomed && (revents & POLLIN) && iscsi_is_logged_in(s->iscsi) &&
+	    (iscsi_which_events(s->iscsi) & POLLOUT) && iscsi_service(s->iscsi, POLLOUT) != 0)
+		lun_session_doom(s, -ENOLINK, "%s", iscsi_get_error(s->iscsi));
+	if (revents & (POLLRDHUP | POLLHUP | POLLERR))
+		lun_session_doom(s, -ENOLINK, "the target closed the connection");
+}
+
+void lun_session_service(struct lun_session *s, short revents)
+{
+	if (s->sm.state == LUN_DEAD)
+		return;
+	if (!s->doomed)
+		serve(s, revents);
+	if (!s->doomed)
+		check_time(s);
+	if (s->doomed) {
+		die(s);
+		return;
+	}
+	lun_session_changed(s);
+}
+
+enum lun_session_state lun_session_state(const struct lun_session *s)
+{
+	return (enum lun_session_state)s->sm.state;
+}
+
+const char *lun_session_state_name(enum lun_session_state state)
+{
+	return session_states[state].name;
+}
+
+struct lun_data *lun_session_data(struct lun_session *s)
+{
+	return &s->data;
+}
+
+uint64_t lun_session_key(const struct lun_session *s)
+{
+	return s->key;
+}
+
+unsigned lun_session_in_flight(const struct lun_session *s)
+{
+	return s->n_io;
+}
+
+const char *lun_session_reason(const struct lun_session *s)
+{
+	return s->why.msg;
+}
+
+int lun_session_go(struct lun_session *s, struct cl_error *err)
+{
+	if (s->sm.state != LUN_READY || s->role != LUN_ROLE_DATA || !s->registered)
+		return cl_error_set(err, -EPERM, "no GO for a session that is %s%s",
+				    sm_name(&s->sm),
+				    s->registered ? "" : " and has no key registered");
+	lun_session_move(s, LUN_OPEN, "GO");
+	return 0;
+}
+
+void lun_session_stop(struct lun_session *s, const char *why)
+{
+	if (s->sm.state != LUN_READY && s->sm.state != LUN_OPEN && s->sm.state != LUN_HELD)
+		return;
+	(void)cl_error_set(&s->why, -EBADE, "%s %s LUN %d: %s", s->url.portals[s->portal],
+			   s->url.target, s->url.lun, why);
+	/* First the state, then the ends: whoever submits from a done must be refused. */
+	lun_session_move(s, LUN_STOPPED, "stopped");
+	lun_io_end_waiting(s, LUN_CONFLICT);
+}

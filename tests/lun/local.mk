@@ -1,0 +1,15 @@
+# tests/lun/: what the fencing drills use. lun-node has its own objects, with the defect switches in.
+noinst_PROGRAMS += tests/lun/lun-node
+tests_lun_lun_node_SOURCES = tests/lun/lun_node.c tests/lun/stamp.h $(iscsi_libiscsilun_a_SOURCES)
+tests_lun_lun_node_CPPFLAGS = $(AM_CPPFLAGS) -DCL_DEFECTS=1
+tests_lun_lun_node_LDADD = lib/libcl.a $(ISCSI_LIBS) $(QB_LIBS)
+
+# A shim for tgtd, which is not ours: no sanitizer in it.
+noinst_DATA += tests/lun/landing.so
+tests/lun/landing.so: tests/lun/landing.c tests/lun/stamp.h
+	$(AM_V_CC)$(MKDIR_P) tests/lun && $(CC) -std=gnu11 $(CL_WARN) $(DEFS) -I. -I$(srcdir) $(CPPFLAGS) $(CFLAGS) \
+		-shared -fPIC -o $@ $(srcdir)/tests/lun/landing.c
+CLEANFILES += tests/lun/landing.so
+
+EXTRA_DIST += tests/lun/landing.c tests/lun/target.sh
+EXTRA_DIST += tests/drills/31-fence-delayed-write
