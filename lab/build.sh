@@ -21,7 +21,8 @@ install_packages() {
 apt_install() { apt_get install -y --no-install-recommends "$@"; }
 # In a session of its own: Ctrl-C must not leave dpkg half way.
 apt_get() {
-	DEBIAN_FRONTEND=noninteractive setsid -w apt-get -qq -o DPkg::Lock::Timeout=300 "$@" >&2 9>&-
+	DEBIAN_FRONTEND=noninteractive setsid -w apt-get -qq -o DPkg::Lock::Timeout=300 \
+		-o Dpkg::Use-Pty=0 "$@" >/dev/null 9>&-
 }
 
 # The tree belongs to somebody: what is built in it should too.

@@ -161,12 +161,12 @@ verb_thaw() { [[ ${1-} != --* ]] || usage; each_node node_can_thaw node_thaw "ru
 # ---- processes ------------------------------------------------------------------------------
 
 # Becomes COMMAND inside a node. nsenter does not join the cgroup: without the first line freeze
-# and pull would miss the process.
+# and pull would miss the process. -r: in a chroot the root of the mount namespace is not the node's.
 node_become() {	# NODE PID COMMAND...
 	local node=$1 pid=$2
 	shift 2
 	echo "$BASHPID" >"$CG/$node/init/cgroup.procs" || exit "$E_OFF"
-	exec nsenter -t "$pid" -m -u -i -n -p -C -- env -i TERM="${TERM:-dumb}" HOME=/root LANG=C.UTF-8 \
+	exec nsenter -t "$pid" -m -u -i -n -p -C -r -- env -i TERM="${TERM:-dumb}" HOME=/root LANG=C.UTF-8 \
 		PATH=/opt/clusterd/sbin:/opt/clusterd/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
 		"$@"
 }
