@@ -103,6 +103,7 @@ start_in() {	# CGROUP OUTPUT COMMAND...
 	local cgroup=$1 output=$2
 	shift 2
 	(
+		cd /
 		exec </dev/null >>"$output" 2>&1
 		close_others
 		echo "$BASHPID" >"$cgroup/cgroup.procs" || exit

@@ -13,6 +13,9 @@ set -euo pipefail
 name=$1 run=$2 disk=$3 lab_disk=$4 corosync=$5
 memory=$run/root
 
+# -n: nothing about our mounts in the machine's /run/mount.
+mount() { command mount -n "$@"; }
+
 # The first of NSpid. By /proc/self, for /proc is still the outer one and our own numbers mean
 # somebody else there; and by a builtin, for /proc/self of awk would be awk.
 read_host_pid() {

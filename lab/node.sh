@@ -166,7 +166,7 @@ node_become() {	# NODE PID COMMAND...
 	local node=$1 pid=$2
 	shift 2
 	echo "$BASHPID" >"$CG/$node/init/cgroup.procs" || exit "$E_OFF"
-	exec nsenter -t "$pid" -m -u -i -n -p -C -r -- env -i TERM="${TERM:-dumb}" HOME=/root LANG=C.UTF-8 \
+	exec nsenter -t "$pid" -m -u -i -n -p -C -r -w -- env -i TERM="${TERM:-dumb}" HOME=/root LANG=C.UTF-8 \
 		PATH=/opt/clusterd/sbin:/opt/clusterd/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
 		"$@"
 }

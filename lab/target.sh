@@ -11,13 +11,13 @@ target_start_namespaces() {
 	mkdir "$CG/target"
 	holder_start target --net --mount
 	# The control socket is a path below /run: private, or two labs would talk to one tgtd.
-	in_target mount -t tmpfs -o mode=755 lab-target-run /run
+	in_target mount -n -t tmpfs -o mode=755 lab-target-run /run
 	in_target mkdir /run/tgtd
 	target_cables
 	mkdir -p "$DISK/luns" "$DISK/target"
 	control_write 0 0
 }
-in_target() { nsenter -t "$(cat "$RUN/target.pid")" -n -m -r -- "$@"; }
+in_target() { nsenter -t "$(cat "$RUN/target.pid")" -n -m -r -w -- "$@"; }
 
 # Two portals in one subnet and one network namespace: each address answers, and is answered from,
 # its own cable only, else cutting one portal would cut both or none.
@@ -54,7 +54,7 @@ target_pid() {
 target_start() {
 	local name tid=0
 	mkdir -p "$CG/target/tgtd"
-	start_in "$CG/target/tgtd" "$DISK/target/tgtd.log" nsenter -t "$(cat "$RUN/target.pid")" -n -m -r -- \
+	start_in "$CG/target/tgtd" "$DISK/target/tgtd.log" nsenter -t "$(cat "$RUN/target.pid")" -n -m -r -w -- \
 		env LD_LIBRARY_PATH="$TGT_LIB" LD_PRELOAD="$DISK/tools/delay.so" \
 		LAB_TARGET_CONTROL="$DISK/target/control" "$TGT/usr/sbin/tgtd" -f
 	until_true 20 target_answers || die "$E_FAIL" "tgtd does not answer: $(tail -n 3 "$DISK/target/tgtd.log")"
