@@ -5,6 +5,7 @@ lib_libcl_a_SOURCES = \
 	lib/crc32c.c lib/crc32c.h \
 	lib/cleanup.h \
 	lib/error.c lib/error.h \
+	lib/file.c lib/file.h \
 	lib/le.h \
 	lib/log.c lib/log.h \
 	lib/loop.c lib/loop.h \
