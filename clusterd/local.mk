@@ -7,7 +7,8 @@ clusterd_libclusterd_a_SOURCES = \
 	clusterd/ring.c clusterd/ring.h \
 	clusterd/ring_gate.c clusterd/ring_gate.h \
 	clusterd/store.c clusterd/store.h \
-	clusterd/store_db.c clusterd/store_db.h
+	clusterd/store_db.c clusterd/store_db.h \
+	clusterd/vm_glue.c clusterd/vm_glue.h
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/ring_gate_test
