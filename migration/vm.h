@@ -126,6 +126,8 @@ struct vm_event {
 	enum vm_pause_how pause;
 	enum vm_gone_how gone;
 	uint16_t port;
+	int64_t time_us; /* QEMU's wall clock; MIGRATE_SENT: when the guest stopped, RUNNING: when it
+			    went on; 0 = not known. Their difference is the blackout */
 	const char *text; /* "" when there is nothing to say; valid during the call */
 	struct vm_progress progress;
 };

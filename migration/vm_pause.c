@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Stop and go. A pause that is reported is one that was seen: QEMU's STOP event (sent before it
+ * drains its disks, so a hanging volume does not delay it), else every thread in state T. What is
+ * not confirmed by the deadline is killed: the others count on this guest standing still.
+ */
+#include "config.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "migration/proc.h"
+#include "migration/vm_private.h"
+
+#define STOPPED_POLL_MS 10 /* there is no event for "all threads are stopped" */
+
+void vm_pause_fini(struct vm *vm)
+{
+	cl_source_free(cl_steal(vm->pause_timer));
+	vm->pausing = false;
+}
+
+static void paused(struct vm *vm, enum vm_pause_how how)
+{
+	struct vm_event event = { .kind = VM_EV_PAUSED, .pause = how, .text = vm->reason };
+
+	vm_pause_fini(vm);
+	if (vm_state(vm) == VM_RUNNING || vm_state(vm) == VM_STARTING)
+		vm_set_state(vm, VM_PAUSED, "paused by order");
+	event.state = vm_state(vm);
+	(void)vm_tell_event(vm, event);
+}
+
+bool vm_pause_on_stop(struct vm *vm)
+{
+	if (!vm->pausing)
+		return false;
+	paused(vm, VM_PAUSE_STOP_EVENT);
+	return true;
+}
+
+static void on_pause_timer(void *user)
+{
+	struct vm *vm = user;
+	int64_t left = cl_mono_diff_ms(cl_mono_now(), vm->pause_deadline);
+
+	if (!vm->sigstopped) {
+		vm->sigstopped = true;
+		(void)proc_signal(vm->pidfd, SIGSTOP);
+	}
+	if (proc_all_stopped(vm->pid)) {
+		paused(vm, VM_PAUSE_SIGSTOP);
+	} else if (left <= 0) {
+		vm_kill(vm, "could not be paused in time");
+	} else {
+		cl_timer_set_in(vm->pause_timer, left < STOPPED_POLL_MS ? left : STOPPED_POLL_MS);
+	}
+}
+
+static void on_stop_reply(void *user, const json_t *result, const struct cl_error *err)
+{
+	struct vm *vm = user;
+
+	(void)result;
+	/* The answer proves it as well; an error leaves it to the timer. */
+	if (!err && vm->pausing)
+		paused(vm, VM_PAUSE_STOP_EVENT);
+}
+
+static int begin_pause(struct vm *vm, struct cl_mono deadline, struct cl_error *err)
+{
+	int64_t left = cl_mono_diff_ms(cl_mono_now(), deadline);
+	int r = 0;
+
+	if (!vm->pause_timer)
+		r = cl_timer_new(vm->host->loop, on_pause_timer, vm, &vm->pause_timer);
+	if (r < 0)
+		return cl_error_errno(err, r, "pause");
+	vm->pausing = true;
+	vm->pause_deadline = deadline;
+	/* Half of the time for the gentle way. */
+	cl_timer_set_in(vm->pause_timer, left > 0 ? left / 2 : 0);
+	(void)vm_qmp(vm, "stop", NULL, on_stop_reply);
+	return 0;
+}
+
+int vm_pause(struct vm *vm, struct cl_mono deadline, const char *why, struct cl_error *err)
+{
+	enum vm_state state = vm_state(vm);
+
+	if (state == VM_STOPPING || state == VM_KILLING || state == VM_GONE)
+		return vm_refuse(vm, err, "pause it");
+	/*
+	 * In the middle of the handover QEMU resumes the guest by itself when the target goes away:
+	 * a stop given now would not hold.
+	 */
+	if (vm->mig.active && state != VM_SENT && mig_source_may_resume(&vm->mig.source)) {
+		vm_kill(vm, "cannot be paused while it is handed over");
+		return 0;
+	}
+	if (vm->mig.active && state != VM_SENT)
+		(void)vm_migrate_abort(vm, false, why, NULL);
+	vm_set_reason(vm, "%s", why);
+	vm->cont_wanted = false;
+	if (state == VM_PAUSED || state == VM_INCOMING || state == VM_LOADED || state == VM_SENT) {
+		vm_tell_later(vm, VM_EV_PAUSED);
+		return 0;
+	}
+	return begin_pause(vm, deadline, err);
+}
+
+/* ---- go ------------------------------------------------------------------------------------- */
+
+static void on_cont_reply(void *user, const json_t *result, const struct cl_error *err)
+{
+	struct vm *vm = user;
+	bool first = !vm->announced;
+	enum vm_state state = vm_state(vm);
+
+	(void)result;
+	if (state == VM_KILLING || state == VM_GONE || vm->pausing)
+		return; /* a later order decides */
+	if (err && first) {
+		vm_set_reason(vm, "%s", err->msg);
+		vm_kill(vm, NULL);
+		vm->ordered_gone = false;
+		return;
+	}
+	if (err) {
+		(void)vm_tell(vm, VM_EV_FAILED, err->msg);
+		return;
+	}
+	vm->announced = true;
+	vm->incoming = false;
+	vm->mig.active = false;
+	vm->reason[0] = '\0';
+	vm_set_state(vm, VM_RUNNING, "continued");
+	(void)vm_tell_event(vm, (struct vm_event){ .kind = first ? VM_EV_STARTED : VM_EV_RUNNING,
+						   .state = VM_RUNNING,
+						   .time_us = vm->resume_us });
+}
+
+void vm_send_cont(struct vm *vm)
+{
+	char marker[512];
+
+	/* From here on a restarted clusterd must not take it for a target that never ran. */
+	snprintf(marker, sizeof(marker), "%s/incoming", vm->dir);
+	(void)unlink(marker);
+	if (vm->sigstopped) {
+		vm->sigstopped = false;
+		(void)proc_signal(vm->pidfd, SIGCONT);
+	}
+	if (vm_qmp(vm, "cont", NULL, on_cont_reply) < 0)
+		vm_kill(vm, "its control socket is closed");
+}
+
+void vm_first_cont(struct vm *vm)
+{
+	if (vm->pausing) {
+		vm->announced = true;
+		paused(vm, VM_PAUSE_STOP_EVENT); /* -S: it has not run yet, and will not */
+		return;
+	}
+	vm_send_cont(vm);
+}
+
+int vm_cont(struct vm *vm, struct cl_error *err)
+{
+	enum vm_state state = vm_state(vm);
+
+	if (state != VM_PAUSED && state != VM_LOADED && state != VM_SENT)
+		return vm_refuse(vm, err, "continue it");
+	vm_send_cont(vm);
+	return 0;
+}
