@@ -73,6 +73,7 @@ install_product() {
 	mkdir -p "$DISK/root/opt/clusterd" "$DISK/share" "$DISK/tools"
 	install "$BUILD/lab/init" "$BUILD/lab/delay.so" "$DISK/tools/"
 	install "$BUILD/lab/probe" "$DISK/share/"
+	guests_install
 }
 
 # The path, inside nodes, of an installed program; empty when this build has none.

@@ -5,19 +5,22 @@
 # ---- up -------------------------------------------------------------------------------------
 
 verb_up() {
-	local count=3 links=1 vm=1 target=tgt
+	local count=3 links=1 vm=1 target=tgt bare=
 	while (($#)); do
 		case $1 in
 		--nodes) [[ ${2-} =~ ^[0-9]+$ ]] || usage; count=$2; shift ;;
 		--links) [[ ${2-} =~ ^[12]$ ]] || usage; links=$2; shift ;;
 		--target) [[ ${2-} =~ ^(tgt|istgt)$ ]] || usage; target=$2; shift ;;
 		--no-vm) vm= ;;
+		--bare) bare=1 vm= ;;
 		*) usage ;;
 		esac
 		shift
 	done
 	((count >= 1 && count <= NODES_MAX)) || die "$E_USAGE" "--nodes 1 .. $NODES_MAX"
 	[[ $target == tgt ]] || die "$E_USAGE" "--target istgt: this version has tgt only"
+	unshare --mount --propagation private true 2>/dev/null ||
+		die "$E_FAIL" "/ is not a mount point here (a chroot?): mount --bind DIR DIR before chroot DIR"
 	lock_lab
 	if is_up; then
 		up_already
@@ -29,6 +32,7 @@ verb_up() {
 	trap 'exit 143' TERM HUP
 	take_down	# what a killed `up` may have left
 	mkdir -p "$RUN" "$DISK" "$CG"
+	[[ ! $bare ]] || : >"$RUN/bare"
 	up_build
 	up_machines "$count" "$links"
 	up_cluster
@@ -99,6 +103,7 @@ up_machines() {	# COUNT LINKS
 	lun_make vol1 4G
 	lun_make witness 64M
 	target_start
+	collector_start
 	for node in $(lab_nodes); do
 		node_prepare "$node" "$2" "$1"
 		node_start "$node"
@@ -113,7 +118,7 @@ up_cluster() {
 	for node in $(lab_nodes); do
 		until_true 60 node_sees_all "$node" || die "$E_FAIL" "$node does not see all nodes: lab/lab logs $node; $(node_quorum "$node" | xargs)"
 	done
-	[[ $(product_path clusterd) && $(product_path clusterctl) ]] || return 0
+	[[ ! -e $RUN/bare && $(product_path clusterd) && $(product_path clusterctl) ]] || return 0
 	say "forming the cluster"
 	node_ctl node1 60 init
 	for node in $(lab_nodes | tail -n +2); do
@@ -123,9 +128,14 @@ up_cluster() {
 }
 
 up_volume() {
+	local node
 	[[ $(product_path csv-keeper) ]] || return 0
 	say "creating volume vol1"
 	node_ctl node1 60 create volume vol1 --target "$(lun_url vol1)"
+	for node in $(lab_nodes); do
+		until_true 60 node_exec "$node" mountpoint -q /ClusterStorage/vol1 ||
+			die "$E_FAIL" "$node has no /ClusterStorage/vol1: lab/lab logs $node"
+	done
 }
 
 node_quorum() { node_exec "$1" corosync-quorumtool -s 2>/dev/null; }
@@ -220,7 +230,8 @@ status_json() {
 	for node in $(lab_nodes); do
 		status_node "$node"
 	done | jq -c -s --arg lab "$LAB_NAME" --argjson target "$(status_target)" \
-		'{lab: $lab, nodes: ., target: $target, guests: []}'
+		--rawfile vms "$RUN/vms" '{lab: $lab, nodes: ., target: $target, guests:
+			[$vms | split("\n")[] | select(. != "") | split(" ") | {name: .[0], guest: .[1]}]}'
 }
 
 show_status() {

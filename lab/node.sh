@@ -73,6 +73,7 @@ write_hosts() {
 write_services() {
 	local path
 	echo "corosync 1000 /usr/sbin/corosync -f"
+	[[ ! -e $RUN/bare ]] || return 0
 	path=$(product_path clusterd)
 	[[ ! $path ]] || echo "clusterd 100 $path"
 	path=$(product_path csv-keeper)
