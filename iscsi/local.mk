@@ -11,7 +11,12 @@ iscsi_libiscsilun_a_SOURCES = \
 	iscsi/control.c iscsi/control.h \
 	iscsi/lun_sync.c iscsi/lun_sync.h \
 	iscsi/lun_loop.c iscsi/lun_loop.h \
-	iscsi/probe.h
+	iscsi/pr_probe.c iscsi/pr_probe.h \
+	iscsi/probe.c iscsi/probe.h
+
+pkglibexec_PROGRAMS += iscsi/lunctl
+iscsi_lunctl_SOURCES = iscsi/lunctl.c
+iscsi_lunctl_LDADD = iscsi/libiscsilun.a lib/libcl.a $(ISCSI_LIBS) $(JANSSON_LIBS) $(QB_LIBS)
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/iscsi_pr_test

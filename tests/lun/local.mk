@@ -12,4 +12,5 @@ tests/lun/landing.so: tests/lun/landing.c tests/lun/stamp.h
 CLEANFILES += tests/lun/landing.so
 
 EXTRA_DIST += tests/lun/landing.c tests/lun/target.sh
-EXTRA_DIST += tests/drills/31-fence-delayed-write
+EXTRA_DIST += tests/drills/30-lun-probe tests/drills/31-fence-delayed-write \
+	tests/drills/32-admission tests/drills/33-target-restart

@@ -12,7 +12,6 @@
  *   write N DELAY [EVERY]   N writers at once, until stop; each EVERYth (all: 1) write held DELAY ms
  *   stop                    writers end after what they have out   -> stopped OK CONFLICT LOST REFUSED
  *   keys                                                           -> keys KEY...
- *   blind                   from now on write on without GO, through UA and CONFLICT (a bad node)
  *   quit
  */
 #include "config.h"
@@ -62,7 +61,7 @@ struct node {
 	struct writer writers[WRITERS_MAX];
 	unsigned n_writers, delay_ms, every, generation;
 	uint64_t seq, ends[LUN_UNSUPPORTED + 1];
-	bool writing, blind;
+	bool writing;
 	struct cl_source *retry;
 	unsigned defects;
 	char line[512];
@@ -236,10 +235,12 @@ static void on_written(struct lun_io *io, enum lun_result result)
 
 	w->out = false;
 	w->node->ends[result]++;
-	if (w->node->writing && result == LUN_OK)
-		write_next(w);
-	else if (!w->node->writing)
+	if (!w->node->writing)
 		report_stop(w->node);
+	else if (result == LUN_OK)
+		write_next(w);
+	else
+		(void)cl_timer_set_in(w->node->retry, 5);
 }
 
 static void write_next(struct writer *w)

@@ -8,9 +8,9 @@
 #     tell NAME ORDER...           an order
 #     hear NAME SECONDS REGEX      wait for a line; its 2nd word is in $WORD
 #     late NODE                    landings of the node behind the line that reported the fence
+# shellcheck disable=SC2034 # WORD, URL and others are for the drills
 set -euo pipefail
 
-# shellcheck disable=SC2034 # WORD, URL and others are for the drills
 SRC=$(dirname "$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")")
 BUILD=${LAB_BUILD:-$SRC/build/dev}
 DRILL=$(basename "$0")
@@ -28,7 +28,7 @@ now_ms() {
 }
 
 ((EUID == 0)) || { echo "SKIP: needs root"; exit 77; }
-for file in tests/lun/lun-node tests/lun/landing.so; do
+for file in tests/lun/lun-node tests/lun/landing.so iscsi/lunctl; do
 	[[ -e $BUILD/$file ]] || make -C "$BUILD" "$file" >/dev/null || fail "cannot build $file in $BUILD"
 done
 TGT=$("$SRC/lab/fetch" tgt) || fail "no tgt"
@@ -98,13 +98,30 @@ lunctl() { in_target "$BUILD/iscsi/lunctl" "$@"; }
 
 # ---- nodes ----
 
+# A network namespace for one node with a cable to the target: NET=$CABLE_PID AT=$CABLE_URL node_start
+# ...; cable down|up.
+CABLE_URL=iscsi://10.99.0.1/$IQN/1
+cable_make() {
+	unshare --net -- sleep infinity &
+	CABLE_PID=$!
+	PID[cable]=$!
+	wait_until 5 other_net "$CABLE_PID"
+	in_target ip link add cable type veth peer name eth0 netns "$CABLE_PID"
+	in_target ip address add 10.99.0.1/24 dev cable
+	in_target ip link set cable up
+	nsenter -t "$CABLE_PID" -n ip address add 10.99.0.2/24 dev eth0
+	nsenter -t "$CABLE_PID" -n ip link set eth0 up
+}
+other_net() { [[ $(readlink "/proc/$1/ns/net") != $(readlink /proc/self/ns/net) ]]; }
+cable() { in_target ip link set cable "$1"; }
+
 node_start() {	# NAME ARGS...
 	local name=$1 in out
 	shift
 	mkfifo "$WORK/$name.in" "$WORK/$name.out"
 	exec {in}<>"$WORK/$name.in" {out}<>"$WORK/$name.out"
-	nsenter -t "$HOLDER" -n -m -- "$BUILD/tests/lun/lun-node" --url "$URL" --witness "$LANDING" "$@" \
-		<"$WORK/$name.in" >"$WORK/$name.out" 2>>"$WORK/$name.log" &
+	nsenter -t "${NET:-$HOLDER}" -n -- "$BUILD/tests/lun/lun-node" --url "${AT:-$URL}" --witness "$LANDING" "$@" \
+		<&"$in" >&"$out" 2>>"$WORK/$name.log" &
 	PID[$name]=$! IN[$name]=$in OUT[$name]=$out
 	rm "$WORK/$name.in" "$WORK/$name.out"
 }
@@ -156,9 +173,10 @@ admit() {	# COORDINATOR NODE-PROCESS N I
 
 # ---- the judge ----
 
-# Lines of the landing log: S|L node generation seq, and F where a fence was reported.
-late() {	# NODE: landings of NODE behind the last F
-	awk -v node="$1" '/^F/ { n = 0; seen = 1 } /^L/ && seen && $2 == node { n++ } END { print n + 0 }' "$LANDING"
+# Lines of the landing log: S|L node generation seq; F where a fence was reported, H where a coordinator
+# was admitted (its predecessor's nexuses are dead by then). lun-node writes these itself.
+late() {	# NODE: landings of NODE behind the last F or H
+	awk -v node="$1" '/^[FH]/ { n = 0; seen = 1 } /^L/ && seen && $2 == node { n++ } END { print n + 0 }' "$LANDING"
 }
 landed() { awk -v node="$1" '/^L/ && $2 == node { n++ } END { print n + 0 }' "$LANDING"; }
 in_flight() { awk -v node="$1" '$2 == node && /^S/ { n++ } $2 == node && /^L/ { n-- } END { print n + 0 }' "$LANDING"; }

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Does this target fence? A table of commands and of what has to be answered. Pure. */
+#include "config.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "iscsi/pr_probe.h"
+
+#define SCRATCH_PREFIX UINT64_C(0xc4) /* nobody else's: what a dead probe left may be swept away */
+
+enum { A, B, C, D, NOBODY };
+
+enum expect {
+	GOOD,
+	CONFLICT,
+	KEYS,	  /* exactly those of the mask */
+	RESERVED, /* of the type that is tried */
+	NO_KEYS,  /* of anybody */
+	FREE,	  /* no reservation */
+	ANY,
+};
+
+#define MASK(k) (1u << (k))
+
+struct line {
+	enum pr_op_kind kind;
+	unsigned who;
+	unsigned key, arg; /* A..D or NOBODY (0) */
+	enum expect expect;
+	unsigned mask;
+	const char *meaning;
+};
+
+static const struct line script[] = {
+	{ PR_OP_READ_KEYS, A, NOBODY, NOBODY, NO_KEYS, 0, "no key is registered" },
+	{ PR_OP_READ_RESERVATION, A, NOBODY, NOBODY, FREE, 0, "nobody has a reservation" },
+	{ PR_OP_REGISTER, A, NOBODY, A, GOOD, 0, "a first key registers" },
+	{ PR_OP_REGISTER, B, NOBODY, B, GOOD, 0, "a second key registers" },
+	{ PR_OP_REGISTER, C, NOBODY, C, GOOD, 0, "a third key registers" },
+	{ PR_OP_RESERVE, A, A, NOBODY, GOOD, 0, "the first one reserves" },
+	{ PR_OP_TOUCH, C, NOBODY, NOBODY, GOOD, 0, "a registered nexus reads" },
+	{ PR_OP_TOUCH, D, NOBODY, NOBODY, CONFLICT, 0, "an unregistered nexus does not read" },
+	{ PR_OP_PREEMPT, B, B, A, GOOD, 0, "the second one preempts the holder" },
+	{ PR_OP_READ_KEYS, B, NOBODY, NOBODY, KEYS, MASK(B) | MASK(C),
+	  "only the holder's key is gone" },
+	{ PR_OP_REGISTER, B, B, B, GOOD, 0, "the preemptor's key is still accepted" },
+	{ PR_OP_REGISTER, D, NOBODY, D, GOOD, 0, "a fourth key registers" },
+	{ PR_OP_READ_KEYS, B, NOBODY, NOBODY, KEYS, MASK(B) | MASK(C) | MASK(D),
+	  "the keys are right" },
+	{ PR_OP_READ_RESERVATION, B, NOBODY, NOBODY, RESERVED, 0, "the type is still the same" },
+	{ PR_OP_TOUCH, A, NOBODY, NOBODY, CONFLICT, 0, "the preempted nexus does not read" },
+	{ PR_OP_TOUCH, C, NOBODY, NOBODY, GOOD, 0, "a registered nexus still reads" },
+	{ PR_OP_RESET, B, NOBODY, NOBODY, GOOD, 0, "a logical unit reset is answered" },
+	{ PR_OP_READ_KEYS, B, NOBODY, NOBODY, KEYS, MASK(B) | MASK(C) | MASK(D),
+	  "the keys outlive a reset" },
+	{ PR_OP_READ_RESERVATION, B, NOBODY, NOBODY, RESERVED, 0,
+	  "the reservation outlives a reset" },
+};
+
+/*
+ * The holder unregisters last: nobody's data is at stake here. On tgt type 8 leaves a holder by
+ * accident (whoever registered last); with its key the reservation goes.
+ */
+static const struct line cleanup[] = {
+	{ PR_OP_REGISTER, D, D, NOBODY, ANY, 0, "" },
+	{ PR_OP_REGISTER, C, C, NOBODY, ANY, 0, "" },
+	{ PR_OP_REGISTER, A, A, NOBODY, ANY, 0, "" },
+	{ PR_OP_REGISTER, B, B, NOBODY, ANY, 0, "" },
+	{ PR_OP_READ_KEYS, B, NOBODY, NOBODY, NO_KEYS, 0, "no scratch key is left" },
+	{ PR_OP_READ_RESERVATION, B, NOBODY, NOBODY, FREE, 0, "no scratch reservation is left" },
+};
+
+#define N(table) (sizeof(table) / sizeof(*(table)))
+
+static const uint8_t round_type[2] = { PR_TYPE_EA_ALL_REGISTRANTS, PR_TYPE_EA_REGISTRANTS_ONLY };
+
+static uint64_t key_of(const struct pr_probe *p, unsigned who)
+{
+	return who == NOBODY ? 0 : p->keys[who];
+}
+
+static const struct line *line_now(const struct pr_probe *p)
+{
+	return p->cleaning ? &cleanup[p->step] : &script[p->step];
+}
+
+static bool ask(struct pr_probe *p, struct pr_op *next)
+{
+	const struct line *l = line_now(p);
+
+	*next = (struct pr_op){
+		.kind = l->kind,
+		.who = l->who,
+		.key = key_of(p, l->key),
+		.arg = key_of(p, l->arg),
+		.type = l->kind == PR_OP_REGISTER ? 0 : round_type[p->round],
+	};
+	return true;
+}
+
+void pr_probe_start(struct pr_probe *p, uint32_t random, struct pr_op *first)
+{
+	memset(p, 0, sizeof(*p));
+	for (unsigned i = 0; i < PR_PROBE_SESSIONS; i++)
+		p->keys[i] = SCRATCH_PREFIX << 56 | (uint64_t)random << 8 | (i + 1);
+	(void)ask(p, first);
+}
+
+static bool keys_are(const struct pr_probe *p, const struct pr_answer *a, unsigned mask)
+{
+	size_t want = 0;
+
+	for (unsigned i = 0; i < PR_PROBE_SESSIONS; i++) {
+		if (!(mask & MASK(i)))
+			continue;
+		want++;
+		if (!pr_keys_contain(a->keys, a->n_keys, p->keys[i]))
+			return false;
+	}
+	return a->n_keys == want;
+}
+
+static bool as_expected(const struct pr_probe *p, const struct line *l, const struct pr_answer *a)
+{
+	if (l->expect == ANY)
+		return true;
+	if (l->expect == CONFLICT)
+		return a->result == LUN_CONFLICT;
+	if (a->result != LUN_OK)
+		return false;
+	switch (l->expect) {
+	case KEYS:
+		return keys_are(p, a, l->mask);
+	case RESERVED:
+		return a->type == round_type[p->round];
+	case NO_KEYS:
+		return a->n_keys == 0;
+	case FREE:
+		return a->type == PR_TYPE_NONE;
+	default:
+		return true;
+	}
+}
+
+/* Why a line was not as it should: "not true that ...: what came instead". */
+static void describe(char out[160], const struct line *l, const struct pr_answer *a)
+{
+	if (a->result != LUN_OK || l->expect == CONFLICT)
+		(void)snprintf(out, 160, "not true that %s: %s (%s)", l->meaning,
+			       lun_result_name(a->result), pr_op_name(l->kind));
+	else if (l->kind == PR_OP_READ_KEYS)
+		(void)snprintf(out, 160, "not true that %s: READ KEYS shows %zu", l->meaning,
+			       a->n_keys);
+	else
+		(void)snprintf(out, 160, "not true that %s: type %u, holder 0x%" PRIx64, l->meaning,
+			       a->type, a->holder);
+}
+
+static bool end(struct pr_probe *p, enum pr_probe_state state)
+{
+	p->state = state;
+	return false;
+}
+
+static bool all_scratch(const struct pr_answer *a)
+{
+	for (size_t i = 0; i < a->n_keys; i++)
+		if (a->keys[i] >> 56 != SCRATCH_PREFIX)
+			return false;
+	return a->n_keys > 0;
+}
+
+/* A probe that died left its keys: register, CLEAR, from the beginning. Once. */
+static bool sweep(struct pr_probe *p, const struct pr_op *op, struct pr_op *next)
+{
+	*next = (struct pr_op){ .kind = PR_OP_REGISTER, .who = A, .arg = p->keys[A] };
+	if (op->kind == PR_OP_REGISTER)
+		*next = (struct pr_op){ .kind = PR_OP_CLEAR, .who = A, .key = p->keys[A] };
+	if (op->kind != PR_OP_CLEAR)
+		return true;
+	p->swept = true;
+	p->step = 0;
+	return ask(p, next);
+}
+
+/* The first two lines: is the LUN somebody's? Then no command that changes anything may follow. */
+static bool in_use(struct pr_probe *p, const struct line *l, const struct pr_op *op,
+		   const struct pr_answer *a, struct pr_op *next)
+{
+	if (l->kind == PR_OP_READ_KEYS && a->result == LUN_OK && all_scratch(a) && !p->swept)
+		return sweep(p, op, next);
+	describe(p->why, l, a);
+	if (a->result == LUN_OK)
+		return end(p, PR_PROBE_BUSY);
+	(void)snprintf(p->text[0], sizeof(p->text[0]), "%s", p->why);
+	(void)snprintf(p->text[1], sizeof(p->text[1]), "%s", p->why);
+	return end(p, a->result == LUN_UNSUPPORTED ? PR_PROBE_DONE : PR_PROBE_FAILED);
+}
+
+static bool round_over(struct pr_probe *p, struct pr_op *next)
+{
+	if (!p->cleaning) {
+		p->cleaning = true;
+		p->step = 0;
+		return ask(p, next);
+	}
+	p->cleaning = false;
+	if (strcmp(p->text[p->round], "passed") == 0) {
+		p->pr_type = round_type[p->round];
+		return end(p, PR_PROBE_DONE);
+	}
+	if (p->round == 1)
+		return end(p, PR_PROBE_DONE);
+	p->round = 1;
+	p->step = 0;
+	return ask(p, next);
+}
+
+bool pr_probe_answer(struct pr_probe *p, const struct pr_op *op, const struct pr_answer *a,
+		     struct pr_op *next)
+{
+	const struct line *l = line_now(p);
+
+	if (p->state != PR_PROBE_RUNNING)
+		return false;
+	if (a->result == LUN_LOST) {
+		(void)snprintf(p->why, sizeof(p->why), "the connection was lost during %s",
+			       pr_op_name(op->kind));
+		return end(p, PR_PROBE_FAILED);
+	}
+	if (!p->cleaning && p->step == 0 && op->kind != PR_OP_READ_KEYS)
+		return sweep(p, op, next);
+	if (!as_expected(p, l, a)) {
+		if (!p->cleaning && p->step < 2 && p->round == 0)
+			return in_use(p, l, op, a, next);
+		if (p->cleaning) {
+			describe(p->why, l, a);
+			return end(p, PR_PROBE_FAILED);
+		}
+		describe(p->text[p->round], l, a);
+		return round_over(p, next);
+	}
+	if (++p->step < (p->cleaning ? N(cleanup) : N(script)))
+		return ask(p, next);
+	if (!p->cleaning)
+		(void)snprintf(p->text[p->round], sizeof(p->text[0]), "passed");
+	return round_over(p, next);
+}
