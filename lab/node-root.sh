@@ -108,6 +108,6 @@ pivot_root . run/.old
 cd /
 umount -n -l /run/.old
 rmdir /run/.old
-ulimit -n 65536 || true
+ulimit -Sn "$(ulimit -Hn)"
 exec env -i PATH=/opt/clusterd/sbin:/opt/clusterd/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
 	HOME=/root LANG=C.UTF-8 /usr/local/sbin/lab-init /etc/lab-services </dev/null
