@@ -4,6 +4,10 @@ tests_lun_lun_node_SOURCES = tests/lun/lun_node.c tests/lun/stamp.h $(iscsi_libi
 tests_lun_lun_node_CPPFLAGS = $(AM_CPPFLAGS) -DCL_DEFECTS=1
 tests_lun_lun_node_LDADD = lib/libcl.a $(ISCSI_LIBS) $(QB_LIBS)
 
+noinst_PROGRAMS += tests/lun/lun-sync-test
+tests_lun_lun_sync_test_SOURCES = tests/lun/lun_sync_test.c
+tests_lun_lun_sync_test_LDADD = iscsi/libiscsilun.a lib/libcl.a $(ISCSI_LIBS) -lpthread
+
 # A shim for tgtd, which is not ours: no sanitizer in it.
 noinst_DATA += tests/lun/landing.so
 tests/lun/landing.so: tests/lun/landing.c tests/lun/stamp.h
@@ -13,4 +17,4 @@ CLEANFILES += tests/lun/landing.so
 
 EXTRA_DIST += tests/lun/landing.c tests/lun/target.sh
 EXTRA_DIST += tests/drills/30-lun-probe tests/drills/31-fence-delayed-write \
-	tests/drills/32-admission tests/drills/33-target-restart
+	tests/drills/32-admission tests/drills/33-target-restart tests/drills/34-lun-sync
