@@ -1,5 +1,5 @@
 # clusterd/: the daemon. The library holds everything but main(), so that tests link the same objects.
-EXTRA_DIST += clusterd/core/node.h
+include clusterd/core/local.mk
 noinst_LIBRARIES += clusterd/libclusterd.a
 clusterd_libclusterd_a_SOURCES = \
 	clusterd/conf.c clusterd/conf.h \

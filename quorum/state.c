@@ -363,6 +363,11 @@ int state_apply(struct state *state, uint64_t index, const uint8_t *data, size_t
 		return 0;
 	}
 	ap.time_ms = c->time_ms;
+	if (c->request) {
+		ret_result->request_node = c->request->node;
+		ret_result->request_instance = c->request->instance;
+		ret_result->request_seq = c->request->seq;
+	}
 	if (!apply_repeated(&ap, c->request)) {
 		apply_dispatch(&ap, c);
 		if (c->request)

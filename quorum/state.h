@@ -61,6 +61,7 @@ struct state_node {
 	uint32_t cpus;
 	enum state_node_phase phase;
 	uint64_t incarnation; /* the last one given; 0 = none yet */
+	uint64_t instance;    /* process that it was given to: another life must not take it on */
 	uint64_t silent;      /* all incarnations <= this are proven to execute nothing any more */
 	bool draining;	      /* gets nothing, gives away what it has (`drain`, until `resume`) */
 	int64_t since_ms;     /* wall clock of the last change of phase or draining */
@@ -125,6 +126,7 @@ struct state_resource {
 	uint32_t cpus, priority;
 	enum state_start_after start_after;
 	bool wanted; /* desired state: online */
+	bool force;  /* STOPPING: without asking the guest */
 	enum state_phase phase;
 	uint32_t owner; /* 0: none */
 	uint64_t owner_incarnation;
@@ -186,7 +188,10 @@ enum state_volume_mode {
 struct state_result {
 	int code;	 /* 0, -CL_EMOVED, -CL_EREFUSED, -ENOENT, -EEXIST, -EINVAL, -ENOSPC */
 	uint64_t number; /* the generation, epoch or incarnation that it gave */
-	bool repeated;	 /* had been applied before; code and number are of that time */
+	/* The request that it came from; node 0 = none. */
+	uint32_t request_node;
+	uint64_t request_instance, request_seq;
+	bool repeated;		     /* had been applied before; code and number are of that time */
 	char text[STATE_REASON_MAX]; /* for a person, when code != 0 */
 };
 

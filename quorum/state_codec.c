@@ -37,6 +37,7 @@ static void encode_node(Log__Node *to, const struct state_node *n)
 	to->draining = n->draining;
 	to->since_ms = n->since_ms;
 	to->reason = (char *)n->reason;
+	to->instance = n->instance;
 }
 
 static void encode_volume(Log__Volume *to, const struct state_volume *v)
@@ -81,6 +82,7 @@ static void encode_resource(Log__Resource *to, const struct state_resource *r, c
 	to->since_ms = r->since_ms;
 	to->reason = (char *)r->reason;
 	to->start_after = r->start_after;
+	to->force = r->force;
 }
 
 static void encode_debt(Log__Debt *to, const struct state_debt *d)
@@ -208,6 +210,7 @@ static bool decode_node(struct state *s, const Log__Node *from)
 		.phase = (enum state_node_phase)from->phase,
 		.incarnation = from->incarnation,
 		.silent = from->silent,
+		.instance = from->instance,
 		.draining = from->draining,
 		.since_ms = from->since_ms,
 	};
@@ -262,6 +265,7 @@ static bool decode_resource(struct state *s, const Log__Resource *from)
 		.failures = from->failures,
 		.avoid = from->avoid,
 		.prefer = from->prefer,
+		.force = from->force,
 		.start_after = (enum state_start_after)from->start_after,
 		.since_ms = from->since_ms,
 	};

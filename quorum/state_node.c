@@ -118,6 +118,7 @@ void apply_node_admit(struct apply *ap, const Log__NodeAdmit *c)
 	n->silent = n->incarnation;
 	if (!(ap->defects & STATE_DEFECT_KEEP_INCARNATION) || n->incarnation == 0)
 		n->incarnation++;
+	n->instance = c->instance;
 	node_enter(ap, n, STATE_NODE_LIVING, "");
 	ap->result->number = n->incarnation;
 	apply_changed(ap, STATE_CHANGED_NODE, n->name, n->id, n->incarnation, "node-admitted", -1,

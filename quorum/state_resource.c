@@ -108,7 +108,7 @@ static void desire_on(struct apply *ap, struct state_resource *r, uint32_t prefe
 	resource_enter(ap, r, STATE_WAITING, "to be placed");
 }
 
-static void desire_off(struct apply *ap, struct state_resource *r)
+static void desire_off(struct apply *ap, struct state_resource *r, bool force)
 {
 	switch (r->phase) {
 	case STATE_WAITING:
@@ -120,8 +120,13 @@ static void desire_off(struct apply *ap, struct state_resource *r)
 	case STATE_ONLINE:
 	case STATE_MIGRATING:
 		r->wanted = false;
+		r->force = force;
 		resource_burn(ap, r);
 		resource_enter(ap, r, STATE_STOPPING, "asked to stop");
+		break;
+	case STATE_STOPPING:
+		r->wanted = false;
+		r->force = r->force || force;
 		break;
 	case STATE_SWITCHING:
 	case STATE_HANDOVER:
@@ -129,7 +134,7 @@ static void desire_off(struct apply *ap, struct state_resource *r)
 		apply_refuse(ap, -CL_EREFUSED,
 			     "VM '%s' is being handed over this moment: try again", r->name);
 		break;
-	default: /* offline, stopping, displaced: only what is wanted changes */
+	default: /* offline, displaced: only what is wanted changes */
 		r->wanted = false;
 	}
 }
@@ -145,7 +150,7 @@ void apply_resource_desire(struct apply *ap, const Log__ResourceDesire *c)
 	if (c->wanted)
 		desire_on(ap, r, c->prefer);
 	else
-		desire_off(ap, r);
+		desire_off(ap, r, c->force);
 	ap->result->number = r->generation;
 	if (r->phase != was)
 		apply_changed(ap, STATE_CHANGED_RESOURCE, r->name, r->owner, r->generation,

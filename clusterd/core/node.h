@@ -35,50 +35,51 @@
 
 #include "lib/error.h"
 #include "lib/vec.h"
+#include "quorum/raft.h"
 #include "quorum/state.h"
 
 struct node;
-struct raft_persist;	/* quorum/raft.h: what to make durable, in one transaction */
-struct raft_persistent; /* quorum/raft.h: what was found on disk */
 
 /* ---- making one ---------------------------------------------------------------------------- */
 
 /* Guards that can be left out, one bit each, to prove that the simulator notices. 0 in daemons. */
 enum node_defect {
-	NODE_DEFECT_FENCE_SKIPPED = 1 << 0,	/* debts count as paid */
-	NODE_DEFECT_BOUND_SKIPPED = 1 << 1,	/* a failed node counts as stopped at once */
-	NODE_DEFECT_LEASE_IGNORED = 1 << 2,	/* VMs run on without a lease */
-	NODE_DEFECT_GO_NOT_ASKED = 1 << 3,	/* started on the local copy of the state */
-	NODE_DEFECT_GO_NOT_READ = 1 << 4,	/* leader answers `go` without a read-index round */
-	NODE_DEFECT_ACK_FAILED = 1 << 5,	/* voters go on acking a failed node's beats */
-	NODE_DEFECT_COMMIT_UNREPORTED = 1 << 6, /* migration commits without the source's report */
-	NODE_DEFECT_RESUME_UNPROVEN = 1 << 7,  /* source resumes before the target is proven dead */
-	NODE_DEFECT_REUSE_GENERATION = 1 << 8, /* an aborted migration's number is given again */
-	NODE_DEFECT_KEEP_INCARNATION = 1 << 9, /* admitted again without a new incarnation */
-	NODE_DEFECT_EXPECT_NOTHING = 1 << 10,  /* commands apply whatever generation they expect */
-	NODE_DEFECT_LEASE_FROM_ACK = 1 << 11,  /* lease counted from the ack, not from the send */
+	NODE_DEFECT_FENCE_SKIPPED = 1 << 0,	 /* `failed` writes no debts */
+	NODE_DEFECT_BOUND_SKIPPED = 1 << 1,	 /* a failed node counts as silent at once */
+	NODE_DEFECT_LEASE_IGNORED = 1 << 2,	 /* VMs run on without a lease */
+	NODE_DEFECT_GO_NOT_ASKED = 1 << 3,	 /* started on the local copy of the state */
+	NODE_DEFECT_ACK_FAILED = 1 << 4,	 /* voters go on acking a failed node's beats */
+	NODE_DEFECT_COMMIT_UNREPORTED = 1 << 5,	 /* migration commits without the source's report */
+	NODE_DEFECT_REUSE_GENERATION = 1 << 6,	 /* an aborted migration's number is given again */
+	NODE_DEFECT_KEEP_INCARNATION = 1 << 7,	 /* admitted again without a new incarnation */
+	NODE_DEFECT_EXPECT_NOTHING = 1 << 8,	 /* commands apply whatever number they expect */
+	NODE_DEFECT_LEASE_FROM_ACK = 1 << 9,	 /* lease counted from the ack, not from the send */
+	NODE_DEFECT_BOUND_OF_ONE = 1 << 10,	 /* bound from the leader's own memory alone */
+	NODE_DEFECT_UNCLEAN_ADMISSION = 1 << 11, /* admitted before it ended what ran before */
 };
 
 struct node_config {
 	uint32_t id; /* corosync's nodeid, 1..255 */
 	char name[STATE_NAME_MAX];
-	uint8_t uuid[16];  /* of this node's database; random, made with the database */
-	uint64_t instance; /* of this process; random, not 0 */
+	uint8_t uuid[16]; /* of this node's database; random, made with the database */
+	uint64_t
+		instance; /* life of this process: greater than any earlier one's of this database */
 	char storage_address[STATE_ADDRESS_MAX];
 	char migration_address[STATE_ADDRESS_MAX];
 	uint64_t memory_bytes; /* what VMs may use here */
 	uint32_t cpus;
 	uint32_t token_ms, consensus_ms; /* corosync's: L = token + consensus + 3 s */
-	uint64_t incarnation; /* found in NODE_DO_INCARNATION's file; 0 = not in this boot */
-	uint64_t seed;	      /* for the election's random part */
-	uint32_t defects;     /* enum node_defect */
+	uint64_t incarnation;  /* found in NODE_DO_INCARNATION's file; 0 = not in this boot */
+	uint64_t seed;	       /* for the election's random part */
+	uint32_t defects;      /* enum node_defect */
+	uint64_t raft_defects; /* mask of RAFT_DEFECT(): the simulator's */
 };
 
 /*
  * A node with what was found on disk (NULL: nothing, an empty database). Returns 0, -ENOMEM or
  * -CL_ECORRUPT (the snapshot or the log do not hold together; the node must not run).
  */
-int node_new(const struct node_config *config, const struct raft_persistent *found, int64_t now_ms,
+int node_new(const struct node_config *config, const struct raft_stored *found, int64_t now_ms,
 	     struct node **ret_node, struct cl_error *err);
 void node_free(struct node *node);
 
@@ -245,6 +246,8 @@ struct node_action {
 		struct {
 			uint64_t seq;
 			struct raft_persist *data; /* owned by the actions */
+			struct raft_line line;	   /* to be kept with it, always the same */
+			uint8_t database[16];	   /* the cluster's uuid, likewise */
 		} persist;
 		struct {
 			uint32_t to;

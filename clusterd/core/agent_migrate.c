@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The agent's part in a live migration. Source and target tell everybody what they have reached, again
+ * and again until the state moves on, so that a new leader learns it too. Neither decides: the source
+ * goes on from pre-switchover only when SWITCHING is applied here, the target gets its `cont` only when
+ * the commit is.
+ */
+#include "config.h"
+
+#include "clusterd/core/internal.h"
+
+#include <string.h>
+
+void agent_report(struct node *n, const char *name, uint64_t reserved, int what, const char *text,
+		  uint32_t percent, uint32_t downtime_ms)
+{
+	MESSAGE(VM_REPORT, VmReport, vm_report);
+
+	m.resource = COMMAND_STRING(name);
+	m.number = reserved;
+	m.what = (Core__VmReport__What)what;
+	m.text = COMMAND_STRING(text);
+	m.percent = percent;
+	m.downtime_ms = downtime_ms;
+	message_send(n, 0, &msg);
+}
+
+static const struct listening *listening_find(const struct node *n, const char *name,
+					      uint64_t reserved)
+{
+	for (size_t i = 0; i < n->listening.n; i++)
+		if (n->listening.v[i].reserved == reserved &&
+		    strcmp(n->listening.v[i].name, name) == 0)
+			return &n->listening.v[i];
+	return NULL;
+}
+
+static void listening_forget(struct node *n)
+{
+	for (size_t i = n->listening.n; i-- > 0;) {
+		const struct state_resource *r = state_resource(&n->state, n->listening.v[i].name);
+
+		if (!r || (r->reserved != n->listening.v[i].reserved &&
+			   r->top >= n->listening.v[i].reserved))
+			listening_vec_remove(&n->listening, i);
+	}
+}
+
+void agent_on_report(struct node *n, const Core__Message *msg)
+{
+	const Core__VmReport *v = msg->vm_report;
+	struct listening l = { .reserved = v->number };
+
+	if (v->what != CORE__VM_REPORT__WHAT__INCOMING ||
+	    listening_find(n, v->resource, v->number) || n->listening.n > 64)
+		return;
+	CORE_COPY(l.name, v->resource);
+	CORE_COPY(l.uri, v->text);
+	if (listening_vec_push(&n->listening, l) < 0)
+		n->out->no_memory = true;
+}
+
+/* ---- source ---------------------------------------------------------------------------------------- */
+
+static void source_begin(struct node *n, struct local *l, const struct state_resource *r)
+{
+	const struct listening *to = listening_find(n, r->name, r->reserved);
+
+	if (!to || local_state(l) != LOCAL_RUNNING || !beats_may_run(n))
+		return;
+	if (l->found) /* a restarted daemon does not know how far an earlier one came */
+		return;
+	l->moving = r->reserved;
+	l->ready = l->switched = l->cancelled = false;
+	l->percent = 0;
+	core_vm(n, NODE_VM_MIGRATE, l, to->uri);
+	listening_forget(n);
+}
+
+/* What the leader needs to know, as often as it may have missed it. */
+static void source_tell(struct node *n, struct local *l, const struct state_resource *r)
+{
+	int what = CORE__VM_REPORT__WHAT__PROGRESS;
+
+	if (!agent_due(n, &l->told_ms))
+		return;
+	if (l->move_failed == r->reserved || (l->found && l->moving == 0))
+		what = CORE__VM_REPORT__WHAT__FAILED;
+	else if (local_state(l) == LOCAL_DONE)
+		what = CORE__VM_REPORT__WHAT__SOURCE_DONE;
+	else if (l->ready)
+		what = CORE__VM_REPORT__WHAT__PRE_SWITCH;
+	else if (l->moving == 0)
+		return;
+	agent_report(n, l->name, r->reserved, what,
+		     l->found && l->moving == 0 ? "the source's daemon was restarted" : l->why,
+		     l->percent, l->downtime_ms);
+}
+
+/* Run here again. The driver cancels, or continues what stands in `postmigrate`. */
+static void source_back(struct node *n, struct local *l)
+{
+	if (l->cancelled)
+		return;
+	l->cancelled = true;
+	core_vm(n, NODE_VM_MIGRATE_CANCEL, l, "the migration was given up");
+}
+
+void agent_source(struct node *n, struct local *l, const struct state_resource *r)
+{
+	enum local_state s = local_state(l);
+
+	if (s == LOCAL_GONE || s == LOCAL_STOPPING)
+		return;
+	switch (r->phase) {
+	case STATE_MIGRATING:
+		if (l->moving != r->reserved && l->move_failed != r->reserved)
+			source_begin(n, l, r);
+		source_tell(n, l, r);
+		break;
+	case STATE_SWITCHING:
+		if (l->ready && !l->switched && l->moving == r->reserved && beats_may_run(n)) {
+			l->switched = true;
+			core_vm(n, NODE_VM_SWITCH, l, "");
+		}
+		source_tell(n, l, r);
+		break;
+	case STATE_HANDOVER:
+		source_tell(n, l, r);
+		break;
+	case STATE_ONLINE:
+	case STATE_STARTING:
+		if (l->moving && beats_may_run(n))
+			source_back(n, l);
+		break;
+	default:
+		break;
+	}
+}
+
+/* ---- target ---------------------------------------------------------------------------------------- */
+
+/*
+ * A found one belongs to an earlier daemon's migration: nobody knows what it has got. A target without
+ * a lease stands anyway and may stay: it cannot run before the commit, and that needs a lease here.
+ */
+void agent_target(struct node *n, struct local *l, const struct state_resource *r)
+{
+	int what = CORE__VM_REPORT__WHAT__NONE;
+	const char *text = "";
+
+	if (l->found)
+		agent_kill(n, l, "the target's daemon was restarted");
+	if (!agent_due(n, &l->told_ms))
+		return;
+	switch (local_state(l)) {
+	case LOCAL_LISTENING:
+		what = CORE__VM_REPORT__WHAT__INCOMING;
+		text = l->uri;
+		break;
+	case LOCAL_LOADED:
+		what = CORE__VM_REPORT__WHAT__TARGET_DONE;
+		break;
+	case LOCAL_GONE:
+		what = CORE__VM_REPORT__WHAT__FAILED;
+		text = l->why;
+		break;
+	default:
+		return;
+	}
+	agent_report(n, l->name, r->reserved, what, text, 0, 0);
+}

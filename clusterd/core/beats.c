@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Beats and their acks, the bound's question, who is there, and whether guests may run here. */
+#include "config.h"
+
+#include "clusterd/core/internal.h"
+
+#include <string.h>
+
+/* ---- sending ------------------------------------------------------------------------------------- */
+
+enum { BEAT_VOLUMES_MAX = 64 };
+
+static size_t beat_volumes(struct node *n, Core__VolumeMode *modes, Core__VolumeMode **list)
+{
+	size_t k;
+
+	for (k = 0; k < n->volumes.n && k < BEAT_VOLUMES_MAX; k++) {
+		const struct peer_volume *v = &n->volumes.v[k];
+
+		core__volume_mode__init(&modes[k]);
+		modes[k].volume = COMMAND_STRING(v->name);
+		modes[k].mode = v->mode;
+		modes[k].reason = COMMAND_STRING(v->reason);
+		modes[k].since_ms = v->since_ms;
+		modes[k].has_path = v->has_path;
+		list[k] = &modes[k];
+	}
+	return k;
+}
+
+static void beat_send(struct node *n)
+{
+	Core__VolumeMode modes[BEAT_VOLUMES_MAX], *list[BEAT_VOLUMES_MAX];
+	MESSAGE(BEAT, Beat, beat);
+
+	m.sent_ms = n->now_ms;
+	m.config_index = raft_config_index(n->raft);
+	m.n_volumes = beat_volumes(n, modes, list);
+	m.volumes = list;
+	m.asks_acks = n->life == NODE_UP || n->life == NODE_ISOLATED;
+	m.cleaned = n->cleaned && !m.asks_acks;
+	m.ended = n->ended;
+	m.isolated = n->life == NODE_ISOLATED;
+	m.applied = n->state.applied;
+	message_send(n, 0, &msg);
+}
+
+/* ---- acking: a voter's side --------------------------------------------------------------------- */
+
+static void peer_volumes(struct node *n, struct peer *p, const Core__Beat *b)
+{
+	peer_volume_vec_clear(&p->volumes);
+	for (size_t i = 0; i < b->n_volumes && i < BEAT_VOLUMES_MAX; i++) {
+		struct peer_volume v = {
+			.mode = b->volumes[i]->mode <= STATE_MODE_PAUSED
+					? (enum state_volume_mode)b->volumes[i]->mode
+					: STATE_MODE_UNAVAILABLE,
+			.since_ms = b->volumes[i]->since_ms,
+			.has_path = b->volumes[i]->has_path,
+		};
+
+		CORE_COPY(v.name, b->volumes[i]->volume);
+		CORE_COPY(v.reason, b->volumes[i]->reason);
+		if (peer_volume_vec_push(&p->volumes, v) < 0)
+			n->out->no_memory = true;
+	}
+}
+
+/*
+ * No ack once `N failed` is in our log: after that a majority's youngest acks bound N's lease. Nor for
+ * a beater that counts by an older voter set than ours: with two changes between them two majorities
+ * need not meet, and the bound would be asked of the wrong voters (docs/timing.md).
+ */
+static bool may_ack(const struct node *n, const Core__Message *msg)
+{
+	if (!msg->beat->asks_acks || msg->incarnation == 0)
+		return false;
+	if (n->cfg.defects & NODE_DEFECT_ACK_FAILED)
+		return true;
+	return !log_failed(n, msg->from, msg->incarnation) &&
+	       msg->beat->config_index >= raft_config_index(n->raft);
+}
+
+void beats_on_beat(struct node *n, const Core__Message *in)
+{
+	struct peer *p = message_peer(n, in->from);
+
+	if (!p || in->seq <= p->seq)
+		return;
+	p->seq = in->seq;
+	p->instance = in->instance;
+	p->incarnation = in->incarnation;
+	p->heard_ms = n->now_ms;
+	p->isolated = in->beat->isolated;
+	p->cleaned = in->beat->cleaned;
+	p->ended = in->beat->ended;
+	peer_volumes(n, p, in->beat);
+	if (may_ack(n, in) && lease_voter_ack(&n->voter, in->from, in->incarnation, n->now_ms)) {
+		MESSAGE(BEAT_ACK, BeatAck, beat_ack);
+
+		m.instance = in->instance;
+		m.incarnation = in->incarnation;
+		m.sent_ms = in->beat->sent_ms;
+		m.voter = (ProtobufCBinaryData){ sizeof(n->cfg.uuid), n->cfg.uuid };
+		message_send(n, in->from, &msg);
+	}
+}
+
+/* ---- our lease ------------------------------------------------------------------------------------ */
+
+static bool voter_of(const Core__Message *msg, ProtobufCBinaryData uuid, struct raft_id *ret)
+{
+	if (uuid.len != sizeof(ret->uuid))
+		return false;
+	ret->node = msg->from;
+	memcpy(ret->uuid, uuid.data, sizeof(ret->uuid));
+	return true;
+}
+
+void beats_on_ack(struct node *n, const Core__Message *msg)
+{
+	const Core__BeatAck *a = msg->beat_ack;
+	struct raft_id voter;
+
+	if (a->instance != n->cfg.instance || a->incarnation != n->incarnation ||
+	    n->incarnation == 0 || a->sent_ms > n->now_ms || !voter_of(msg, a->voter, &voter))
+		return;
+	lease_acked(&n->lease, &voter,
+		    n->cfg.defects & NODE_DEFECT_LEASE_FROM_ACK ? n->now_ms : a->sent_ms);
+	if (!lease_renew(&n->lease, raft_config(n->raft)))
+		return;
+	core_emit(n, NODE_DO_CSVD_LEASE)->lease.until_ms = n->lease.until_ms;
+	(void)lease_tick(&n->lease, n->now_ms);
+}
+
+bool beats_may_begin(const struct node *n)
+{
+	return n->life == NODE_UP && n->view.quorate && !n->lease.inherited &&
+	       lease_state(&n->lease) == LEASE_VALID;
+}
+
+bool beats_may_run(const struct node *n)
+{
+	if (n->cfg.defects & NODE_DEFECT_LEASE_IGNORED)
+		return true;
+	return lease_state(&n->lease) == LEASE_VALID;
+}
+
+/* ---- the bound: a voter's answer ------------------------------------------------------------------ */
+
+/*
+ * Only when the entry is applied here: then it is durable and committed, so that also a later life of
+ * this process acks that incarnation no more.
+ */
+void beats_on_bound_ask(struct node *n, const Core__Message *in)
+{
+	const Core__BoundAsk *q = in->bound_ask;
+	const struct state_node *s = state_node(&n->state, q->node);
+	MESSAGE(BOUND_ANSWER, BoundAnswer, bound_answer);
+
+	if (q->failed && (!s || s->incarnation < q->incarnation ||
+			  (s->incarnation == q->incarnation && s->phase != STATE_NODE_FAILED)))
+		return;
+	m.id = q->id;
+	m.age_ms = (uint64_t)lease_voter_age(&n->voter, q->node, n->now_ms);
+	m.voter = (ProtobufCBinaryData){ sizeof(n->cfg.uuid), n->cfg.uuid };
+	message_send(n, in->from, &msg);
+}
+
+/* ---- who is there ---------------------------------------------------------------------------------- */
+
+static bool in_list(const uint32_t *list, size_t count, uint32_t id)
+{
+	for (size_t i = 0; i < count; i++)
+		if (list[i] == id)
+			return true;
+	return false;
+}
+
+bool beats_in_ring(const struct node *n, uint32_t id)
+{
+	return in_list(n->view.members, n->view.n_members, id);
+}
+
+struct peer *beats_peer(const struct node *n, uint32_t id)
+{
+	for (size_t i = 0; i < n->peers.n; i++)
+		if (n->peers.v[i].id == id)
+			return &n->peers.v[i];
+	return NULL;
+}
+
+bool beats_heard(const struct node *n, uint32_t id)
+{
+	const struct peer *p = beats_peer(n, id);
+
+	return p && beats_in_ring(n, id) && n->now_ms - p->heard_ms <= CORE_HEARD_MS;
+}
+
+bool beats_has_path(void *user, uint32_t node, const char *volume)
+{
+	const struct node *n = user;
+	const struct peer *p = beats_peer(n, node);
+
+	if (!beats_heard(n, node))
+		return false;
+	for (size_t i = 0; i < p->volumes.n; i++)
+		if (strcmp(p->volumes.v[i].name, volume) == 0)
+			return p->volumes.v[i].has_path;
+	return true; /* it has not tried yet */
+}
+
+static void gone_note(struct node *n, uint32_t id, bool at_once)
+{
+	struct gone g = { .id = id, .since_ms = n->now_ms, .at_once = at_once };
+
+	for (size_t i = 0; i < n->gone.n; i++)
+		if (n->gone.v[i].id == id) {
+			n->gone.v[i].at_once = n->gone.v[i].at_once || at_once;
+			return;
+		}
+	if (gone_vec_push(&n->gone, g) < 0)
+		n->out->no_memory = true;
+}
+
+static void raft_ring(struct node *n)
+{
+	struct raft_event ev = { .type = RAFT_RING };
+
+	ev.ring.ring = n->view.members;
+	ev.ring.n_ring = (uint32_t)n->view.n_members;
+	ev.ring.group = n->view.group;
+	ev.ring.n_group = (uint32_t)n->view.n_group;
+	if (n->raft)
+		log_feed(n, &ev);
+}
+
+/*
+ * Who left a ring that keeps its majority has failed at once. When the majority forms only now (a
+ * switch was rebooted) the missing ones are given time: they may be about to come back.
+ */
+void beats_on_view(struct node *n, const struct node_view *view)
+{
+	bool kept = n->view.quorate && view->quorate;
+	struct node_view old = n->view;
+
+	n->view = *view;
+	if (n->view.n_members > NODE_VIEW_MAX)
+		n->view.n_members = NODE_VIEW_MAX;
+	if (n->view.n_group > NODE_VIEW_MAX)
+		n->view.n_group = NODE_VIEW_MAX;
+	for (size_t i = 0; i < old.n_members; i++)
+		if (!beats_in_ring(n, old.members[i]))
+			gone_note(n, old.members[i], kept);
+	for (size_t i = n->gone.n; i-- > 0;)
+		if (beats_in_ring(n, n->gone.v[i].id))
+			gone_vec_remove(&n->gone, i);
+	if (!view->quorate)
+		n->quorate_since_ms = INT64_MAX;
+	else if (!old.quorate)
+		n->quorate_since_ms = n->now_ms;
+	n->expected_votes = 0; /* said again after each ring change */
+	raft_ring(n);
+}
+
+/* A too low number harms nothing: corosync's quorum alone starts nothing. */
+static void expect_votes(struct node *n)
+{
+	uint32_t votes = raft_config_voters(raft_config(n->raft));
+
+	if (votes < n->view.n_members)
+		votes = (uint32_t)n->view.n_members;
+	if (votes == n->expected_votes || votes == 0)
+		return;
+	n->expected_votes = votes;
+	core_emit(n, NODE_DO_EXPECT)->votes = votes;
+}
+
+/* ---- with each step --------------------------------------------------------------------------------- */
+
+void beats_step(struct node *n)
+{
+	if (raft_config_index(n->raft) != n->config_index) {
+		n->config_index = raft_config_index(n->raft);
+		n->config_seen_ms = n->now_ms;
+	}
+	if (n->now_ms >= n->beat_ms) {
+		n->beat_ms = n->now_ms + LEASE_BEAT_MS;
+		beat_send(n);
+	}
+	expect_votes(n);
+}
+
+int64_t beats_deadline(const struct node *n)
+{
+	int64_t lease_ms = lease_deadline(&n->lease);
+
+	return n->beat_ms < lease_ms ? n->beat_ms : lease_ms;
+}

@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The inside of struct node, shared by clusterd/core/ alone. Who writes what:
+ *
+ *   node.c      dispatch, the node's life (empty, joining, up, isolated, fenced)
+ *   log.c       drives raft: persist, apply, results; knows which failures are in the log
+ *   message.c   envelopes, out and in
+ *   beats.c     beats, acks, the bound's question, the lease's consequences
+ *   agent.c     what runs here: follows the state (agent_migrate.c: its part in a live migration)
+ *   manager.c   leader only: who failed, who is admitted (manager_place.c: who runs and coordinates
+ *               what; manager_move.c: live migrations; manager_request.c: clients' requests)
+ *   request.c   requests of this node's clients, until they are answered
+ *   view.c      words for people
+ *   actions.c   what goes out
+ */
+#ifndef CL_CORE_INTERNAL_H
+#define CL_CORE_INTERNAL_H
+
+#include "clusterd/core/node.h"
+
+#include "lib/assert.h"
+#include "proto/core.pb-c.h"
+#include "quorum/command.h"
+#include "quorum/debt.h"
+#include "quorum/lease.h"
+#include "quorum/raft.h"
+#include "quorum/state.h"
+
+enum {
+	CORE_POLL_MS = 100,   /* while something is under way */
+	CORE_REPEAT_MS = 300, /* questions and reports, until answered */
+	CORE_HEARD_MS = 1000, /* a node not heard so long gets nothing new */
+	CORE_AWAY_MS = 10000, /* missing when a majority forms anew: so long it may come back */
+	CORE_PAY_MS = 2000,   /* a debt's payment is ordered again */
+	CORE_MOVE_IDLE_MS = 60000,   /* a copy without progress is given up */
+	CORE_MOVE_SWITCH_MS = 30000, /* a switch that does not end is given up */
+	CORE_NO_LEADER_MS = 5000,    /* a request waits so long for somebody to decide */
+	CORE_MESSAGE_MAX = 8 << 20,
+	CORE_MOVES_PER_NODE = 2, /* at once, for a drain */
+};
+
+/* ---- others, as heard ------------------------------------------------------------------------ */
+
+struct peer_volume {
+	char name[STATE_NAME_MAX];
+	enum state_volume_mode mode;
+	char reason[STATE_REASON_MAX];
+	int64_t since_ms;
+	bool has_path;
+};
+CL_DEFINE_VEC(peer_volume_vec, struct peer_volume);
+
+struct peer {
+	uint32_t id;
+	uint64_t instance, incarnation, seq;
+	int64_t heard_ms; /* last beat */
+	bool isolated;
+	bool cleaned; /* it has ended all of incarnations <= ended, and asks for admission */
+	uint64_t ended;
+	struct peer_volume_vec volumes;
+};
+CL_DEFINE_VEC(peer_vec, struct peer);
+
+/* How a node left the ring, from the views. */
+struct gone {
+	uint32_t id;
+	int64_t since_ms;
+	bool at_once; /* out of a ring that kept its majority */
+};
+CL_DEFINE_VEC(gone_vec, struct gone);
+
+/* ---- what runs here --------------------------------------------------------------------------- */
+
+/*
+ *   ASKING --go--> STARTING --started--> RUNNING <--continued-- CONTINUING
+ *                                          | ^                      ^
+ *                                    pause | +--migration failed    | lease back, or commit
+ *                                          v                        |
+ *                                       PAUSING --paused--> PAUSED -+
+ *   INCOMING --listens--> LISTENING --target done--> LOADED --commit--> CONTINUING
+ *   RUNNING --source done--> DONE (postmigrate)
+ *   all but ASKING and GONE: --killed or shut down--> STOPPING --stopped--> GONE
+ */
+enum local_state {
+	LOCAL_ASKING,
+	LOCAL_STARTING,
+	LOCAL_RUNNING,
+	LOCAL_PAUSING,
+	LOCAL_PAUSED,
+	LOCAL_CONTINUING,
+	LOCAL_INCOMING,
+	LOCAL_LISTENING,
+	LOCAL_LOADED,
+	LOCAL_DONE,
+	LOCAL_STOPPING,
+	LOCAL_GONE,
+};
+
+struct local {
+	struct sm sm;
+	char name[STATE_NAME_MAX];
+	uint64_t generation;
+	bool found;	 /* by a restarted daemon */
+	bool killed;	 /* STOPPING: in earnest */
+	bool ill;	 /* GONE: it was not asked to end */
+	int64_t told_ms; /* last question or report about it */
+	uint64_t go_id;	 /* ASKING: the question */
+	/* Source of a migration to .moving (the reserved generation), 0 = none. */
+	uint64_t moving, move_failed;
+	bool ready, switched; /* at pre-switchover; told to go on */
+	bool cancelled;
+	uint32_t percent, downtime_ms;
+	char uri[STATE_URL_MAX]; /* LISTENING: ours */
+	char why[STATE_REASON_MAX];
+};
+/* By pointer: the machine inside is borrowed by address. */
+CL_DEFINE_VEC(local_vec, struct local *);
+
+/* A migration target's address, as it told everybody. */
+struct listening {
+	char name[STATE_NAME_MAX];
+	uint64_t reserved;
+	char uri[STATE_URL_MAX];
+};
+CL_DEFINE_VEC(listening_vec, struct listening);
+
+/* csvd asks to coordinate. */
+struct volume_ask {
+	char volume[STATE_NAME_MAX];
+	uint64_t epoch, go_id;
+	int64_t told_ms;
+};
+CL_DEFINE_VEC(volume_ask_vec, struct volume_ask);
+
+/* A payment ordered from our csvd, or its answer that is not in the state yet. */
+struct payment {
+	char volume[STATE_NAME_MAX];
+	uint64_t epoch;
+	uint32_t node;
+	uint64_t incarnation;
+	bool paid, released; /* released: the volume itself was given up */
+	int64_t told_ms;
+	char why[STATE_REASON_MAX];
+};
+CL_DEFINE_VEC(payment_vec, struct payment);
+
+/* ---- the leader's memory ----------------------------------------------------------------------- */
+
+/* A command on its way into the log; one per object at a time. */
+struct in_flight {
+	uint64_t id;
+	char object[STATE_NAME_MAX];
+};
+CL_DEFINE_VEC(in_flight_vec, struct in_flight);
+
+/* A `go` question that waits for its read-index round. */
+struct go_wait {
+	uint64_t read_id, ask_id;
+	uint32_t from;
+	uint64_t incarnation, number;
+	bool volume;
+	char object[STATE_NAME_MAX];
+};
+CL_DEFINE_VEC(go_wait_vec, struct go_wait);
+
+/* What the two sides of a migration have said. */
+struct move {
+	char name[STATE_NAME_MAX];
+	uint64_t reserved;
+	bool ready, source_done, target_done, failed;
+	int64_t moved_ms; /* last progress */
+	uint32_t percent;
+	char why[STATE_REASON_MAX];
+};
+CL_DEFINE_VEC(move_vec, struct move);
+
+struct bound_ask {
+	struct lease_bound bound;
+	bool failed; /* the entry is in the log; else only suspected */
+	int64_t told_ms;
+};
+CL_DEFINE_VEC(bound_ask_vec, struct bound_ask);
+
+struct manager {
+	bool active;
+	int64_t since_ms;
+	struct in_flight_vec in_flight;
+	struct go_wait_vec go_waits;
+	struct move_vec moves;
+	struct bound_ask_vec bounds;
+	struct payment_vec released; /* volumes whose coordinators gave them up */
+	int64_t placed_ms;
+};
+
+/* ---- requests of our clients -------------------------------------------------------------------- */
+
+struct pending {
+	uint64_t client, seq;
+	enum node_verb verb;
+	bool client_gone, sent, accepted;
+	int64_t since_ms, told_ms;
+	char object[STATE_NAME_MAX];
+	uint64_t number; /* given by the command */
+	uint8_t *packed; /* core.Request */
+	size_t len;
+	int64_t accepted_ms;
+};
+CL_DEFINE_VEC(pending_vec, struct pending);
+
+struct failure { /* a `N failed` in our log, applied or not */
+	uint64_t index;
+	uint32_t node;
+	uint64_t incarnation;
+};
+CL_DEFINE_VEC(failure_vec, struct failure);
+CL_DEFINE_VEC(raft_result_queue, struct raft_result);
+
+/* ---- the node ------------------------------------------------------------------------------------ */
+
+struct node {
+	struct node_config cfg;
+	int64_t now_ms, wall_ms, began_ms;
+	struct node_actions *out; /* of this step */
+	bool started;		  /* NODE_EV_STARTED was seen */
+	enum node_life life;
+	char life_reason[STATE_REASON_MAX];
+	int64_t life_since_ms;
+	uint64_t incarnation; /* taken on in this boot; 0 = none */
+	uint64_t cleaning;    /* +1; 0 = no cleanup under way */
+	bool cleaned;	      /* all of incarnations <= ended is over */
+	uint64_t ended;
+
+	/* log.c */
+	struct raft *raft; /* NULL: empty database */
+	struct raft_actions raft_out;
+	struct raft_result_queue results;
+	struct failure_vec failures;
+	struct state state;
+	struct state_change_vec changes;
+	uint64_t seq_base;	    /* our persist numbers are raft's plus this */
+	struct raft_snapshot first; /* `init`, until it is durable */
+	uint8_t *first_blob;
+	bool ticked;
+	struct raft_line line;
+	uint8_t database[RAFT_UUID_LEN];
+	uint64_t next_id; /* of proposals, reads, questions */
+	uint64_t config_index;
+	int64_t config_seen_ms;
+
+	/* message.c */
+	uint64_t message_seq, dropped;
+
+	/* beats.c */
+	struct lease lease;
+	struct lease_voter voter;
+	int64_t beat_ms; /* the next one is due */
+	struct peer_vec peers;
+	struct peer_volume_vec volumes; /* our own csvd's word */
+	struct node_view view;
+	int64_t quorate_since_ms; /* INT64_MAX: not quorate */
+	struct gone_vec gone;
+	uint32_t expected_votes;
+
+	/* agent.c */
+	struct local_vec locals;
+	struct listening_vec listening;
+	struct volume_ask_vec volume_asks;
+	struct payment_vec payments;
+	bool csvd_up, tables_stale;
+	int64_t poll_ms; /* when agent and manager look again without an event */
+
+	struct manager mgr;
+
+	/* request.c */
+	struct pending_vec pending;
+	uint64_t request_seq;
+	int64_t join_ms;
+	uint64_t local_event_id;
+};
+
+/* ---- actions.c -------------------------------------------------------------------------------- */
+
+struct node_action *core_emit(struct node *n, enum node_action_type type);
+void core_persist(struct node *n, const struct raft_persist *p);
+void core_reply(struct node *n, uint64_t client, int code, const char *hint, const char *fmt, ...)
+	__attribute__((format(printf, 5, 6)));
+void core_vm(struct node *n, enum node_vm_do what, const struct local *l, const char *text);
+/* An event line about this node alone. */
+void core_event(struct node *n, const char *object, const char *event, const char *cause);
+void core_event_changed(struct node *n, const struct state_change *c, size_t nth);
+/* Copy, cut if it must be. */
+void core_copy(char *to, size_t size, const char *from);
+#define CORE_COPY(to, from) core_copy((to), sizeof(to), (from))
+
+/* ---- log.c ------------------------------------------------------------------------------------ */
+
+int log_open(struct node *n, const struct raft_stored *stored, struct cl_error *err);
+/* An empty database: be a learner of whoever sent this. */
+void log_join(struct node *n, const struct raft_message *m);
+/* `init`: the state and the log of a new cluster. */
+void log_genesis(struct node *n, const char *cluster_name);
+void log_persisted(struct node *n, uint64_t seq);
+void log_feed(struct node *n, struct raft_event *ev);
+/* Handle what proposals and reads came to; may propose. */
+void log_results(struct node *n);
+bool log_is_leader(const struct node *n); /* and its no-op is committed */
+/* Whether `(node, incarnation or later) failed` is in our log, committed or not. */
+bool log_failed(const struct node *n, uint32_t node, uint64_t incarnation);
+/* Propose c about object; false when one about it is on its way already. */
+bool log_propose(struct node *n, const char *object, Log__Command *c);
+bool log_in_flight(const struct node *n, const char *object);
+
+/* ---- message.c -------------------------------------------------------------------------------- */
+
+void message_raft(struct node *n, const struct raft_message *m);
+/* Fills in the envelope. to = 0: all. To ourselves: handled at once. */
+void message_send(struct node *n, uint32_t to, Core__Message *m);
+void message_receive(struct node *n, const uint8_t *data, size_t len);
+struct peer *message_peer(struct node *n, uint32_t id);
+
+/* A message `msg` with its part `m`, to be filled in. */
+#define MESSAGE(CASE, Type, field)                                                                 \
+	Core__##Type m = CORE__##CASE##__INIT;                                                     \
+	Core__Message msg = CORE__MESSAGE__INIT;                                                   \
+	msg.what_case = CORE__MESSAGE__WHAT_##CASE;                                                \
+	msg.field = &m
+
+/* ---- beats.c ---------------------------------------------------------------------------------- */
+
+void beats_step(struct node *n);
+void beats_on_beat(struct node *n, const Core__Message *msg);
+void beats_on_ack(struct node *n, const Core__Message *msg);
+void beats_on_bound_ask(struct node *n, const Core__Message *msg);
+void beats_on_view(struct node *n, const struct node_view *view);
+struct peer *beats_peer(const struct node *n, uint32_t id);
+bool beats_heard(const struct node *n, uint32_t id); /* of late, and in the ring */
+bool beats_in_ring(const struct node *n, uint32_t id);
+bool beats_has_path(void *user, uint32_t node, const char *volume);
+/* Whether something new may begin here: quorum's yes and a lease of our own asking. */
+bool beats_may_begin(const struct node *n);
+/* Whether guests may execute here. */
+bool beats_may_run(const struct node *n);
+int64_t beats_deadline(const struct node *n);
+
+/* ---- agent.c ---------------------------------------------------------------------------------- */
+
+void agent_step(struct node *n);
+void agent_on_vm(struct node *n, const struct node_vm_event *ev);
+void agent_on_csvd(struct node *n, const struct node_csvd_event *ev);
+void agent_on_go_answer(struct node *n, const Core__Message *msg);
+void agent_on_report(struct node *n, const Core__Message *msg); /* of a target, to its source */
+void agent_on_cleaned(struct node *n);
+void agent_csvd_step(struct node *n);
+void agent_free(struct node *n);
+/* agent_migrate.c */
+void agent_source(struct node *n, struct local *l, const struct state_resource *r);
+void agent_target(struct node *n, struct local *l, const struct state_resource *r);
+void agent_report(struct node *n, const char *name, uint64_t reserved, int what, const char *text,
+		  uint32_t percent, uint32_t downtime_ms);
+bool agent_due(struct node *n, int64_t *told_ms);
+void agent_kill(struct node *n, struct local *l, const char *why);
+void agent_propose(struct node *n, const char *object, Log__Command *c);
+void local_enter(struct node *n, struct local *l, enum local_state to, const char *why);
+
+static inline enum local_state local_state(const struct local *l)
+{
+	return (enum local_state)l->sm.state;
+}
+
+/* ---- manager*.c -------------------------------------------------------------------------------- */
+
+void manager_step(struct node *n);
+void manager_reset(struct node *n);
+void manager_on_bound_answer(struct node *n, const Core__Message *msg);
+void manager_on_go_ask(struct node *n, const Core__Message *msg);
+void manager_on_propose(struct node *n, const Core__Message *msg);
+void manager_on_request(struct node *n, const Core__Message *msg);
+void manager_on_join(struct node *n, const Core__Message *msg);
+void manager_on_report(struct node *n, const Core__Message *msg);
+void manager_on_read(struct node *n, const struct raft_result *r);
+void manager_place_step(struct node *n);
+void manager_move_step(struct node *n);
+/* Node for r, rather not one that it must leave; 0 with a reason. */
+uint32_t manager_choose(struct node *n, const struct state_resource *r, uint32_t prefer,
+			uint32_t leave, char reason[STATE_REASON_MAX]);
+bool manager_begin_move(struct node *n, const struct state_resource *r, uint32_t target,
+			const char *why, Log__RequestId *request);
+
+/* ---- request.c --------------------------------------------------------------------------------- */
+
+void request_new(struct node *n, const struct node_request *rq);
+void request_step(struct node *n);
+void request_client_gone(struct node *n, uint64_t client);
+/* A command of ours was applied. */
+void request_applied(struct node *n, const struct state_result *res);
+void request_on_answer(struct node *n, const Core__Message *msg);
+void request_free(struct node *n);
+
+#endif

@@ -1,0 +1,18 @@
+# clusterd/core/: the decision core, pure. Its own library: the simulator links it too.
+noinst_LIBRARIES += clusterd/libcore.a
+clusterd_libcore_a_SOURCES = \
+	clusterd/core/actions.c \
+	clusterd/core/agent.c \
+	clusterd/core/agent_csvd.c \
+	clusterd/core/agent_migrate.c \
+	clusterd/core/beats.c \
+	clusterd/core/internal.h \
+	clusterd/core/log.c \
+	clusterd/core/manager.c \
+	clusterd/core/manager_move.c \
+	clusterd/core/manager_place.c \
+	clusterd/core/manager_request.c \
+	clusterd/core/message.c \
+	clusterd/core/node.c clusterd/core/node.h \
+	clusterd/core/request.c \
+	clusterd/core/view.c

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Drives raft: hands events in, carries its persists, applies and messages out. Keeps a list of the
+ * `N failed` entries in the log, applied or not: a voter acks no beat of a node that failed in its
+ * log, and must not forget that over a restart (the stored entries are looked through).
+ */
+#include "config.h"
+
+#include "clusterd/core/internal.h"
+
+#include <string.h>
+
+#include "lib/cleanup.h"
+
+static unsigned state_defects(const struct node *n)
+{
+	static const struct {
+		uint32_t node;
+		unsigned state;
+	} map[] = {
+		{ NODE_DEFECT_EXPECT_NOTHING, STATE_DEFECT_EXPECT_NOTHING },
+		{ NODE_DEFECT_REUSE_GENERATION, STATE_DEFECT_REUSE_GENERATION },
+		{ NODE_DEFECT_KEEP_INCARNATION, STATE_DEFECT_KEEP_INCARNATION },
+		{ NODE_DEFECT_FENCE_SKIPPED, STATE_DEFECT_FENCE_SKIPPED },
+		{ NODE_DEFECT_BOUND_SKIPPED, STATE_DEFECT_BOUND_SKIPPED },
+	};
+	unsigned defects = 0;
+
+	for (size_t i = 0; i < sizeof(map) / sizeof(*map); i++)
+		if (n->cfg.defects & map[i].node)
+			defects |= map[i].state;
+	return defects;
+}
+
+/* ---- failures in the log ---------------------------------------------------------------------- */
+
+static void failures_look(struct node *n, const struct raft_entry *e)
+{
+	Log__Command *c;
+
+	if (e->type != RAFT_ENTRY_COMMAND)
+		return;
+	c = log__command__unpack(NULL, e->len, e->data);
+	if (c && c->what_case == LOG__COMMAND__WHAT_NODE_FAILED) {
+		struct failure f = {
+			.index = e->index,
+			.node = c->node_failed->node,
+			.incarnation = c->node_failed->incarnation,
+		};
+
+		/* Forgetting it would let us ack a failed node. */
+		cl_assert(failure_vec_push(&n->failures, f) == 0);
+	}
+	if (c)
+		log__command__free_unpacked(c, NULL);
+}
+
+static void failures_follow(struct node *n, const struct raft_persist *p)
+{
+	for (size_t i = n->failures.n; i-- > 0;)
+		if (p->reset_log ||
+		    (p->truncate_from && n->failures.v[i].index >= p->truncate_from))
+			failure_vec_remove(&n->failures, i);
+	for (uint32_t i = 0; i < p->n_entries; i++)
+		failures_look(n, &p->entries[i]);
+}
+
+/* Applied ones are in the state: the list holds only what is not. */
+static void failures_forget(struct node *n)
+{
+	for (size_t i = n->failures.n; i-- > 0;)
+		if (n->failures.v[i].index <= n->state.applied)
+			failure_vec_remove(&n->failures, i);
+}
+
+bool log_failed(const struct node *n, uint32_t node, uint64_t incarnation)
+{
+	const struct state_node *s = state_node(&n->state, node);
+
+	if (s && (s->incarnation > incarnation ||
+		  (s->incarnation == incarnation && s->phase == STATE_NODE_FAILED)))
+		return true;
+	for (size_t i = 0; i < n->failures.n; i++)
+		if (n->failures.v[i].node == node && n->failures.v[i].incarnation >= incarnation)
+			return true;
+	return false;
+}
+
+/* ---- opening ------------------------------------------------------------------------------------ */
+
+static struct raft_params params(const struct node *n)
+{
+	struct raft_params p = {
+		.self.node = n->cfg.id,
+		.incarnation = n->cfg.instance,
+		.seed = n->cfg.seed,
+		.defects = n->cfg.raft_defects,
+	};
+
+	memcpy(p.self.uuid, n->cfg.uuid, sizeof(p.self.uuid));
+	memcpy(p.database, n->database, sizeof(p.database));
+	return p;
+}
+
+static int database_of(struct node *n, const struct raft_stored *stored, struct cl_error *err)
+{
+	struct state s;
+	int r = state_decode(stored->snapshot.blob, stored->snapshot.len, &s, err);
+
+	if (r < 0)
+		return r;
+	memcpy(n->database, s.cluster_uuid, sizeof(n->database));
+	state_fini(&s);
+	return 0;
+}
+
+int log_open(struct node *n, const struct raft_stored *stored, struct cl_error *err)
+{
+	struct raft_params p;
+	int r;
+
+	if (stored->memory_lost)
+		return cl_error_set(err, -CL_ECORRUPT, "the cluster database has lost entries");
+	/* A joiner that ended before its first snapshot: still empty. */
+	if (stored->snapshot.index == 0)
+		return 0;
+	r = database_of(n, stored, err);
+	if (r < 0)
+		return r;
+	n->line = stored->line;
+	p = params(n);
+	r = raft_new(&p, stored, n->now_ms, &n->raft, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < stored->n_entries; i++)
+		failures_look(n, &stored->entries[i]);
+	return 0;
+}
+
+void log_join(struct node *n, const struct raft_message *m)
+{
+	struct raft_stored empty = { .line = m->line };
+	struct raft_params p;
+
+	n->line = m->line;
+	memcpy(n->database, m->database, sizeof(n->database));
+	p = params(n);
+	if (raft_new(&p, &empty, n->now_ms, &n->raft, NULL) < 0)
+		n->out->no_memory = true;
+}
+
+/* Not secret, only not the same twice: from the database's own uuid and the time. */
+static void cluster_uuid(const struct node *n, uint8_t uuid[16])
+{
+	uint64_t h = UINT64_C(14695981039346656037) ^ (uint64_t)n->wall_ms;
+
+	for (size_t i = 0; i < 16; i++) {
+		h = (h ^ n->cfg.uuid[i]) * UINT64_C(1099511628211);
+		uuid[i] = (uint8_t)(h >> 32);
+	}
+}
+
+static int genesis_state(struct node *n, const char *name, uint8_t **ret_blob, size_t *ret_len)
+{
+	struct state s;
+	struct state_node self = { .id = n->cfg.id, .phase = STATE_NODE_KNOWN };
+	int r;
+
+	state_init(&s);
+	CORE_COPY(s.cluster_name, name);
+	memcpy(s.cluster_uuid, n->database, sizeof(s.cluster_uuid));
+	s.applied = 1;
+	CORE_COPY(self.name, n->cfg.name);
+	memcpy(self.uuid, n->cfg.uuid, sizeof(self.uuid));
+	CORE_COPY(self.storage_address, n->cfg.storage_address);
+	CORE_COPY(self.migration_address, n->cfg.migration_address);
+	CORE_COPY(self.reason, "is joining");
+	self.memory_bytes = n->cfg.memory_bytes;
+	self.cpus = n->cfg.cpus;
+	self.since_ms = n->wall_ms;
+	r = state_node_vec_push(&s.nodes, self);
+	if (r == 0)
+		r = state_encode(&s, ret_blob, ret_len);
+	state_fini(&s);
+	return r;
+}
+
+/* The first snapshot, with this node as the only voter. Raft begins when it is durable. */
+void log_genesis(struct node *n, const char *cluster_name)
+{
+	struct raft_snapshot *s = &n->first;
+	struct raft_persist p = { .has_snapshot = true, .snapshot = s, .first_index = 2 };
+	struct raft_member self = { .id.node = n->cfg.id, .role = RAFT_VOTER };
+
+	*s = (struct raft_snapshot){ .index = 1, .term = 1 };
+	memcpy(self.id.uuid, n->cfg.uuid, sizeof(self.id.uuid));
+	(void)raft_config_put(&s->config, &self);
+	cluster_uuid(n, n->database);
+	n->line = (struct raft_line){ .number = 1, .random_id = n->cfg.seed };
+	if (genesis_state(n, cluster_name, &n->first_blob, &s->len) < 0) {
+		n->out->no_memory = true;
+		return;
+	}
+	s->blob = n->first_blob;
+	p.has_vote = true;
+	p.term = 1;
+	core_persist(n, &p); /* as number 0 of raft's, 1 of ours */
+	n->out->v.v[n->out->v.n - 1].persist.seq = 1;
+	n->seq_base = 1;
+}
+
+static void genesis_durable(struct node *n)
+{
+	struct raft_stored stored = { .line = n->line, .term = 1, .snapshot = n->first };
+	struct raft_params p = params(n);
+
+	if (raft_new(&p, &stored, n->now_ms, &n->raft, NULL) < 0)
+		n->out->no_memory = true;
+	free(cl_steal(n->first_blob));
+}
+
+void log_persisted(struct node *n, uint64_t seq)
+{
+	struct raft_event ev = { .type = RAFT_PERSISTED };
+
+	if (n->first_blob && seq >= 1)
+		genesis_durable(n);
+	if (!n->raft || seq <= n->seq_base)
+		return;
+	ev.persisted_seq = seq - n->seq_base;
+	log_feed(n, &ev);
+}
+
+/* ---- a step of raft ------------------------------------------------------------------------------ */
+
+static void log_restore(struct node *n, const struct raft_snapshot *s)
+{
+	struct state fresh;
+
+	/* Our own leader made it, or we did: if it does not hold together we must not go on. */
+	if (state_decode(s->blob, s->len, &fresh, NULL) < 0) {
+		struct node_action *a = core_emit(n, NODE_DO_STOP);
+
+		CORE_COPY(a->reply.text, "the snapshot of the cluster database is damaged");
+		return;
+	}
+	state_fini(&n->state);
+	n->state = fresh;
+	n->state.applied = s->index;
+	failures_forget(n);
+	n->tables_stale = true;
+}
+
+static void log_apply(struct node *n, const struct raft_entry *e)
+{
+	struct state_result res;
+
+	if (e->type != RAFT_ENTRY_COMMAND) {
+		n->state.applied = e->index;
+		return;
+	}
+	state_change_vec_clear(&n->changes);
+	if (state_apply(&n->state, e->index, e->data, e->len, state_defects(n), &res, &n->changes) <
+	    0)
+		n->out->no_memory = true;
+	for (size_t i = 0; i < n->changes.n; i++)
+		core_event_changed(n, &n->changes.v[i], i);
+	n->tables_stale = n->tables_stale || n->changes.n > 0 || res.code == 0;
+	if (res.request_node == n->cfg.id && res.request_instance == n->cfg.instance)
+		request_applied(n, &res);
+}
+
+static void log_snapshot(struct node *n)
+{
+	struct raft_event ev = { .type = RAFT_SNAPSHOT_TAKEN };
+	uint8_t *blob;
+	size_t len;
+
+	if (state_encode(&n->state, &blob, &len) < 0) {
+		n->out->no_memory = true;
+		return;
+	}
+	ev.snapshot.index = n->state.applied;
+	ev.snapshot.blob = blob;
+	ev.snapshot.len = len;
+	log_feed(n, &ev);
+	free(blob);
+}
+
+void log_feed(struct node *n, struct raft_event *ev)
+{
+	struct raft_actions *a = &n->raft_out;
+
+	ev->now_ms = n->now_ms;
+	raft_step(n->raft, ev, a);
+	if (a->has_persist) {
+		failures_follow(n, &a->persist);
+		core_persist(n, &a->persist);
+	}
+	for (size_t i = 0; i < a->apply.n; i++) {
+		if (a->apply.v[i].type == RAFT_APPLY_RESTORE)
+			log_restore(n, a->apply.v[i].snapshot);
+		else
+			log_apply(n, a->apply.v[i].entry);
+	}
+	failures_forget(n);
+	for (size_t i = 0; i < a->results.n; i++)
+		if (raft_result_queue_push(&n->results, a->results.v[i]) < 0)
+			n->out->no_memory = true;
+	for (size_t i = 0; i < a->send.n; i++)
+		message_raft(n, &a->send.v[i]);
+	if (a->newer_line)
+		CORE_COPY(core_emit(n, NODE_DO_STOP)->reply.text,
+			  "the cluster was started anew with --force without this node");
+	if (a->want_snapshot)
+		log_snapshot(n);
+}
+
+/* ---- proposing ------------------------------------------------------------------------------------ */
+
+bool log_is_leader(const struct node *n)
+{
+	return n->raft && raft_role(n->raft) == RAFT_LEADER && raft_leader_ready(n->raft);
+}
+
+bool log_in_flight(const struct node *n, const char *object)
+{
+	for (size_t i = 0; i < n->mgr.in_flight.n; i++)
+		if (strcmp(n->mgr.in_flight.v[i].object, object) == 0)
+			return true;
+	return false;
+}
+
+bool log_propose(struct node *n, const char *object, Log__Command *c)
+{
+	struct raft_event ev = { .type = RAFT_PROPOSE };
+	struct in_flight f = { .id = ++n->next_id };
+	_cleanup_free_ uint8_t *data = NULL;
+
+	if (!log_is_leader(n) || log_in_flight(n, object))
+		return false;
+	c->time_ms = n->wall_ms;
+	ev.propose.len = (uint32_t)log__command__get_packed_size(c);
+	data = malloc(ev.propose.len + 1);
+	CORE_COPY(f.object, object);
+	if (!data || in_flight_vec_push(&n->mgr.in_flight, f) < 0) {
+		n->out->no_memory = true;
+		return false;
+	}
+	(void)log__command__pack(c, data);
+	ev.propose.id = f.id;
+	ev.propose.data = data;
+	log_feed(n, &ev);
+	return true;
+}
+
+/* Whatever became of it, the object is free for the next command: each is harmless if repeated. */
+static void log_landed(struct node *n, uint64_t id)
+{
+	for (size_t i = 0; i < n->mgr.in_flight.n; i++)
+		if (n->mgr.in_flight.v[i].id == id) {
+			in_flight_vec_remove(&n->mgr.in_flight, i);
+			return;
+		}
+}
+
+void log_results(struct node *n)
+{
+	/* New ones may be added while we look. */
+	for (size_t i = 0; i < n->results.n; i++) {
+		struct raft_result r = n->results.v[i];
+
+		if (r.what == RAFT_READ)
+			manager_on_read(n, &r);
+		else
+			log_landed(n, r.id);
+	}
+	raft_result_queue_clear(&n->results);
+}

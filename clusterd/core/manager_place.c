@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The manager's hands: coordinators for volumes, places for resources, nodes that are emptied. */
+#include "config.h"
+
+#include "clusterd/core/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/cleanup.h"
+#include "resources/plan.h"
+
+/* ---- coordinators ----------------------------------------------------------------------------------- */
+
+static void assign(struct node *n, const struct state_volume *v, uint32_t to, const char *cause)
+{
+	const struct state_node *s = state_node(&n->state, to);
+	COMMAND(VOLUME_ASSIGN, VolumeAssign, volume_assign);
+
+	m.name = COMMAND_STRING(v->name);
+	m.epoch = v->epoch;
+	m.node = to;
+	m.incarnation = s->incarnation;
+	m.cause = COMMAND_STRING(cause);
+	(void)log_propose(n, v->name, &c);
+}
+
+static void release(struct node *n, const struct state_volume *v, uint32_t to)
+{
+	COMMAND(VOLUME_RELEASE, VolumeRelease, volume_release);
+
+	m.name = COMMAND_STRING(v->name);
+	m.epoch = v->epoch;
+	m.to = to;
+	(void)log_propose(n, v->name, &c);
+}
+
+/*
+ * A volume whose coordinator is gone gets one at once, debts or not: the new one is who pays them. A
+ * drained node gives its volumes away.
+ */
+static void volume_step(struct node *n, const struct state_volume *v)
+{
+	const struct debt_paths paths = { beats_has_path, n };
+	const struct state_node *s = state_node(&n->state, v->coordinator);
+	uint32_t to;
+
+	if (log_in_flight(n, v->name))
+		return;
+	if (!state_living(&n->state, v->coordinator, v->coordinator_incarnation)) {
+		to = debt_choose_coordinator(&n->state, v, 0, &paths);
+		if (to)
+			assign(n, v, to, v->coordinator ? "its coordinator failed" : "first one");
+		return;
+	}
+	if (v->moving_to) {
+		s = state_node(&n->state, v->moving_to);
+		if (!s || s->phase != STATE_NODE_LIVING)
+			release(n, v, 0);
+		return;
+	}
+	if (!s || !s->draining)
+		return;
+	to = debt_choose_coordinator(&n->state, v, v->coordinator, &paths);
+	s = state_node(&n->state, to);
+	if (s && !s->draining)
+		release(n, v, to);
+}
+
+/* ---- places ------------------------------------------------------------------------------------------- */
+
+static bool takes(const struct node *n, const struct state_node *s)
+{
+	const struct peer *p = beats_peer(n, s->id);
+
+	return s->phase == STATE_NODE_LIVING && !s->draining && beats_heard(n, s->id) && p &&
+	       !p->isolated && p->incarnation == s->incarnation;
+}
+
+static size_t plan_nodes(struct node *n, struct plan_node *nodes)
+{
+	for (size_t i = 0; i < n->state.nodes.n; i++) {
+		const struct state_node *s = &n->state.nodes.v[i];
+
+		nodes[i] = (struct plan_node){
+			.id = s->id,
+			.name = s->name,
+			.memory_bytes = s->memory_bytes,
+			.takes = takes(n, s),
+		};
+	}
+	for (size_t i = 0; i < n->state.resources.n; i++) {
+		const struct state_resource *r = &n->state.resources.v[i];
+
+		for (size_t k = 0; k < n->state.nodes.n && r->owner; k++)
+			if (nodes[k].id == r->owner || nodes[k].id == r->target) {
+				nodes[k].used_bytes += r->memory_bytes;
+				nodes[k].n_resources++;
+			}
+	}
+	return n->state.nodes.n;
+}
+
+uint32_t manager_choose(struct node *n, const struct state_resource *r, uint32_t prefer,
+			uint32_t leave, char reason[STATE_REASON_MAX])
+{
+	struct plan_node nodes[STATE_NODES_MAX];
+	struct plan_resource in = {
+		.name = r->name,
+		.priority = r->priority,
+		.memory_bytes = r->memory_bytes,
+		.prefer = prefer,
+		.avoid = leave,
+		.never_avoid = leave != 0,
+	};
+	struct plan_action out;
+
+	if (plan_place(nodes, plan_nodes(n, nodes), &in, 1, &out) < 0)
+		return 0;
+	core_copy(reason, STATE_REASON_MAX, out.reason);
+	return out.node;
+}
+
+static void place(struct node *n, const struct state_resource *r, const struct plan_action *a)
+{
+	const struct state_node *s = state_node(&n->state, a->node);
+	COMMAND(RESOURCE_PLACE, ResourcePlace, resource_place);
+
+	m.name = COMMAND_STRING(r->name);
+	m.generation = r->generation;
+	m.node = a->node;
+	m.incarnation = s->incarnation;
+	m.cause = COMMAND_STRING(a->reason);
+	(void)log_propose(n, r->name, &c);
+}
+
+static bool to_be_placed(const struct node *n, const struct state_resource *r)
+{
+	char why[STATE_REASON_MAX];
+
+	return r->phase == STATE_WAITING && state_may_place(&n->state, r, why) &&
+	       !log_in_flight(n, r->name);
+}
+
+static void place_waiting(struct node *n, size_t waiting)
+{
+	struct plan_node nodes[STATE_NODES_MAX];
+	_cleanup_free_ struct plan_resource *in = calloc(waiting, sizeof(*in));
+	_cleanup_free_ size_t *which = calloc(waiting, sizeof(*which));
+	_cleanup_free_ struct plan_action *out = calloc(waiting, sizeof(*out));
+	size_t n_nodes = plan_nodes(n, nodes), k = 0;
+
+	if (!in || !which || !out) {
+		n->out->no_memory = true;
+		return;
+	}
+	for (size_t i = 0; i < n->state.resources.n && k < waiting; i++) {
+		const struct state_resource *r = &n->state.resources.v[i];
+
+		if (!to_be_placed(n, r))
+			continue;
+		which[k] = i;
+		in[k++] = (struct plan_resource){
+			.name = r->name,
+			.priority = r->priority,
+			.memory_bytes = r->memory_bytes,
+			.prefer = r->prefer,
+			.avoid = r->avoid,
+		};
+	}
+	if (plan_place(nodes, n_nodes, in, k, out) < 0)
+		n->out->no_memory = true;
+	else
+		for (size_t i = 0; i < k; i++)
+			if (out[i].node)
+				place(n, &n->state.resources.v[which[out[i].resource]], &out[i]);
+}
+
+/* ---- drain ---------------------------------------------------------------------------------------------- */
+
+static void drain_step(struct node *n, const struct state_node *s)
+{
+	char why[STATE_REASON_MAX];
+	int moving = 0;
+
+	for (size_t i = 0; i < n->state.resources.n; i++) {
+		const struct state_resource *r = &n->state.resources.v[i];
+
+		moving += r->owner == s->id && r->reserved != 0;
+	}
+	for (size_t i = 0; i < n->state.resources.n && moving < CORE_MOVES_PER_NODE; i++) {
+		const struct state_resource *r = &n->state.resources.v[i];
+		uint32_t to;
+
+		if (r->owner != s->id || r->phase != STATE_ONLINE || log_in_flight(n, r->name))
+			continue;
+		to = manager_choose(n, r, 0, s->id, why);
+		if (to && manager_begin_move(n, r, to, "its node is drained", NULL))
+			moving++;
+	}
+}
+
+void manager_place_step(struct node *n)
+{
+	size_t waiting = 0;
+
+	for (size_t i = 0; i < n->state.volumes.n; i++)
+		volume_step(n, &n->state.volumes.v[i]);
+	for (size_t i = 0; i < n->state.resources.n; i++)
+		waiting += to_be_placed(n, &n->state.resources.v[i]);
+	if (waiting && n->view.quorate)
+		place_waiting(n, waiting);
+	for (size_t i = 0; i < n->state.nodes.n; i++)
+		if (n->state.nodes.v[i].draining && n->state.nodes.v[i].phase == STATE_NODE_LIVING)
+			drain_step(n, &n->state.nodes.v[i]);
+}

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Clients' requests, at the leader: each becomes one command that carries the request's id, so that it
+ * is done once however often it is repeated; or it is refused with a reason, before anything happened.
+ */
+#include "config.h"
+
+#include "clusterd/core/internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A request on its way to a command. */
+struct asked {
+	const Core__Message *msg;
+	const Core__Request *rq;
+	Log__RequestId id;
+};
+
+static void answer(struct node *n, const struct asked *q, int code, const char *hint,
+		   const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+
+static void answer(struct node *n, const struct asked *q, int code, const char *hint,
+		   const char *fmt, ...)
+{
+	char text[200];
+	va_list va;
+	MESSAGE(REQUEST_ANSWER, RequestAnswer, request_answer);
+
+	va_start(va, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, va);
+	va_end(va);
+	m.seq = q->rq->seq;
+	m.instance = q->rq->instance;
+	m.code = code;
+	m.text = text;
+	m.hint = COMMAND_STRING(hint);
+	message_send(n, q->msg->from, &msg);
+}
+
+static const struct state_resource *resource_asked(struct node *n, const struct asked *q)
+{
+	const struct state_resource *r = state_resource(&n->state, q->rq->object);
+
+	if (!r)
+		answer(n, q, -ENOENT, "clusterctl list shows what there is", "no VM '%.63s'",
+		       q->rq->object);
+	return r;
+}
+
+/* The named node, 0 for none; refuses a name that is no node's. */
+static bool target_asked(struct node *n, const struct asked *q, uint32_t *ret_id)
+{
+	const struct state_node *s;
+
+	*ret_id = 0;
+	if (q->rq->target[0] == 0)
+		return true;
+	s = state_node_by_name(&n->state, q->rq->target);
+	if (!s) {
+		answer(n, q, -ENOENT, "", "no node '%.63s'", q->rq->target);
+		return false;
+	}
+	if (s->phase != STATE_NODE_LIVING || s->draining) {
+		answer(n, q, -CL_EREFUSED, "clusterctl status shows why", "node '%s' is %s",
+		       s->name, s->draining ? "drained" : "not up");
+		return false;
+	}
+	*ret_id = s->id;
+	return true;
+}
+
+static void create_volume(struct node *n, struct asked *q)
+{
+	COMMAND(VOLUME_CREATE, VolumeCreate, volume_create);
+
+	m.name = q->rq->object;
+	m.uuid = q->rq->uuid;
+	m.url = q->rq->url;
+	c.request = &q->id;
+	(void)log_propose(n, m.name, &c);
+}
+
+static void delete_volume(struct node *n, struct asked *q)
+{
+	COMMAND(VOLUME_DELETE, VolumeDelete, volume_delete);
+
+	m.name = q->rq->object;
+	c.request = &q->id;
+	(void)log_propose(n, m.name, &c);
+}
+
+static void create_vm(struct node *n, struct asked *q)
+{
+	uint32_t prefer;
+	COMMAND(RESOURCE_CREATE, ResourceCreate, resource_create);
+
+	if (!target_asked(n, q, &prefer))
+		return;
+	m.name = q->rq->object;
+	m.type = COMMAND_STRING("vm");
+	m.spec = q->rq->spec;
+	m.n_volumes = q->rq->n_volumes;
+	m.volumes = q->rq->volumes;
+	m.memory_bytes = q->rq->memory_bytes;
+	m.cpus = q->rq->cpus;
+	m.priority = q->rq->priority;
+	m.wanted = q->rq->start;
+	m.prefer = prefer;
+	m.start_after = q->rq->start_after;
+	c.request = &q->id;
+	(void)log_propose(n, m.name, &c);
+}
+
+static void delete_vm(struct node *n, struct asked *q)
+{
+	COMMAND(RESOURCE_DELETE, ResourceDelete, resource_delete);
+
+	m.name = q->rq->object;
+	c.request = &q->id;
+	(void)log_propose(n, m.name, &c);
+}
+
+static void start_stop(struct node *n, struct asked *q, bool on)
+{
+	uint32_t prefer;
+	COMMAND(RESOURCE_DESIRE, ResourceDesire, resource_desire);
+
+	if (!target_asked(n, q, &prefer))
+		return;
+	m.name = q->rq->object;
+	m.wanted = on;
+	m.prefer = prefer;
+	m.force = q->rq->force;
+	c.request = &q->id;
+	(void)log_propose(n, m.name, &c);
+}
+
+static void move_volume(struct node *n, struct asked *q, const struct state_volume *v)
+{
+	const struct debt_paths paths = { beats_has_path, n };
+	uint32_t to;
+	COMMAND(VOLUME_RELEASE, VolumeRelease, volume_release);
+
+	if (!target_asked(n, q, &to))
+		return;
+	if (to == 0)
+		to = debt_choose_coordinator(&n->state, v, v->coordinator, &paths);
+	if (to == 0 || to == v->coordinator) {
+		answer(n, q, -CL_EREFUSED, "", "volume '%s' %s", v->name,
+		       to ? "is coordinated there already" : "has no other node to go to");
+		return;
+	}
+	m.name = q->rq->object;
+	m.epoch = v->epoch;
+	m.to = to;
+	c.request = &q->id;
+	(void)log_propose(n, m.name, &c);
+}
+
+static void move_vm(struct node *n, struct asked *q)
+{
+	const struct state_resource *r = resource_asked(n, q);
+	char why[STATE_REASON_MAX] = "";
+	uint32_t to;
+
+	if (!r || !target_asked(n, q, &to))
+		return;
+	if (r->phase != STATE_ONLINE) {
+		answer(n, q, -CL_EREFUSED, "only a running VM can be moved", "VM '%s' is %s",
+		       r->name, state_phase_name(r->phase));
+		return;
+	}
+	if (to == 0)
+		to = manager_choose(n, r, 0, r->owner, why);
+	if (to == 0 || to == r->owner) {
+		answer(n, q, -CL_EREFUSED, "", "VM '%s' cannot move: %s", r->name,
+		       to ? "it runs on that node" : why);
+		return;
+	}
+	(void)manager_begin_move(n, r, to, "asked for", &q->id);
+}
+
+static void move(struct node *n, struct asked *q)
+{
+	const struct state_volume *v = state_volume(&n->state, q->rq->object);
+
+	if (v)
+		move_volume(n, q, v);
+	else
+		move_vm(n, q);
+}
+
+static void drain(struct node *n, struct asked *q, bool on)
+{
+	const struct state_node *s = state_node_by_name(&n->state, q->rq->object);
+	COMMAND(NODE_DRAIN, NodeDrain, node_drain);
+
+	if (!s) {
+		answer(n, q, -ENOENT, "", "no node '%.63s'", q->rq->object);
+		return;
+	}
+	m.node = s->id;
+	m.on = on;
+	c.request = &q->id;
+	(void)log_propose(n, s->name, &c);
+}
+
+void manager_on_request(struct node *n, const Core__Message *msg)
+{
+	struct asked q = { .msg = msg, .rq = msg->request };
+
+	if (!log_is_leader(n) || log_in_flight(n, msg->request->object))
+		return; /* it is repeated */
+	log__request_id__init(&q.id);
+	q.id.node = msg->from;
+	q.id.instance = msg->request->instance;
+	q.id.seq = msg->request->seq;
+	switch (msg->request->verb) {
+	case NODE_CREATE_VOLUME:
+		create_volume(n, &q);
+		break;
+	case NODE_DELETE_VOLUME:
+		delete_volume(n, &q);
+		break;
+	case NODE_CREATE_VM:
+		create_vm(n, &q);
+		break;
+	case NODE_DELETE_VM:
+		delete_vm(n, &q);
+		break;
+	case NODE_START:
+	case NODE_STOP:
+		start_stop(n, &q, msg->request->verb == NODE_START);
+		break;
+	case NODE_MOVE:
+		move(n, &q);
+		break;
+	case NODE_DRAIN:
+	case NODE_RESUME:
+		drain(n, &q, msg->request->verb == NODE_DRAIN);
+		break;
+	default:
+		answer(n, &q, -EINVAL, "", "the leader does not know this request");
+	}
+}
+
+/* ---- join ---------------------------------------------------------------------------------------------------- */
+
+static const char *join_refused(const struct node *n, const Core__Message *msg)
+{
+	const Core__Join *j = msg->join;
+	const struct state_node *s = state_node(&n->state, msg->from);
+	const struct state_node *same = state_node_by_name(&n->state, j->name);
+
+	if (j->uuid.len != 16 || !state_name_valid(j->name))
+		return "a node needs a valid name and a database";
+	if (j->member[0] && !state_node_by_name(&n->state, j->member))
+		return "the named node is no member of this cluster";
+	if (same && same->id != msg->from)
+		return "another member has this node's name";
+	if (s && s->phase == STATE_NODE_LIVING && memcmp(s->uuid, j->uuid.data, 16) != 0)
+		return "this node's old self still counts as living: try again in a moment";
+	return NULL;
+}
+
+void manager_on_join(struct node *n, const Core__Message *in)
+{
+	const Core__Join *j = in->join;
+	const struct state_node *s;
+	const char *why;
+	Log__Node node = LOG__NODE__INIT;
+
+	if (!log_is_leader(n))
+		return;
+	why = join_refused(n, in);
+	if (why) {
+		MESSAGE(REQUEST_ANSWER, RequestAnswer, request_answer);
+		m.instance = in->instance;
+		m.code = -CL_EREFUSED;
+		m.text = COMMAND_STRING(why);
+		message_send(n, in->from, &msg);
+		return;
+	}
+	s = state_node(&n->state, in->from);
+	if (s && memcmp(s->uuid, j->uuid.data, 16) == 0)
+		return; /* known: the log is on its way */
+	node.id = in->from;
+	node.name = j->name;
+	node.uuid = j->uuid;
+	node.storage_address = j->storage_address;
+	node.migration_address = j->migration_address;
+	node.memory_bytes = j->memory_bytes;
+	node.cpus = j->cpus;
+	{
+		COMMAND(NODE_ADD, NodeAdd, node_add);
+		m.node = &node;
+		(void)log_propose(n, j->name, &c);
+	}
+}

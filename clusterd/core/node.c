@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One step of the node, and its life:
+ *
+ *           init, join            admitted              lease             lease ends
+ *   EMPTY --------------> JOINING ---------> ISOLATED --------> UP --------------------+
+ *                            ^                   ^                                     |
+ *            cleaned, asks   |                   +-------------------------------------+
+ *                            |                   |
+ *                         FENCED <---------------+---- from UP too: the log says that we failed,
+ *                                                      or an earlier boot is a member
+ */
+#include "config.h"
+
+#include "clusterd/core/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- life ------------------------------------------------------------------------------------------ */
+
+static void life_enter(struct node *n, enum node_life life, const char *reason)
+{
+	if (n->life == life && strcmp(n->life_reason, reason) == 0)
+		return;
+	if (n->life != life) {
+		static const char *const names[] = { "node-empty", "node-joining", "node-up",
+						     "node-isolated", "node-fenced" };
+
+		n->life_since_ms = n->wall_ms;
+		core_event(n, n->cfg.name, names[life], reason);
+	}
+	n->life = life;
+	CORE_COPY(n->life_reason, reason);
+	n->tables_stale = true;
+}
+
+/* End all that ran before: only then may the next incarnation be asked for. */
+static void clean(struct node *n, uint64_t incarnation)
+{
+	if (n->incarnation) {
+		n->incarnation = 0;
+		lease_reset(&n->lease);
+		core_emit(n, NODE_DO_CSVD_LEASE)->lease.until_ms = 0;
+	}
+	if (n->cleaning || (n->cleaned && n->ended >= incarnation))
+		return;
+	n->cleaned = false;
+	n->cleaning = incarnation + 1;
+	if (n->cfg.defects & NODE_DEFECT_UNCLEAN_ADMISSION) {
+		n->cleaning = 0;
+		n->cleaned = true;
+		n->ended = incarnation;
+		return;
+	}
+	core_emit(n, NODE_DO_CLEANUP)->incarnation = incarnation;
+}
+
+static void on_cleaned(struct node *n, uint64_t incarnation)
+{
+	if (n->cleaning != incarnation + 1)
+		return;
+	n->cleaning = 0;
+	n->cleaned = true;
+	n->ended = incarnation;
+	agent_on_cleaned(n);
+}
+
+/* Before anything is started under it, it must be on file: a reboot is told from a restart by it. */
+static void take_on(struct node *n, uint64_t incarnation)
+{
+	n->incarnation = incarnation;
+	n->cleaned = false;
+	lease_reset(&n->lease);
+	core_emit(n, NODE_DO_INCARNATION)->incarnation = incarnation;
+}
+
+/* Admitted at the incarnation that we live in, or one given to this very process. */
+static bool is_ours(struct node *n, const struct state_node *s)
+{
+	if (s->incarnation == n->incarnation)
+		return true;
+	if (n->incarnation == 0 && n->cleaned && s->instance == n->cfg.instance &&
+	    s->incarnation > n->ended) {
+		take_on(n, s->incarnation);
+		return true;
+	}
+	return (n->cfg.defects & NODE_DEFECT_KEEP_INCARNATION) && n->incarnation == 0 &&
+	       n->cleaned && s->instance == n->cfg.instance && (take_on(n, s->incarnation), true);
+}
+
+static void life_living(struct node *n)
+{
+	if (lease_state(&n->lease) == LEASE_VALID)
+		life_enter(n, NODE_UP, "");
+	else if (lease_state(&n->lease) == LEASE_NONE)
+		life_enter(n, NODE_ISOLATED, "no majority of the voters has answered yet");
+	else
+		life_enter(n, NODE_ISOLATED,
+			   "a majority of the voters does not answer: VMs are paused");
+}
+
+static void life_step(struct node *n)
+{
+	const struct state_node *s = state_node(&n->state, n->cfg.id);
+	char why[STATE_REASON_MAX];
+
+	if (!n->raft) {
+		life_enter(n, NODE_EMPTY, "no database: `init` or `join`");
+	} else if (!s) {
+		life_enter(n, NODE_JOINING, "waiting for the cluster's database");
+	} else if (s->phase == STATE_NODE_LIVING && is_ours(n, s)) {
+		life_living(n);
+	} else if (!n->started) {
+		life_enter(n, NODE_JOINING, "starting");
+	} else if (s->phase == STATE_NODE_KNOWN) {
+		clean(n, s->incarnation);
+		life_enter(n, NODE_JOINING, "waiting to be admitted");
+	} else {
+		clean(n, s->incarnation);
+		(void)snprintf(why, sizeof(why), "%s; %s",
+			       s->phase == STATE_NODE_FAILED ? s->reason
+							     : "this machine was restarted",
+			       n->cleaned ? "waiting to be admitted again" : "ending all that ran");
+		life_enter(n, NODE_FENCED, why);
+	}
+}
+
+/* ---- one step ---------------------------------------------------------------------------------------- */
+
+static void on_message(struct node *n, const struct node_event *ev)
+{
+	message_receive(n, ev->message.data, ev->message.len);
+}
+
+static void dispatch(struct node *n, const struct node_event *ev)
+{
+	switch (ev->type) {
+	case NODE_EV_TICK:
+		break;
+	case NODE_EV_STARTED:
+		n->started = true;
+		break;
+	case NODE_EV_VIEW:
+		beats_on_view(n, ev->view);
+		break;
+	case NODE_EV_MESSAGE:
+		on_message(n, ev);
+		break;
+	case NODE_EV_PERSISTED:
+		log_persisted(n, ev->persisted);
+		break;
+	case NODE_EV_REQUEST:
+		request_new(n, ev->request);
+		break;
+	case NODE_EV_CLIENT_GONE:
+		request_client_gone(n, ev->client);
+		break;
+	case NODE_EV_VM:
+		agent_on_vm(n, &ev->vm);
+		break;
+	case NODE_EV_CSVD:
+		agent_on_csvd(n, &ev->csvd);
+		break;
+	case NODE_EV_CLEANED:
+		on_cleaned(n, ev->incarnation);
+		break;
+	}
+}
+
+static void raft_tick(struct node *n)
+{
+	struct raft_event ev = { .type = RAFT_TICK };
+
+	if (!n->raft || (n->ticked && n->now_ms < raft_deadline(n->raft)))
+		return;
+	n->ticked = true;
+	log_feed(n, &ev);
+}
+
+/* What follows from the new state, until nothing more does. */
+static void consequences(struct node *n)
+{
+	raft_tick(n);
+	log_results(n);
+	life_step(n);
+	if (n->raft) {
+		beats_step(n);
+		agent_step(n);
+		manager_step(n);
+		log_results(n);
+	}
+	request_step(n);
+	if (n->tables_stale) {
+		n->tables_stale = false;
+		(void)core_emit(n, NODE_DO_CSVD_TABLES);
+	}
+}
+
+/*
+ * Time is looked at before anything else: after a freeze a lease may have ended long ago, and an event
+ * that waited meanwhile must not start anything under it.
+ */
+void node_step(struct node *n, const struct node_event *ev, struct node_actions *actions)
+{
+	n->out = actions;
+	cl_assert(ev->now_ms >= n->now_ms);
+	n->now_ms = ev->now_ms;
+	n->wall_ms = ev->wall_ms;
+	if (lease_tick(&n->lease, n->now_ms)) {
+		life_step(n);
+		agent_step(n);
+	}
+	dispatch(n, ev);
+	consequences(n);
+	n->out = NULL;
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+int64_t node_deadline(const struct node *n)
+{
+	int64_t at = n->began_ms + CORE_POLL_MS; /* empty: only requests wait */
+
+	if (n->pending.n > 0 || n->locals.n > 0 || n->mgr.active || n->payments.n > 0 ||
+	    n->volume_asks.n > 0 || !n->raft)
+		at = n->now_ms + CORE_POLL_MS;
+	else
+		at = INT64_MAX;
+	if (n->raft)
+		at = earlier(at, earlier(raft_deadline(n->raft), beats_deadline(n)));
+	return at > n->now_ms ? at : n->now_ms + 1;
+}
+
+/* ---- making one ----------------------------------------------------------------------------------------- */
+
+int node_new(const struct node_config *config, const struct raft_stored *found, int64_t now_ms,
+	     struct node **ret_node, struct cl_error *err)
+{
+	struct node *n = calloc(1, sizeof(*n));
+	int r;
+
+	if (!n)
+		return cl_error_set(err, -ENOMEM, "no memory");
+	n->cfg = *config;
+	n->now_ms = n->began_ms = now_ms;
+	n->quorate_since_ms = INT64_MAX;
+	n->config_seen_ms = now_ms;
+	n->beat_ms = now_ms;
+	n->incarnation = config->incarnation;
+	n->life = NODE_EMPTY;
+	/* Message numbers of this life follow those of earlier ones in time, not in value. */
+	state_init(&n->state);
+	lease_init(&n->lease, lease_length_ms(config->token_ms, config->consensus_ms));
+	lease_voter_init(&n->voter, now_ms);
+	r = found ? log_open(n, found, err) : 0;
+	if (r < 0) {
+		node_free(n);
+		return r;
+	}
+	*ret_node = n;
+	return 0;
+}
+
+void node_free(struct node *n)
+{
+	if (!n)
+		return;
+	if (n->raft)
+		raft_free(n->raft);
+	raft_actions_fini(&n->raft_out);
+	raft_result_queue_fini(&n->results);
+	failure_vec_fini(&n->failures);
+	state_fini(&n->state);
+	state_change_vec_fini(&n->changes);
+	free(n->first_blob);
+	for (size_t i = 0; i < n->peers.n; i++)
+		peer_volume_vec_fini(&n->peers.v[i].volumes);
+	peer_vec_fini(&n->peers);
+	peer_volume_vec_fini(&n->volumes);
+	gone_vec_fini(&n->gone);
+	agent_free(n);
+	manager_reset(n);
+	request_free(n);
+	free(n);
+}

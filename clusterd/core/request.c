@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Requests of this node's clients. A request is sent to the leader again and again under one id until
+ * its command is seen applied here, or it is refused; then it waits for what was asked to be true.
+ */
+#include "config.h"
+
+#include "clusterd/core/internal.h"
+
+#include <string.h>
+
+/* ---- coming in ------------------------------------------------------------------------------------------ */
+
+static void pack(struct node *n, struct pending *p, const struct node_request *rq)
+{
+	Core__Request m = CORE__REQUEST__INIT;
+
+	m.seq = p->seq;
+	m.instance = n->cfg.instance;
+	m.verb = rq->verb;
+	m.object = COMMAND_STRING(rq->object ? rq->object : "");
+	m.target = COMMAND_STRING(rq->target ? rq->target : "");
+	m.url = COMMAND_STRING(rq->url ? rq->url : "");
+	if (rq->uuid)
+		m.uuid = (ProtobufCBinaryData){ 16, (uint8_t *)(uintptr_t)rq->uuid };
+	m.spec = (ProtobufCBinaryData){ rq->spec_len, (uint8_t *)(uintptr_t)rq->spec };
+	m.n_volumes = rq->n_volumes;
+	m.volumes = (char **)(uintptr_t)rq->volumes;
+	m.memory_bytes = rq->memory_bytes;
+	m.cpus = rq->cpus;
+	m.priority = rq->priority;
+	m.start = rq->start;
+	m.force = rq->force;
+	m.start_after = rq->start_after;
+	p->len = core__request__get_packed_size(&m);
+	p->packed = malloc(p->len + 1);
+	if (p->packed)
+		(void)core__request__pack(&m, p->packed);
+	else
+		n->out->no_memory = true;
+}
+
+static bool refuse(struct node *n, const struct node_request *rq)
+{
+	bool founding = rq->verb == NODE_INIT || rq->verb == NODE_JOIN;
+
+	if (founding && (n->raft || n->first_blob)) {
+		core_reply(n, rq->client, -CL_EREFUSED, "clusterctl status shows the cluster",
+			   "this node has a cluster's database already");
+		return true;
+	}
+	if (!founding && !n->raft) {
+		core_reply(n, rq->client, -CL_EREFUSED, "clusterctl init, or clusterctl join NODE",
+			   "this node is in no cluster");
+		return true;
+	}
+	if (rq->spec_len > STATE_SPEC_MAX || rq->n_volumes > STATE_VOLUMES_OF_RESOURCE_MAX) {
+		core_reply(n, rq->client, -EINVAL, "", "the description is too long");
+		return true;
+	}
+	return false;
+}
+
+void request_new(struct node *n, const struct node_request *rq)
+{
+	struct pending p = {
+		.client = rq->client,
+		.verb = rq->verb,
+		.since_ms = n->now_ms,
+		.told_ms = INT64_MIN / 2,
+	};
+
+	if (refuse(n, rq))
+		return;
+	p.seq = ++n->request_seq;
+	CORE_COPY(p.object, rq->object);
+	pack(n, &p, rq);
+	if (pending_vec_push(&n->pending, p) < 0) {
+		free(p.packed);
+		n->out->no_memory = true;
+		return;
+	}
+	if (rq->verb == NODE_INIT)
+		log_genesis(n, rq->object && rq->object[0] ? rq->object : "cluster");
+}
+
+static void done(struct node *n, size_t i)
+{
+	free(n->pending.v[i].packed);
+	pending_vec_remove(&n->pending, i);
+}
+
+void request_free(struct node *n)
+{
+	while (n->pending.n > 0)
+		done(n, 0);
+	pending_vec_fini(&n->pending);
+}
+
+/* What was begun goes on; only nobody waits for it. What was never sent is forgotten. */
+void request_client_gone(struct node *n, uint64_t client)
+{
+	for (size_t i = n->pending.n; i-- > 0;)
+		if (n->pending.v[i].client == client) {
+			n->pending.v[i].client_gone = true;
+			if (n->pending.v[i].accepted || !n->pending.v[i].sent)
+				done(n, i);
+		}
+}
+
+/* ---- sending --------------------------------------------------------------------------------------------- */
+
+static void send_join(struct node *n, const struct pending *p)
+{
+	MESSAGE(JOIN, Join, join);
+
+	m.name = n->cfg.name;
+	m.uuid = (ProtobufCBinaryData){ sizeof(n->cfg.uuid), n->cfg.uuid };
+	m.storage_address = n->cfg.storage_address;
+	m.migration_address = n->cfg.migration_address;
+	m.memory_bytes = n->cfg.memory_bytes;
+	m.cpus = n->cfg.cpus;
+	m.member = COMMAND_STRING(p->object);
+	message_send(n, 0, &msg);
+}
+
+static void send_request(struct node *n, const struct pending *p)
+{
+	Core__Message msg = CORE__MESSAGE__INIT;
+
+	msg.what_case = CORE__MESSAGE__WHAT_REQUEST;
+	msg.request = core__request__unpack(NULL, p->len, p->packed);
+	if (!msg.request) {
+		n->out->no_memory = true;
+		return;
+	}
+	message_send(n, raft_leader(n->raft).node, &msg);
+	core__request__free_unpacked(msg.request, NULL);
+}
+
+/* ---- answers ---------------------------------------------------------------------------------------------- */
+
+static struct pending *pending_find(struct node *n, uint64_t seq, size_t *ret_i)
+{
+	for (size_t i = 0; i < n->pending.n; i++)
+		if (n->pending.v[i].seq == seq) {
+			*ret_i = i;
+			return &n->pending.v[i];
+		}
+	return NULL;
+}
+
+static void finish(struct node *n, size_t i, int code, const char *text)
+{
+	if (!n->pending.v[i].client_gone)
+		core_reply(n, n->pending.v[i].client, code, "", "%s", text);
+	done(n, i);
+}
+
+void request_applied(struct node *n, const struct state_result *res)
+{
+	size_t i;
+	struct pending *p = pending_find(n, res->request_seq, &i);
+
+	if (!p || p->accepted)
+		return;
+	if (res->code < 0) {
+		finish(n, i, res->code, res->text[0] ? res->text : "it was refused");
+		return;
+	}
+	p->accepted = true;
+	p->accepted_ms = n->now_ms;
+	p->number = res->number;
+}
+
+void request_on_answer(struct node *n, const Core__Message *msg)
+{
+	const Core__RequestAnswer *a = msg->request_answer;
+	size_t i = 0;
+	struct pending *p;
+
+	if (a->instance != n->cfg.instance || a->code >= 0)
+		return;
+	p = pending_find(n, a->seq, &i);
+	for (size_t k = 0; k < n->pending.n && !p && !n->raft; k++)
+		if (n->pending.v[k].verb == NODE_JOIN) {
+			p = &n->pending.v[k];
+			i = k;
+		}
+	if (!p || p->accepted)
+		return;
+	if (!p->client_gone)
+		core_reply(n, p->client, a->code, a->hint, "%s", a->text);
+	done(n, i);
+}
+
+/* ---- until it is true --------------------------------------------------------------------------------------- */
+
+enum truth {
+	NOT_YET,
+	IS_TRUE,
+	NEVER, /* it came otherwise */
+};
+
+static enum truth started(const struct state_resource *r)
+{
+	if (!r || !r->wanted || r->phase == STATE_FAILED)
+		return NEVER;
+	return r->phase == STATE_ONLINE || r->reserved ? IS_TRUE : NOT_YET;
+}
+
+static enum truth moved(const struct node *n, const struct pending *p)
+{
+	const struct state_resource *r = state_resource(&n->state, p->object);
+	const struct state_volume *v = state_volume(&n->state, p->object);
+
+	if (v)
+		return v->epoch >= p->number ? IS_TRUE : v->moving_to ? NOT_YET : NEVER;
+	if (!r)
+		return NEVER;
+	if (r->generation == p->number)
+		return IS_TRUE;
+	return r->reserved == p->number && r->phase != STATE_ABORTING ? NOT_YET : NEVER;
+}
+
+static enum truth drained(const struct node *n, const struct pending *p)
+{
+	const struct state_node *s = state_node_by_name(&n->state, p->object);
+
+	if (!s || !s->draining)
+		return NEVER;
+	for (size_t i = 0; i < n->state.resources.n; i++)
+		if (n->state.resources.v[i].owner == s->id ||
+		    n->state.resources.v[i].target == s->id)
+			return NOT_YET;
+	for (size_t i = 0; i < n->state.volumes.n; i++)
+		if (n->state.volumes.v[i].coordinator == s->id)
+			return NOT_YET;
+	return IS_TRUE;
+}
+
+static enum truth truth_of(const struct node *n, const struct pending *p)
+{
+	const struct state_resource *r = state_resource(&n->state, p->object);
+
+	switch (p->verb) {
+	case NODE_INIT:
+	case NODE_JOIN:
+		return n->life == NODE_UP ? IS_TRUE : NOT_YET;
+	case NODE_START:
+		return started(r);
+	case NODE_CREATE_VM:
+		return r && r->wanted ? started(r) : IS_TRUE;
+	case NODE_STOP:
+		if (r && r->wanted)
+			return NEVER;
+		return !r || r->phase == STATE_OFFLINE ? IS_TRUE : NOT_YET;
+	case NODE_MOVE:
+		return moved(n, p);
+	case NODE_DRAIN:
+		return drained(n, p);
+	default:
+		return IS_TRUE;
+	}
+}
+
+static const char *never_text(const struct node *n, const struct pending *p)
+{
+	const struct state_resource *r = state_resource(&n->state, p->object);
+
+	return r && r->reason[0] ? r->reason : "somebody asked for something else meanwhile";
+}
+
+static void wait_step(struct node *n, size_t i)
+{
+	struct pending *p = &n->pending.v[i];
+
+	switch (truth_of(n, p)) {
+	case IS_TRUE:
+		finish(n, i, 0, "done");
+		break;
+	case NEVER:
+		finish(n, i, -EIO, never_text(n, p));
+		break;
+	case NOT_YET:
+		break;
+	}
+}
+
+static void send_step(struct node *n, size_t i)
+{
+	struct pending *p = &n->pending.v[i];
+
+	if (raft_leader(n->raft).node == 0) {
+		/* Never sent: it can be refused for certain. Sent: it may come true. */
+		if (!p->sent && n->now_ms - p->since_ms > CORE_NO_LEADER_MS)
+			finish(n, i, -CL_EREFUSED, "no majority of the nodes is there to decide");
+		return;
+	}
+	if (!agent_due(n, &p->told_ms))
+		return;
+	p->sent = true;
+	send_request(n, p); /* may answer at once: p is not looked at again */
+}
+
+void request_step(struct node *n)
+{
+	for (size_t i = n->pending.n; i-- > 0;) {
+		struct pending *p = &n->pending.v[i];
+		bool founding = p->verb == NODE_INIT || p->verb == NODE_JOIN;
+
+		if (founding || p->accepted)
+			wait_step(n, i);
+		else if (n->raft)
+			send_step(n, i);
+		if (founding && i < n->pending.n && !n->raft && n->pending.v[i].verb == NODE_JOIN &&
+		    agent_due(n, &n->join_ms))
+			send_join(n, &n->pending.v[i]);
+	}
+}

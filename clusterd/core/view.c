@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Words for people: what `status`, `list` and `show` say, as seen from this node. */
+#include "config.h"
+
+#include "clusterd/core/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool quorate(const struct node *n)
+{
+	return n->view.quorate && n->life == NODE_UP;
+}
+
+/* Voters that answer, this one included. */
+static uint32_t voters_heard(const struct node *n)
+{
+	const struct raft_config *c = raft_config(n->raft);
+	uint32_t heard = 0;
+
+	for (uint32_t i = 0; i < c->n; i++)
+		heard += c->member[i].role == RAFT_VOTER && (c->member[i].id.node == n->cfg.id ||
+							     beats_heard(n, c->member[i].id.node));
+	return heard;
+}
+
+void node_get_self(const struct node *n, struct node_self *ret)
+{
+	*ret = (struct node_self){
+		.life = n->life,
+		.since_ms = n->life_since_ms,
+		.quorate = quorate(n),
+		.applied = n->state.applied,
+		.lease_until_ms = n->lease.until_ms,
+		.incarnation = n->incarnation,
+		.dropped_messages = n->dropped,
+	};
+	CORE_COPY(ret->reason, n->life_reason);
+	if (!n->raft)
+		return;
+	ret->leader = raft_leader(n->raft).node;
+	ret->term = raft_term(n->raft);
+	if (ret->quorate) {
+		uint32_t need = raft_config_voters(raft_config(n->raft)) / 2 + 1;
+		uint32_t heard = voters_heard(n);
+
+		ret->can_lose = heard > need ? heard - need : 0;
+	}
+}
+
+const struct state *node_state(const struct node *n)
+{
+	return &n->state;
+}
+
+bool node_get_volume_mode(const struct node *n, uint32_t id, const char *volume,
+			  enum state_volume_mode *ret_mode, char reason[STATE_REASON_MAX],
+			  int64_t *ret_since_ms)
+{
+	const struct peer *p = beats_peer(n, id);
+
+	if (!p || (id != n->cfg.id && !beats_heard(n, id)))
+		return false;
+	for (size_t i = 0; i < p->volumes.n; i++)
+		if (strcmp(p->volumes.v[i].name, volume) == 0) {
+			*ret_mode = p->volumes.v[i].mode;
+			core_copy(reason, STATE_REASON_MAX, p->volumes.v[i].reason);
+			*ret_since_ms = p->volumes.v[i].since_ms;
+			return true;
+		}
+	return false;
+}
+
+static const char *drain_word(const struct node *n, const struct state_node *s, char *reason)
+{
+	for (size_t i = 0; i < n->state.resources.n; i++)
+		if (n->state.resources.v[i].owner == s->id) {
+			core_copy(reason, STATE_REASON_MAX, "what runs there is being moved away");
+			return "draining";
+		}
+	core_copy(reason, STATE_REASON_MAX, "drained; `resume` ends it");
+	return "maintenance";
+}
+
+const char *node_get_node_word(const struct node *n, const struct state_node *s,
+			       char reason[STATE_REASON_MAX])
+{
+	const struct peer *p = beats_peer(n, s->id);
+
+	core_copy(reason, STATE_REASON_MAX, s->reason);
+	if (s->phase == STATE_NODE_KNOWN)
+		return "joining";
+	if (s->phase == STATE_NODE_FAILED)
+		return s->silent < s->incarnation   ? "fencing"
+		       : p && beats_heard(n, s->id) ? "joining"
+						    : "down";
+	if (s->id == n->cfg.id && n->life != NODE_UP) {
+		core_copy(reason, STATE_REASON_MAX, n->life_reason);
+		return n->life == NODE_ISOLATED ? "isolated" : "joining";
+	}
+	if (s->id != n->cfg.id && !beats_heard(n, s->id)) {
+		core_copy(reason, STATE_REASON_MAX, "nothing is heard of it");
+		return "isolated";
+	}
+	if (p && p->isolated) {
+		core_copy(reason, STATE_REASON_MAX, "has no run lease: its VMs are paused");
+		return "isolated";
+	}
+	return s->draining ? drain_word(n, s, reason) : "up";
+}
+
+static bool paused_there(const struct node *n, const struct state_resource *r)
+{
+	const struct peer *p = beats_peer(n, r->owner);
+
+	return r->owner == n->cfg.id ? n->life == NODE_ISOLATED : p && p->isolated;
+}
+
+const char *node_get_resource_word(const struct node *n, const struct state_resource *r,
+				   char reason[STATE_REASON_MAX])
+{
+	core_copy(reason, STATE_REASON_MAX, r->reason);
+	if (!quorate(n) && r->owner != n->cfg.id) {
+		core_copy(reason, STATE_REASON_MAX, "this node has no quorum");
+		return "unknown";
+	}
+	switch (r->phase) {
+	case STATE_OFFLINE:
+		return "offline";
+	case STATE_WAITING:
+		if (!state_may_place(&n->state, r, reason) || reason[0])
+			return "waiting";
+		core_copy(reason, STATE_REASON_MAX,
+			  r->reason[0] ? r->reason : "no node takes it at present");
+		return "waiting";
+	case STATE_DISPLACED:
+		(void)state_may_place(&n->state, r, reason);
+		return "waiting";
+	case STATE_STARTING:
+		return "starting";
+	case STATE_STOPPING:
+		return "stopping";
+	case STATE_FAILED:
+		return "failed";
+	case STATE_ONLINE:
+		if (!paused_there(n, r))
+			return "online";
+		core_copy(reason, STATE_REASON_MAX, "its node has no run lease");
+		return "paused";
+	default:
+		return "migrating";
+	}
+}
