@@ -118,7 +118,7 @@ static void life_step(struct node *n)
 		life_enter(n, NODE_JOINING, "waiting to be admitted");
 	} else {
 		clean(n, s->incarnation);
-		(void)snprintf(why, sizeof(why), "%s; %s",
+		(void)snprintf(why, sizeof(why), "%.90s; %s",
 			       s->phase == STATE_NODE_FAILED ? s->reason
 							     : "this machine was restarted",
 			       n->cleaned ? "waiting to be admitted again" : "ending all that ran");
