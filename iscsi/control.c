@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The control session of one volume on one node: the effects around pr_admit, pr_fence, pr_check.
- *
- * Two lanes, each with one job at a time, the others waiting in a queue of fixed size: fences, and
- * looks (is this key there?). A look must not wait for a fence: after a reset every living nexus
- * verifies its key before it goes on, and the barrier may take as long as the slowest write. A lost
- * session ends all jobs as failed; the next session is a new nexus with a new key.
+ * The control session of one volume on one node: its life, and what the caller sees. A lost session ends all
+ * jobs as failed; the next one is a new nexus with a new key and nothing carried over.
  */
 #include "config.h"
 
@@ -13,15 +9,9 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "iscsi/control.h"
-#include "iscsi/pr_admit.h"
-#include "iscsi/pr_check.h"
-#include "lib/assert.h"
+#include "iscsi/control_int.h"
 #include "lib/monotime.h"
-#include "lib/sm.h"
 
-#define JOBS_MAX 64
-#define CMDS_MAX (PR_FENCE_RESETS_MAX + 4)
 #define RECONNECT_MIN_MS 100
 #define RECONNECT_MAX_MS 2000
 
@@ -34,69 +24,18 @@ static const struct sm_state control_states[] = {
 	[LUN_CONTROL_HOLDING] = { "holding", SM_TO(LUN_CONTROL_DOWN) },
 };
 
-enum job_kind { JOB_FENCE, JOB_LOOK, JOB_CHECK };
-
-/* Which lane an operation belongs to (pr_op.who). */
-enum { LANE_FENCE, LANE_LOOK };
-
-struct job {
-	enum job_kind kind;
-	size_t n;
-	struct pr_match *victims; /* owned */
-	uint64_t key;
-	lun_fence_done fence_done;
-	lun_seen_done seen_done;
-	void *user;
-};
-
-/* A queue; jobs[0] is the one under way when `running`. */
-struct lane {
-	struct job jobs[JOBS_MAX];
-	size_t n;
-	bool running;
-};
-
-struct slot {
-	struct lun_cmd cmd;
-	bool used;
-};
-
-struct lun_control {
-	struct lun_control_config config;
-	struct lun_url url;
-	char initiator[LUN_NAME_MAX + 1];
-	struct lun_session *session;
-	unsigned portal;
-	struct sm sm;
-	struct cl_error why;
-	struct pr_fence fence;
-	struct pr_admit admit;
-	struct pr_table table;
-	struct pr_answer keys; /* of the look or check under way */
-	struct slot slots[CMDS_MAX];
-	struct lane fences, looks;
-	int64_t timer_ms, check_at_ms, reconnect_at_ms;
-	uint32_t backoff_ms;
-	uint64_t barriers_told;
-	bool failed_over; /* the session has to go: set from within its callbacks */
-	bool in_service;
-};
-
-static void run_jobs(struct lun_control *c);
-static void give_up(struct lun_control *c, const struct cl_error *why);
-
-static int64_t now_ms(void)
+int64_t control_now_ms(void)
 {
 	return cl_mono_ms(cl_mono_now());
 }
 
-static void changed(struct lun_control *c)
+void control_changed(struct lun_control *c)
 {
 	if (c->config.hooks.changed)
 		c->config.hooks.changed(c->config.hooks.user, c);
 }
 
-static void move(struct lun_control *c, enum lun_control_state to, const struct cl_error *why)
+void control_move(struct lun_control *c, enum lun_control_state to, const struct cl_error *why)
 {
 	if (why)
 		c->why = *why;
@@ -114,310 +53,14 @@ static unsigned random16(void)
 	return v;
 }
 
-/* ---- commands ---- */
-
-static void on_answer(struct lun_cmd *cmd);
-
-static struct slot *free_slot(struct lun_control *c)
-{
-	for (size_t i = 0; i < CMDS_MAX; i++)
-		if (!c->slots[i].used)
-			return &c->slots[i];
-	return NULL;
-}
-
-static void send_op(struct lun_control *c, const struct pr_op *op)
-{
-	struct slot *slot = free_slot(c);
-
-	cl_assert(slot); /* resets are bounded by PR_FENCE_RESETS_MAX, the rest is one at a time */
-	slot->used = true;
-	slot->cmd.op = *op;
-	slot->cmd.done = on_answer;
-	slot->cmd.user = c;
-	/* Lost before it was sent: the session's own end, soon, ends the job. */
-	if (lun_session_command(c->session, &slot->cmd) != LUN_OK)
-		slot->used = false;
-}
-
-static void do_step(struct lun_control *c, const struct pr_step *step)
-{
-	if (step->ignored)
-		return;
-	c->timer_ms = step->timer_ms;
-	if (step->send && c->session)
-		send_op(c, &step->op);
-	changed(c);
-}
-
-/* ---- what the machines have decided ---- */
-
-static void tell_barrier(struct lun_control *c)
-{
-	if (c->fence.barriers == c->barriers_told)
-		return;
-	c->barriers_told = c->fence.barriers;
-	if (c->config.hooks.barrier)
-		c->config.hooks.barrier(c->config.hooks.user, c, c->barriers_told);
-}
-
-static void admitted(struct lun_control *c)
-{
-	c->table.own = c->admit.key;
-	c->table.type = c->admit.type;
-	c->check_at_ms = now_ms() + c->config.check_ms;
-	move(c, LUN_CONTROL_HOLDING, NULL);
-}
-
-static void after_admit(struct lun_control *c)
-{
-	switch (pr_admit_phase(&c->admit)) {
-	case PR_ADMIT_ASK:
-		c->config.hooks.ask_log(c->config.hooks.user, c);
-		break;
-	case PR_ADMIT_DONE:
-		tell_barrier(c);
-		admitted(c);
-		break;
-	case PR_ADMIT_FAILED:
-		give_up(c, &c->admit.why);
-		break;
-	default:
-		break;
-	}
-}
-
-static struct job take_job(struct lane *lane)
-{
-	struct job job = lane->jobs[0];
-
-	lane->n--;
-	memmove(&lane->jobs[0], &lane->jobs[1], lane->n * sizeof(job));
-	lane->running = false;
-	return job;
-}
-
-static int put_job(struct lane *lane, const struct job *job)
-{
-	if (lane->n == JOBS_MAX)
-		return -EBUSY;
-	lane->jobs[lane->n++] = *job;
-	return 0;
-}
-
-static void end_fence(struct lun_control *c, bool paid, const struct cl_error *why)
-{
-	struct job job = take_job(&c->fences);
-
-	free(job.victims);
-	if (job.fence_done)
-		job.fence_done(job.user, paid, why);
-}
-
-static void after_fence(struct lun_control *c)
-{
-	if (pr_fence_running(&c->fence))
-		return;
-	tell_barrier(c);
-	c->timer_ms = PR_NEVER;
-	if (pr_fence_phase(&c->fence) == PR_FENCE_PAID) {
-		end_fence(c, true, NULL);
-		run_jobs(c);
-		return;
-	}
-	/*
-	 * Whatever it was, it is not known any more what stands at the target. Only a new nexus and
-	 * a new admission find out.
-	 */
-	end_fence(c, false, &c->fence.why);
-	give_up(c, &c->fence.why);
-}
-
-/* ---- looking: READ KEYS and READ RESERVATION ---- */
-
-static void look_next(struct lun_control *c, enum pr_op_kind kind)
-{
-	const struct pr_op op = { .kind = kind, .who = LANE_LOOK };
-
-	send_op(c, &op);
-	changed(c);
-}
-
-static void strays_found(struct lun_control *c, const uint64_t *strays, size_t n)
-{
-	struct job job = { .kind = JOB_FENCE };
-
-	if (n > PR_MATCHES_MAX)
-		n = PR_MATCHES_MAX; /* the rest at the next check, which follows at once */
-	job.n = n;
-	job.victims = calloc(n, sizeof(*job.victims));
-	if (!job.victims)
-		return; /* the next check finds them again */
-	for (size_t i = 0; i < n; i++) {
-		job.victims[i] = (struct pr_match){ .kind = PR_MATCH_KEY, .key = strays[i] };
-		if (c->config.hooks.stray)
-			c->config.hooks.stray(c->config.hooks.user, c, strays[i]);
-	}
-	if (put_job(&c->fences, &job) < 0)
-		free(job.victims);
-	c->check_at_ms = now_ms();
-}
-
-static void end_check(struct lun_control *c, const struct pr_answer *reservation)
-{
-	uint64_t strays[PR_KEYS_MAX];
-	size_t n;
-	enum pr_verdict v = pr_check(&c->table, &c->keys, reservation, strays, &n);
-	struct cl_error why = CL_ERROR_INIT;
-
-	(void)take_job(&c->looks);
-	/* A fence in the queue explains a key that is not in the table any more, and verifies
-	 * itself. */
-	if (v == PR_CHECK_STRAYS && !c->fences.n)
-		strays_found(c, strays, n);
-	if (v == PR_CHECK_STRAYS || v == PR_CHECK_OK) {
-		run_jobs(c);
-		return;
-	}
-	(void)cl_error_set(&why, v == PR_CHECK_OWN_GONE ? -EBADE : -EIO, "check: %s",
-			   pr_verdict_text(v));
-	give_up(c, &why);
-}
-
-static void end_look(struct lun_control *c, const struct pr_answer *reservation)
-{
-	struct job job = take_job(&c->looks);
-	const char *why = NULL;
-
-	if (!pr_keys_contain(c->keys.keys, c->keys.n_keys, job.key))
-		why = "the key is not registered";
-	else if (reservation->type != c->table.type)
-		why = "the reservation does not stand";
-	else if (!pr_keys_contain(c->table.allowed, c->table.n, job.key))
-		why = "the key is not allowed any more";
-	if (job.seen_done)
-		job.seen_done(job.user, !why, why);
-	run_jobs(c);
-}
-
-static void on_look(struct lun_control *c, const struct lun_cmd *cmd)
-{
-	struct cl_error why = CL_ERROR_INIT;
-
-	if (cmd->answer.result != LUN_OK) {
-		(void)cl_error_set(&why, -EIO, "%s: %s", pr_op_name(cmd->op.kind),
-				   lun_result_name(cmd->answer.result));
-		give_up(c, &why);
-		return;
-	}
-	if (cmd->op.kind == PR_OP_READ_KEYS) {
-		c->keys = cmd->answer;
-		look_next(c, PR_OP_READ_RESERVATION);
-	} else if (c->looks.jobs[0].kind == JOB_CHECK)
-		end_check(c, &cmd->answer);
-	else
-		end_look(c, &cmd->answer);
-}
-
-/* ---- dispatch ---- */
-
-static void on_fence_answer(struct lun_control *c, const struct lun_cmd *cmd)
-{
-	struct pr_step step;
-
-	pr_fence_answer(&c->fence, &cmd->op, &cmd->answer, now_ms(), &step);
-	/* Not running: a late answer to a reset of a fence that is over. */
-	do_step(c, &step);
-	if (c->fences.running)
-		after_fence(c);
-}
-
-static void on_answer(struct lun_cmd *cmd)
-{
-	struct lun_control *c = cmd->user;
-	struct slot *slot = (struct slot *)((char *)cmd - offsetof(struct slot, cmd));
-	struct lun_cmd copy = *cmd; /* the slot is free for what the answer makes us send */
-	struct pr_step step;
-
-	slot->used = false;
-	if (copy.answer.result == LUN_LOST || c->failed_over)
-		return; /* the session's end follows and ends everything */
-	if (copy.op.who == LANE_LOOK) {
-		if (c->looks.running)
-			on_look(c, &copy);
-	} else if (c->sm.state == LUN_CONTROL_ADMITTING) {
-		pr_admit_answer(&c->admit, &copy.op, &copy.answer, now_ms(), &step);
-		do_step(c, &step);
-		after_admit(c);
-	} else
-		on_fence_answer(c, &copy);
-}
-
-static void start_fence(struct lun_control *c, const struct job *job)
-{
-	struct pr_fence_job f = {
-		.own = c->table.own,
-		.type = c->table.type,
-		.n = job->n,
-	};
-	struct pr_step step;
-
-#ifdef CL_DEFECTS
-	f.no_barrier = c->config.defects & LUN_DEFECT_NO_BARRIER;
-#endif
-	memcpy(f.match, job->victims, job->n * sizeof(*job->victims));
-	pr_fence_start(&c->fence, &f, now_ms(), &step);
-	do_step(c, &step);
-}
-
-static void run_jobs(struct lun_control *c)
-{
-	if (c->sm.state != LUN_CONTROL_HOLDING || c->failed_over)
-		return;
-	if (c->fences.n && !c->fences.running) {
-		c->fences.running = true;
-		start_fence(c, &c->fences.jobs[0]);
-	}
-	if (c->looks.n && !c->looks.running) {
-		c->looks.running = true;
-		look_next(c, PR_OP_READ_KEYS);
-	}
-}
-
-static int add_job(struct lun_control *c, struct lane *lane, const struct job *job)
-{
-	int r;
-
-	if (c->sm.state != LUN_CONTROL_HOLDING || c->failed_over)
-		return -EPERM;
-	r = put_job(lane, job);
-	if (r == 0)
-		run_jobs(c);
-	return r;
-}
-
 /* ---- the session ---- */
 
-/* Every job that is left fails: nothing is known about it any more. */
-static void fail_jobs(struct lane *lane, const struct cl_error *why)
-{
-	while (lane->n) {
-		struct job job = take_job(lane);
-
-		free(job.victims);
-		if (job.fence_done)
-			job.fence_done(job.user, false, why);
-		if (job.seen_done)
-			job.seen_done(job.user, false, why->msg);
-	}
-}
-
 /* Drop the session as soon as it is off the stack; on_down does the rest. */
-static void give_up(struct lun_control *c, const struct cl_error *why)
+void control_give_up(struct lun_control *c, const struct cl_error *why)
 {
 	c->why = *why;
 	c->failed_over = true;
-	changed(c);
+	control_changed(c);
 }
 
 static void down(struct lun_control *c)
@@ -435,21 +78,21 @@ static void down(struct lun_control *c)
 	for (size_t i = 0; i < CMDS_MAX; i++)
 		c->slots[i].used = false;
 	c->portal = (c->portal + 1) % c->url.n_portals;
-	c->reconnect_at_ms = now_ms() + c->backoff_ms;
+	c->reconnect_at_ms = control_now_ms() + c->backoff_ms;
 	c->backoff_ms = c->backoff_ms * 2 < RECONNECT_MAX_MS ? c->backoff_ms * 2 : RECONNECT_MAX_MS;
 	/* First the state, so that who is told of a failed fence cannot ask for the next one here.
 	 */
 	if (c->sm.state != LUN_CONTROL_DOWN)
-		move(c, LUN_CONTROL_DOWN, &why);
-	fail_jobs(&c->fences, &why);
-	fail_jobs(&c->looks, &why);
-	changed(c);
+		control_move(c, LUN_CONTROL_DOWN, &why);
+	control_fail_jobs(&c->fences, &why);
+	control_fail_jobs(&c->looks, &why);
+	control_changed(c);
 }
 
 static void on_session_changed(void *user, struct lun_session *session)
 {
 	(void)session;
-	changed(user);
+	control_changed(user);
 }
 
 static void on_session_state(void *user, struct lun_session *session, enum lun_session_state state,
@@ -460,9 +103,9 @@ static void on_session_state(void *user, struct lun_session *session, enum lun_s
 	(void)session;
 	if (state == LUN_READY) {
 		c->backoff_ms = RECONNECT_MIN_MS;
-		move(c, LUN_CONTROL_UP, NULL);
+		control_move(c, LUN_CONTROL_UP, NULL);
 	} else if (state == LUN_DEAD && !c->failed_over)
-		give_up(c, why);
+		control_give_up(c, why);
 }
 
 static void log_in(struct lun_control *c)
@@ -479,8 +122,8 @@ static void log_in(struct lun_control *c)
 
 	c->reconnect_at_ms = PR_NEVER;
 	if (lun_session_new(&s, &c->session, &c->why) < 0)
-		c->reconnect_at_ms = now_ms() + RECONNECT_MAX_MS;
-	changed(c);
+		c->reconnect_at_ms = control_now_ms() + RECONNECT_MAX_MS;
+	control_changed(c);
 }
 
 /* ---- for the caller ---- */
@@ -557,20 +200,11 @@ int64_t lun_control_deadline_ms(const struct lun_control *c)
 static void on_time(struct lun_control *c)
 {
 	const struct job check = { .kind = JOB_CHECK };
-	struct pr_step step;
-	int64_t now = now_ms();
+	int64_t now = control_now_ms();
 
 	if (now >= c->timer_ms) {
 		c->timer_ms = PR_NEVER;
-		if (c->sm.state == LUN_CONTROL_ADMITTING) {
-			pr_admit_timer(&c->admit, now, &step);
-			do_step(c, &step);
-			after_admit(c);
-		} else if (c->fences.running) {
-			pr_fence_timer(&c->fence, now, &step);
-			do_step(c, &step);
-			after_fence(c);
-		}
+		control_on_timer(c, now);
 	}
 	if (now >= c->check_at_ms) {
 		c->check_at_ms = now + c->config.check_ms;
@@ -578,14 +212,14 @@ static void on_time(struct lun_control *c)
 		if (c->config.defects & LUN_DEFECT_NO_CHECK)
 			return;
 #endif
-		(void)add_job(c, &c->looks, &check); /* full: the next one */
+		(void)control_add_job(c, &c->looks, &check); /* full: the next one */
 	}
 }
 
 void lun_control_service(struct lun_control *c, short revents)
 {
 	if (!c->session) {
-		if (now_ms() >= c->reconnect_at_ms)
+		if (control_now_ms() >= c->reconnect_at_ms)
 			log_in(c);
 		return;
 	}
@@ -628,7 +262,7 @@ int lun_control_coordinate(struct lun_control *c, struct cl_error *err)
 		.incarnation = c->config.incarnation,
 		.random = random16(),
 		.type = c->config.pr_type,
-		.settle_until_ms = c->config.settle_ms ? now_ms() + c->config.settle_ms : 0,
+		.settle_until_ms = c->config.settle_ms ? control_now_ms() + c->config.settle_ms : 0,
 	};
 	struct pr_step step;
 
@@ -637,9 +271,9 @@ int lun_control_coordinate(struct lun_control *c, struct cl_error *err)
 #ifdef CL_DEFECTS
 	a.no_barrier = c->config.defects & LUN_DEFECT_NO_BARRIER;
 #endif
-	move(c, LUN_CONTROL_ADMITTING, NULL);
+	control_move(c, LUN_CONTROL_ADMITTING, NULL);
 	pr_admit_start(&c->admit, &a, &step);
-	do_step(c, &step);
+	control_step(c, &step);
 	return 0;
 }
 
@@ -650,10 +284,10 @@ void lun_control_log_says(struct lun_control *c, bool still, const struct pr_mat
 
 	if (c->sm.state != LUN_CONTROL_ADMITTING || c->failed_over)
 		return;
-	pr_admit_log_says(&c->admit, still, living, n_living, now_ms(), &step);
-	do_step(c, &step);
+	pr_admit_log_says(&c->admit, still, living, n_living, control_now_ms(), &step);
+	control_step(c, &step);
 	if (pr_admit_phase(&c->admit) == PR_ADMIT_FAILED)
-		give_up(c, &c->admit.why);
+		control_give_up(c, &c->admit.why);
 }
 
 int lun_control_fence(struct lun_control *c, const struct pr_match *victims, size_t n,
@@ -671,7 +305,7 @@ int lun_control_fence(struct lun_control *c, const struct pr_match *victims, siz
 		memcpy(job.victims, victims, n * sizeof(*victims));
 	/* From here on no GO for them: _seen says no, and a late REGISTER is a stray. */
 	pr_table_remove_matching(&c->table, victims, n);
-	r = add_job(c, &c->fences, &job);
+	r = control_add_job(c, &c->fences, &job);
 	if (r < 0) {
 		free(job.victims);
 		return cl_error_set(err, r, "fence: not the coordinator here (%s)",
@@ -709,5 +343,5 @@ int lun_control_seen(struct lun_control *c, uint64_t key, lun_seen_done done, vo
 {
 	const struct job job = { .kind = JOB_LOOK, .key = key, .seen_done = done, .user = user };
 
-	return add_job(c, &c->looks, &job);
+	return control_add_job(c, &c->looks, &job);
 }

@@ -89,7 +89,9 @@ int lun_control_coordinate(struct lun_control *control, struct cl_error *err);
 /*
  * The answer to ask_log. `still` false: stop, another node is it. living[] = whose keys may stay
  * (copied): while only the coordinator does I/O this is nobody. Every other key is preempted, the
- * old holder's always. Debts in the log at the time of this answer are paid by reaching HOLDING.
+ * old holder's always. Never name the own node: an earlier process of it may have had the same
+ * incarnation, and its writes would be spared. Debts in the log at the time of this answer are paid by
+ * reaching HOLDING (nobody who owes one is living).
  */
 void lun_control_log_says(struct lun_control *control, bool still, const struct pr_match *living,
 			  size_t n_living);

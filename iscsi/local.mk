@@ -8,7 +8,7 @@ iscsi_libiscsilun_a_SOURCES = \
 	iscsi/url.c iscsi/url.h \
 	iscsi/session.c iscsi/session_cmd.c iscsi/session_hold.c iscsi/session_io.c iscsi/session_int.h \
 	iscsi/lun.h \
-	iscsi/control.c iscsi/control.h \
+	iscsi/control.c iscsi/control_jobs.c iscsi/control_int.h iscsi/control.h \
 	iscsi/lun_sync.c iscsi/lun_sync.h \
 	iscsi/lun_loop.c iscsi/lun_loop.h \
 	iscsi/pr_probe.c iscsi/pr_probe.h \
@@ -23,3 +23,5 @@ check_PROGRAMS += tests/unit/iscsi_pr_test
 tests_unit_iscsi_pr_test_SOURCES = tests/unit/iscsi_pr_test.c
 tests_unit_iscsi_pr_test_LDADD = iscsi/libiscsilun.a lib/libcl.a $(CMOCKA_LIBS)
 endif
+
+EXTRA_DIST += docs/fencing.md
