@@ -207,7 +207,7 @@ static json_t *nics_json(const struct vm_config *c)
 	json_t *list = json_array();
 
 	for (unsigned i = 0; i < c->n_nics; i++)
-		json_array_append_new(list, json_pack("{s:s?, s:s}", "bridge", c->nics[i].bridge,
+		json_array_append_new(list, json_pack("{s:s*, s:s}", "bridge", c->nics[i].bridge,
 						      "mac", c->nics[i].mac));
 	return list;
 }
@@ -219,7 +219,7 @@ int vm_config_print(const struct vm_config *c, char **ret_text)
 	char *text;
 
 	root = json_pack(
-		"{s:s, s:s, s:I, s:s, s:s?, s:b, s:i, s:I, s:o, s:o, s:s?, s:s?, s:s?, s:b}",
+		"{s:s, s:s, s:I, s:s, s:s*, s:b, s:i, s:I, s:o, s:o, s:s*, s:s*, s:s*, s:b}",
 		"name", c->name, "uuid", c->uuid, "generation", (json_int_t)c->generation,
 		"machine", c->machine, "cpu", c->cpu, "kvm", c->kvm, "cpus", (int)c->cpus, "memory",
 		(json_int_t)c->memory_bytes, "disks", disks_json(c), "nics", nics_json(c), "kernel",
@@ -276,14 +276,15 @@ static int parse_nics(const json_t *list, struct vm_config *c)
 
 static int parse_root(json_t *root, struct vm_config *c)
 {
-	const char *name, *uuid, *machine, *cpu, *kernel, *initrd, *append;
+	const char *name, *uuid, *machine, *cpu = NULL;
+	const char *kernel = NULL, *initrd = NULL, *append = NULL;
 	json_int_t generation, memory;
 	json_t *disks, *nics;
 	int kvm, plain, cpus;
 
 	if (json_unpack(
 		    root,
-		    "{s:s, s:s, s:I, s:s, s:s?, s:b, s:i, s:I, s:o, s:o, s:s?, s:s?, s:s?, s:b}",
+		    "{s:s, s:s, s:I, s:s, s?s, s:b, s:i, s:I, s:o, s:o, s?s, s?s, s?s, s:b}",
 		    "name", &name, "uuid", &uuid, "generation", &generation, "machine", &machine,
 		    "cpu", &cpu, "kvm", &kvm, "cpus", &cpus, "memory", &memory, "disks", &disks,
 		    "nics", &nics, "kernel", &kernel, "initrd", &initrd, "append", &append,
@@ -315,7 +316,6 @@ int vm_config_parse(const char *text, struct vm_config *ret, struct cl_error *er
 
 	if (!root)
 		return cl_error_set(err, -CL_ECORRUPT, "not JSON: %.80s", why.text);
-	/* cpu and the like are null when absent: json_unpack's `s?` takes that for NULL. */
 	r = parse_root(root, &c);
 	json_decref(root);
 	if (r < 0)

@@ -1,0 +1,8 @@
+# tests/vm/: migration/ driven by hand, for the drills 40 to 49.
+noinst_PROGRAMS += tests/vm/vm_drive
+tests_vm_vm_drive_SOURCES = tests/vm/vm_drive.c clusterd/vm_glue.c clusterd/vm_glue.h
+tests_vm_vm_drive_LDADD = migration/libmigration.a resources/libvmspec.a lib/libcl.a \
+	$(JANSSON_LIBS) $(QB_LIBS)
+
+EXTRA_DIST += tests/drills/vm.sh tests/drills/40-vm-start-stop-adopt \
+	tests/drills/41-live-migrate-local
