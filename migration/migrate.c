@@ -110,9 +110,12 @@ static void on_capabilities(void *user, const json_t *result, const struct cl_er
 		(void)command_failed(vm, err);
 		return;
 	}
-	/* Downtime 0: QEMU goes on copying until phase=switch is committed and allows it to stop. */
+	/*
+	 * The least downtime: QEMU goes on copying, if the guest is busy at all, until phase=switch is
+	 * committed. Not 0: then 7.2 looks for no more dirty pages and stops the guest after pass 1.
+	 */
 	args = json_pack("{s:I, s:i}", "max-bandwidth",
-			 (json_int_t)(bandwidth ? bandwidth : NO_LIMIT), "downtime-limit", 0);
+			 (json_int_t)(bandwidth ? bandwidth : NO_LIMIT), "downtime-limit", 1);
 	run_command(vm, "migrate-set-parameters", args, on_parameters);
 }
 
@@ -170,7 +173,8 @@ static void on_query_migrate(void *user, const json_t *result, const struct cl_e
 	/* Also without an answer: it is the machine's clock. */
 	freed = step(vm, (struct mig_event){ .kind = MIG_EV_PROGRESS,
 					     .now_ms = cl_mono_ms(cl_mono_now()),
-					     .transferred = vm->mig.progress.transferred });
+					     .transferred = vm->mig.progress.transferred,
+					     .remaining = vm->mig.progress.remaining });
 	if (!freed && vm_is_migrating(vm) && vm->mig.progress.total_ms / REPORT_MS != before)
 		(void)vm_tell(vm, VM_EV_MIGRATE_PROGRESS, "");
 }
@@ -384,6 +388,7 @@ int vm_migrate(struct vm *vm, const struct vm_migrate_args *args, struct cl_erro
 	mig_source_init(&m->source, vm_name(vm), args->downtime_ms);
 	(void)step(vm, (struct mig_event){ .kind = MIG_EV_START,
 					   .now_ms = cl_mono_ms(m->began),
+					   .total = vm_config_ram_bytes(&vm->config),
 					   .was_running = state == VM_RUNNING });
 	return 0;
 }

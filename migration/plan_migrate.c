@@ -7,6 +7,7 @@
 
 #include "lib/assert.h"
 
+#define SMALL_RAM (UINT64_C(1) << 30) /* copied within a second or so */
 #define STALL_MS 10000
 #define DOWNTIME_MS 300
 #define DOWNTIME_MAX_MS 30000
@@ -200,9 +201,12 @@ static void on_status(struct mig_source *m, enum mig_status status, struct mig_a
 	if (phase == MIG_IDLE || phase == MIG_CONFIRMING || phase == MIG_SENT ||
 	    phase == MIG_FAILED)
 		return;
-	if (status == MIG_ST_ACTIVE && phase == MIG_SETUP)
+	if (status == MIG_ST_ACTIVE && phase == MIG_SETUP) {
 		sm_move(&m->sm, MIG_PRECOPY, "active");
-	else if (status == MIG_ST_PRE_SWITCHOVER && (phase == MIG_SETUP || phase == MIG_PRECOPY)) {
+		if (m->total <= SMALL_RAM)
+			ask_switch(m, out);
+	} else if (status == MIG_ST_PRE_SWITCHOVER &&
+		   (phase == MIG_SETUP || phase == MIG_PRECOPY)) {
 		sm_move(&m->sm, MIG_SWITCHING, "pre-switchover");
 		try_continue(m, out);
 	} else if (status == MIG_ST_COMPLETED || status == MIG_ST_FAILED ||
@@ -280,6 +284,8 @@ static void on_progress(struct mig_source *m, const struct mig_event *ev, struct
 		m->transferred = ev->transferred;
 		m->moved_at_ms = ev->now_ms;
 	}
+	if (phase == MIG_PRECOPY && ev->transferred && ev->remaining <= m->total / 4)
+		ask_switch(m, out);
 	if (phase == MIG_CONFIRMING)
 		act(out, MIG_ACT_QUERY_RUN_STATE);
 	if ((phase == MIG_PRECOPY || phase == MIG_DEVICE) &&
@@ -303,6 +309,7 @@ void mig_source_step(struct mig_source *m, const struct mig_event *ev, struct mi
 	switch (ev->kind) {
 	case MIG_EV_START:
 		m->was_running = ev->was_running;
+		m->total = ev->total;
 		m->moved_at_ms = ev->now_ms;
 		sm_move(&m->sm, MIG_SETUP, "ordered");
 		act(out, MIG_ACT_SETUP);

@@ -12,7 +12,8 @@
  *                       +--------+-----------+--(abort)--+-> cancelling -> failed
  *
  *     setup      capabilities, parameters, `migrate` sent
- *     precopy    the guest runs, memory is copied; SWITCH is asked for after the first pass
+ *     precopy    the guest runs, memory is copied; SWITCH is asked for when the first pass nears its
+ *                end, so that the record is committed before the guest stops, not while it stands
  *     switching  pre-switchover: vCPUs stopped, disks still the source's; waits for phase=switch
  *     device     migrate-continue sent: the last part is under way, the target may be complete
  *     sent       completed AND status postmigrate: QEMU never resumes by itself from here
@@ -66,14 +67,14 @@ enum mig_run {
 enum mig_run mig_run_of(const char *word);
 
 enum mig_event_kind {
-	MIG_EV_START,	       /* .was_running */
+	MIG_EV_START,	       /* .was_running, .total */
 	MIG_EV_SETUP_DONE,     /* capabilities, parameters and `migrate` accepted */
 	MIG_EV_COMMAND_FAILED, /* a command of ours was refused or not answered */
 	MIG_EV_STATUS,	       /* .status */
 	MIG_EV_RUN_STATE,      /* .run: answer to MIG_ACT_QUERY_RUN_STATE */
 	MIG_EV_RESUMED,	       /* QMP RESUME: the vCPUs run */
 	MIG_EV_PASS,	       /* .pass */
-	MIG_EV_PROGRESS,       /* .transferred, .now_ms; also the machine's clock */
+	MIG_EV_PROGRESS,       /* .transferred, .remaining, .now_ms; also the machine's clock */
 	MIG_EV_SWITCH_OK,      /* phase=switch is committed */
 	MIG_EV_ABORT,	       /* .target_dead = proven */
 };
@@ -84,12 +85,12 @@ struct mig_event {
 	enum mig_status status;
 	enum mig_run run;
 	unsigned pass;
-	uint64_t transferred;
+	uint64_t transferred, remaining, total; /* bytes */
 	bool was_running, target_dead;
 };
 
 enum mig_action_kind {
-	MIG_ACT_SETUP = 1,	 /* capabilities, parameters (downtime 0), `migrate` */
+	MIG_ACT_SETUP = 1,	 /* capabilities, parameters (least downtime), `migrate` */
 	MIG_ACT_SET_DOWNTIME,	 /* .downtime_ms: QEMU may stop the guest when that suffices */
 	MIG_ACT_CONTINUE,	 /* migrate-continue pre-switchover */
 	MIG_ACT_CANCEL,		 /* migrate_cancel */
@@ -130,7 +131,7 @@ struct mig_source {
 	bool need_dead_told, target_dead, cancel_sent;
 	enum mig_status ended; /* while confirming: completed, failed or cancelled */
 	unsigned pass, asked;
-	uint64_t transferred;
+	uint64_t transferred, total;
 	int64_t moved_at_ms;
 	const char *why; /* of the abort, a literal */
 };

@@ -282,13 +282,12 @@ static int parse_root(json_t *root, struct vm_config *c)
 	json_t *disks, *nics;
 	int kvm, plain, cpus;
 
-	if (json_unpack(
-		    root,
-		    "{s:s, s:s, s:I, s:s, s?s, s:b, s:i, s:I, s:o, s:o, s?s, s?s, s?s, s:b}",
-		    "name", &name, "uuid", &uuid, "generation", &generation, "machine", &machine,
-		    "cpu", &cpu, "kvm", &kvm, "cpus", &cpus, "memory", &memory, "disks", &disks,
-		    "nics", &nics, "kernel", &kernel, "initrd", &initrd, "append", &append,
-		    "plain_files", &plain) < 0)
+	if (json_unpack(root,
+			"{s:s, s:s, s:I, s:s, s?s, s:b, s:i, s:I, s:o, s:o, s?s, s?s, s?s, s:b}",
+			"name", &name, "uuid", &uuid, "generation", &generation, "machine",
+			&machine, "cpu", &cpu, "kvm", &kvm, "cpus", &cpus, "memory", &memory,
+			"disks", &disks, "nics", &nics, "kernel", &kernel, "initrd", &initrd,
+			"append", &append, "plain_files", &plain) < 0)
 		return -EINVAL;
 	if (strlen(uuid) != 36 || generation < 0 || memory < 0 || cpus < 0)
 		return -EINVAL;

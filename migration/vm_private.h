@@ -35,7 +35,7 @@ struct vm_migration {
 	int64_t stop_us; /* QEMU's clock at STOP */
 	struct vm_progress progress;
 	char error[256]; /* QEMU's or the caller's words for a failure */
-	bool asking; /* a query-migrate is under way */
+	bool asking;	 /* a query-migrate is under way */
 };
 
 struct vm {

@@ -12,7 +12,7 @@
  *   stop     a NAME GRACE_MS | kill a NAME | pause a NAME MS | cont a NAME | free a NAME
  *   migrate  a NAME ADDRESS PORT [BYTES_PER_S]
  *   switch   a NAME | abort a NAME dead|alive
- *   auto     on | off      switch, cont of the target and end of the source as a manager does it
+ *   auto     on | hold | off   (hold: all but the switch) switch, cont of the target and end of the source as a manager does it
  *   quit
  *
  *   <dir> <name> <event> state=.. [port=..] [how=..] [..] text
@@ -49,7 +49,7 @@ static struct cl_loop *loop;
 static struct vm_host *hosts[HOSTS_MAX];
 static unsigned n_hosts;
 static struct slot slots[VMS_MAX];
-static bool automatic;
+static bool automatic, hold;
 
 static const char *const event_names[] = {
 	[VM_EV_STARTED] = "STARTED",
@@ -114,7 +114,8 @@ static void manage(struct slot *s, const struct vm_event *ev)
 {
 	switch (ev->kind) {
 	case VM_EV_MIGRATE_SWITCH:
-		(void)vm_migrate_switch(s->vm, NULL);
+		if (!hold)
+			(void)vm_migrate_switch(s->vm, NULL);
 		break;
 	case VM_EV_MIGRATE_SENT:
 		commit_if_both(s);
@@ -268,7 +269,7 @@ static int order(char **w, int n, struct cl_error *err)
 	if (strcmp(w[0], "quit") == 0)
 		return cl_loop_stop(loop), 0;
 	if (strcmp(w[0], "auto") == 0 && n == 2)
-		return automatic = strcmp(w[1], "on") == 0, 0;
+		return hold = strcmp(w[1], "hold") == 0, automatic = strcmp(w[1], "off") != 0, 0;
 	if (n < 2 || host >= n_hosts)
 		return cl_error_set(err, -EINVAL, "no such folder");
 	if (strcmp(w[0], "scan") == 0)
