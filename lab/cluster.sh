@@ -40,6 +40,7 @@ verb_up() {
 	: >"$RUN/ready"
 	trap - EXIT
 	show_status
+	up_says
 	show_hints
 }
 
@@ -158,6 +159,10 @@ node_ctl() {	# NODE SECONDS ARGS...
 	((code == 0)) || die "$E_FAIL" "$node: clusterctl $*: exit $code: $(cat "$RUN/ctl.out")"
 }
 
+up_says() {
+	[[ ! -e $RUN/bare && $(product_path clusterctl) && $(product_path clusterd) ]] || return 0
+	node_exec node1 clusterctl status || true
+}
 show_hints() {
 	cat <<-END
 		Try next (LAB_NAME=$LAB_NAME):
