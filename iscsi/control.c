@@ -12,7 +12,6 @@
 #include "iscsi/control_int.h"
 #include "lib/monotime.h"
 
-#define RECONNECT_MIN_MS 100
 #define RECONNECT_MAX_MS 2000
 
 static const struct sm_state control_states[] = {
@@ -102,7 +101,6 @@ static void on_session_state(void *user, struct lun_session *session, enum lun_s
 
 	(void)session;
 	if (state == LUN_READY) {
-		c->backoff_ms = RECONNECT_MIN_MS;
 		control_move(c, LUN_CONTROL_UP, NULL);
 	} else if (state == LUN_DEAD && !c->failed_over)
 		control_give_up(c, why);

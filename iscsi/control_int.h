@@ -9,6 +9,7 @@
 #include "lib/sm.h"
 
 #define JOBS_MAX 64
+#define RECONNECT_MIN_MS 100
 #define CMDS_MAX (PR_FENCE_RESETS_MAX + 4)
 
 enum job_kind { JOB_FENCE, JOB_LOOK, JOB_CHECK };
@@ -53,7 +54,7 @@ struct lun_control {
 	struct slot slots[CMDS_MAX];
 	struct lane fences, looks;
 	int64_t timer_ms, check_at_ms, reconnect_at_ms;
-	uint32_t backoff_ms;
+	uint32_t backoff_ms; /* short again after an admission, not after a mere login */
 	uint64_t barriers_told;
 	bool failed_over; /* the session has to go: set from within its callbacks */
 	bool in_service;

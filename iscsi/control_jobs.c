@@ -67,6 +67,7 @@ static void admitted(struct lun_control *c)
 {
 	c->table.own = c->admit.key;
 	c->table.type = c->admit.type;
+	c->backoff_ms = RECONNECT_MIN_MS;
 	c->check_at_ms = control_now_ms() + c->config.check_ms;
 	control_move(c, LUN_CONTROL_HOLDING, NULL);
 }

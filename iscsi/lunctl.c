@@ -19,6 +19,9 @@
 #include "lib/log.h"
 #include "lib/monotime.h"
 
+/* Of a process that reads or writes by hand; nobody's node. */
+#define SCRATCH_KEY UINT64_C(0xc46c756e63746c01)
+
 static const char help_text[] =
 	"usage: lunctl [--json] [--initiator IQN] [--timeout SECONDS] VERB URL [ARGS]\n"
 	"\n"
@@ -31,6 +34,9 @@ static const char help_text[] =
 	"                              zombie until somebody preempts it\n"
 	"  fence URL KEY VICTIM        register KEY, preempt VICTIM, reset, read the keys\n"
 	"  reset URL                   logical unit reset, timed: how slow is the slowest write?\n"
+	"\n"
+	"  read URL OFFSET BYTES       blocks to stdout; only on a LUN without a reservation\n"
+	"  write URL OFFSET BYTES      blocks from stdin; only on a LUN without a reservation\n"
 	"\n"
 	"Numbers may be hexadecimal (0x...). Exit codes: 0 done, 1 failed, 2 usage, 3 the target "
 	"answers\n"
@@ -94,14 +100,15 @@ static int turn(struct tool *t, struct cl_error *err)
 	return 0;
 }
 
-static int log_in(struct tool *t, struct cl_error *err)
+static int log_in(struct tool *t, enum lun_role role, struct cl_error *err)
 {
 	struct lun_session_config c = {
 		.url = &t->url,
 		.initiator = t->initiator,
 		.isid = (uint32_t)getpid() & 0xffffff,
 		.isid_qualifier = 9,
-		.role = LUN_ROLE_CONTROL,
+		.role = role,
+		.key = role == LUN_ROLE_DATA ? SCRATCH_KEY : 0,
 	};
 	int r = -ENOLINK;
 
@@ -302,18 +309,124 @@ static int verb_probe(struct tool *t, char **args, struct cl_error *err)
 	return p.pr_type ? 0 : 4;
 }
 
+/* ---- data by hand ---- */
+
+struct transfer {
+	struct lun_io io; /* first */
+	bool done;
+	enum lun_result result;
+};
+
+static void on_io(struct lun_io *io, enum lun_result result)
+{
+	struct transfer *x = (struct transfer *)io;
+
+	x->done = true;
+	x->result = result;
+}
+
+static int transfer(struct tool *t, enum lun_dir dir, void *buf, uint32_t len, uint64_t offset,
+		    struct cl_error *err)
+{
+	struct iovec iov = { buf, len };
+	struct transfer x = { .io = { .dir = dir,
+				      .fua = dir == LUN_WRITE,
+				      .offset = offset,
+				      .length = len,
+				      .iov = &iov,
+				      .iovcnt = 1,
+				      .done = on_io } };
+	int r = 0;
+
+	x.result = lun_submit(lun_session_data(t->session), &x.io);
+	x.done = x.result != LUN_OK;
+	while (r == 0 && !x.done)
+		r = turn(t, err);
+	if (r < 0) {
+		lun_session_free(t->session); /* it points to our stack */
+		t->session = NULL;
+		return r;
+	}
+	return x.result == LUN_OK ? 0
+				  : cl_error_set(err, x.result == LUN_CONFLICT ? -EBADE : -EIO,
+						 "%u bytes at %" PRIu64 ": %s", len, offset,
+						 lun_result_name(x.result));
+}
+
+static int transfer_all(struct tool *t, enum lun_dir dir, uint64_t offset, uint64_t bytes,
+			struct cl_error *err)
+{
+	static uint8_t buf[1 << 20];
+	int r = 0;
+
+	while (bytes && r == 0) {
+		uint32_t n = bytes < sizeof(buf) ? (uint32_t)bytes : (uint32_t)sizeof(buf);
+
+		if (dir == LUN_WRITE && fread(buf, 1, n, stdin) != n)
+			return cl_error_set(err, -EINVAL, "stdin ended early");
+		r = transfer(t, dir, buf, n, offset, err);
+		if (r == 0 && dir == LUN_READ && fwrite(buf, 1, n, stdout) != n)
+			return cl_error_errno(err, -EIO, "stdout");
+		offset += n;
+		bytes -= n;
+	}
+	return r;
+}
+
+/*
+ * Without a reservation there is no coordinator whose GO could be asked for, and no data of a cluster
+ * at stake. With one, the reader is told to use the cluster.
+ */
+static int by_hand(struct tool *t, enum lun_dir dir, char **args, struct cl_error *err)
+{
+	uint64_t offset, bytes;
+	int r = number(args[0], &offset, err), end;
+
+	if (r == 0)
+		r = number(args[1], &bytes, err);
+	if (r == 0)
+		r = run(t, (struct pr_op){ .kind = PR_OP_READ_RESERVATION }, err);
+	if (r == 0 && t->cmd.answer.type) {
+		r = cl_error_set(err, -EBUSY, "the LUN is reserved: somebody uses it");
+		(void)cl_error_hint(err, "see who: lunctl reservation URL");
+	}
+	if (r == 0)
+		r = run(t, (struct pr_op){ .kind = PR_OP_REGISTER, .arg = SCRATCH_KEY }, err);
+	if (r < 0)
+		return r;
+	r = lun_session_go(t->session, err);
+	if (r == 0)
+		r = transfer_all(t, dir, offset, bytes, err);
+	if (!t->session)
+		return r;
+	end = run(t, (struct pr_op){ .kind = PR_OP_REGISTER, .key = SCRATCH_KEY },
+		  r == 0 ? err : NULL);
+	return r == 0 ? end : r;
+}
+
+static int verb_read(struct tool *t, char **args, struct cl_error *err)
+{
+	return by_hand(t, LUN_READ, args, err);
+}
+
+static int verb_write(struct tool *t, char **args, struct cl_error *err)
+{
+	return by_hand(t, LUN_WRITE, args, err);
+}
+
 struct verb {
 	const char *name;
 	int args;
-	bool session; /* log in first */
+	enum { NO_SESSION, CONTROL, DATA } session; /* log in first */
 	int (*run)(struct tool *t, char **args, struct cl_error *err);
 };
 
 static const struct verb verbs[] = {
-	{ "probe", 0, false, verb_probe },	{ "info", 0, true, verb_info },
-	{ "keys", 0, true, verb_keys },		{ "reservation", 0, true, verb_reservation },
-	{ "register", 1, true, verb_register }, { "fence", 2, true, verb_fence },
-	{ "reset", 0, true, verb_reset },
+	{ "probe", 0, NO_SESSION, verb_probe },	   { "info", 0, CONTROL, verb_info },
+	{ "keys", 0, CONTROL, verb_keys },	   { "reservation", 0, CONTROL, verb_reservation },
+	{ "register", 1, CONTROL, verb_register }, { "fence", 2, CONTROL, verb_fence },
+	{ "reset", 0, CONTROL, verb_reset },	   { "read", 2, DATA, verb_read },
+	{ "write", 2, DATA, verb_write },
 };
 
 static int run_verb(struct tool *t, const struct verb *v, char **args)
@@ -326,8 +439,8 @@ static int run_verb(struct tool *t, const struct verb *v, char **args)
 		return 2;
 	}
 	t->until_ms = cl_mono_ms(cl_mono_now()) + t->timeout_ms;
-	if (v->session)
-		r = log_in(t, &err);
+	if (v->session != NO_SESSION)
+		r = log_in(t, v->session == DATA ? LUN_ROLE_DATA : LUN_ROLE_CONTROL, &err);
 	if (r == 0)
 		r = v->run(t, args + 1, &err);
 	if (r < 0)

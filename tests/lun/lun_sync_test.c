@@ -103,7 +103,7 @@ static void hold_the_lun(void)
 	pump_to(LUN_CONTROL_HOLDING);
 }
 
-static struct lun_sync *admitted(void)
+static struct lun_sync *admitted(uint32_t silence_ms)
 {
 	struct lun_session_config c = {
 		.url = &url,
@@ -111,6 +111,7 @@ static struct lun_sync *admitted(void)
 		.isid = 1,
 		.isid_qualifier = 3,
 		.pr_type = 6,
+		.silence_ms = silence_ms,
 	};
 	struct cl_error err = CL_ERROR_INIT;
 	struct lun_sync *y;
@@ -230,6 +231,22 @@ static void test_break(struct lun_sync *y)
 	lun_sync_close(y);
 }
 
+static void test_target_silent(struct lun_sync *y)
+{
+	int64_t from;
+	char block[512] = { 0 };
+
+	printf("freeze the target\n");
+	check(getchar() == '\n');
+	from = now_ms();
+	check(lun_sync_pwrite(y, block, sizeof(block), 0, false) == -ENOLINK);
+	check(now_ms() - from >= 1000 && now_ms() - from < 4000);
+	printf("thaw the target\n");
+	check(getchar() == '\n');
+	check(fence((struct pr_match){ .kind = PR_MATCH_KEY, .key = lun_sync_key(y) }));
+	lun_sync_close(y);
+}
+
 static void test_target_dies(struct lun_sync *y)
 {
 	char block[512] = { 0 };
@@ -251,13 +268,14 @@ int main(int argc, char **argv)
 	backing = open(argv[2], O_RDONLY | O_CLOEXEC);
 	check(backing >= 0);
 	hold_the_lun();
-	y = admitted();
+	y = admitted(0);
 	test_io(y);
 	test_living_through_a_fence(y);
 	test_fenced(y);
-	test_deadline(admitted());
-	test_break(admitted());
-	test_target_dies(admitted());
+	test_deadline(admitted(0));
+	test_break(admitted(0));
+	test_target_silent(admitted(1500));
+	test_target_dies(admitted(0));
 	lun_control_free(control);
 	printf("passed\n");
 	return 0;
