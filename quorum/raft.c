@@ -195,6 +195,8 @@ struct raft_message raft_reply_to(const struct raft *r, enum raft_message_type t
 {
 	struct raft_message m = raft_message_to(r, type, &req->from);
 
+	if (raft_defect(r, 25))
+		m.from = req->to; /* whoever has the node id is taken for who was asked */
 	m.to_incarnation = req->from_incarnation;
 	m.seq = req->seq;
 	m.sent_ms = req->sent_ms;

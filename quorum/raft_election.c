@@ -48,7 +48,7 @@ void raft_become_follower(struct raft *r, const struct raft_id *leader, const ch
 	if (before == RAFT_LEADER)
 		raft_timer_restart(r);
 	/* The vote stays: it was given in this term, and the term is the same (rule 8). */
-	if (before != RAFT_FOLLOWER && raft_defect(r, 8)) {
+	if (r->vote.node && raft_defect(r, 8)) {
 		r->vote = nobody;
 		r->vote_dirty = true;
 	}
