@@ -1,8 +1,33 @@
 # csv/, the file system of a volume: libcsvfs.a; link with $(CSVFS_LIBS) and $(EXT2FS_WRAP).
 CSVFS_LIBS = csv/libcsvfs.a lib/libcl.a $(EXT2FS_LIBS)
+include tests/crash/crash.mk
 
 noinst_LIBRARIES += csv/libcsvfs.a
 csv_libcsvfs_a_SOURCES = \
-	csv/fs.h \
+	csv/fs.h csv/fs_int.h \
+	csv/fs_alloc.c \
 	csv/fs_dev.c csv/fs_dev.h \
-	csv/fs_dev_file.c
+	csv/fs_dev_file.c \
+	csv/fs_dir.c \
+	csv/fs_err.c \
+	csv/fs_extent.c \
+	csv/fs_hook.c \
+	csv/fs_inode.c \
+	csv/fs_io.c \
+	csv/fs_meta.c \
+	csv/fs_mkfs.c \
+	csv/fs_name.c \
+	csv/fs_names.c \
+	csv/fs_open.c \
+	csv/fs_orphan.c \
+	csv/fs_range.c \
+	csv/fs_record.c \
+	csv/fs_rename.c \
+	csv/fs_sig.c csv/fs_sig.h \
+	csv/fs_tx.c \
+	csv/fs_vol.c \
+	csv/fs_xattr.c \
+	csv/jbd2_fmt.c csv/jbd2_fmt.h \
+	csv/jbd2_log.c csv/jbd2_log.h \
+	csv/jbd2_replay.c csv/jbd2_replay.h \
+	csv/jbd2_write.c csv/jbd2_write.h
