@@ -118,7 +118,7 @@ static int run_mke2fs(int fd, uint64_t blocks, const struct fs_mkfs_options *opt
 		"0",
 		"-O",
 		"none,has_journal,extent,64bit,metadata_csum,metadata_csum_seed,flex_bg,bigalloc,"
-		"huge_file,large_file,dir_nlink,extra_isize,filetype,dir_index,sparse_super,ext_"
+		"huge_file,large_file,dir_nlink,extra_isize,filetype,sparse_super,ext_"
 		"attr",
 		"-E",
 		"lazy_itable_init=0,lazy_journal_init=0,nodiscard",
