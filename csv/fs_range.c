@@ -204,6 +204,28 @@ static int fill_some(struct fs *fs, struct fs_inode *i, fs_tree t, uint64_t a, u
 	return r;
 }
 
+/* Blocks of holes in the clusters of [s, e): known before anything is zeroed for nothing. */
+static int count_holes(fs_tree t, uint64_t s, uint64_t e, uint64_t *ret)
+{
+	uint64_t at = cluster_down(s), end = cluster_up(e);
+
+	*ret = 0;
+	while (at < end) {
+		struct fs_piece p;
+		int r = fs_tree_next(t, at, &p);
+
+		if (r < 0)
+			return r;
+		if (!p.len || p.lblk >= end) {
+			*ret += end - at;
+			break;
+		}
+		*ret += p.lblk > at ? p.lblk - at : 0;
+		at = p.lblk + p.len;
+	}
+	return 0;
+}
+
 /*
  * Map every hole of the clusters of [s, e): what is inside [ds, de) becomes DATA (zeroed), the rest
  * unwritten. Nothing that is mapped already changes.
@@ -211,12 +233,15 @@ static int fill_some(struct fs *fs, struct fs_inode *i, fs_tree t, uint64_t a, u
 static int fill_holes(struct fs *fs, struct fs_inode *i, fs_tree t, uint64_t s, uint64_t e,
 		      uint64_t ds, uint64_t de)
 {
-	uint64_t at = cluster_down(s), end = cluster_up(e);
+	uint64_t at = cluster_down(s), end = cluster_up(e), holes;
+	int r = count_holes(t, s, e, &holes);
 
-	while (at < end) {
+	if (r == 0 && !fs_space_for(fs, holes / FS_RATIO * FS_RATIO))
+		r = -ENOSPC;
+	while (r == 0 && at < end) {
 		struct fs_piece p;
-		int r = fs_tree_next(t, at, &p);
 
+		r = fs_tree_next(t, at, &p);
 		if (r < 0)
 			return r;
 		if (p.len && p.lblk <= at) {
@@ -224,10 +249,8 @@ static int fill_holes(struct fs *fs, struct fs_inode *i, fs_tree t, uint64_t s, 
 			continue;
 		}
 		r = fill_some(fs, i, t, at, p.len && p.lblk < end ? p.lblk : end, ds, de, &at);
-		if (r < 0)
-			return r;
 	}
-	return 0;
+	return r;
 }
 
 /* Unwritten -> DATA in [s, e); zeroed unless the caller has written them. */

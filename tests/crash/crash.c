@@ -111,8 +111,8 @@ static const char *compare(const struct job *j, uint64_t c, const struct canon *
 	for (uint64_t n = c; n <= c + 1 && n < s->n; n++)
 		if (orphans ? s->v[n].hash == got->hash : s->v[n].linked == got->linked)
 			return NULL;
-	return orphans ? "the state is neither the last durable one nor the next" :
-			 "after e2fsck the state is neither the last durable one nor the next";
+	return orphans ? "the state is neither the last durable one nor the next"
+		       : "after e2fsck the state is neither the last durable one nor the next";
 }
 
 /* Our own recovery of the image, in place. NULL = good. */

@@ -1,5 +1,6 @@
 # tests/crash/: the journal's crash points. Run by tests/drills/20-crash-points, a sample by make check.
 
+dist_check_SCRIPTS += tests/crash/sample
 noinst_PROGRAMS += tests/crash/crash
 tests_crash_crash_SOURCES = \
 	tests/crash/canon.c tests/crash/canon.h \

@@ -33,10 +33,10 @@ static void take(struct workload *w)
 
 	if (r < 0) {
 		fprintf(stderr, "workload: state %zu cannot be read: %d\n", w->states.n, r);
-		abort();
+		exit(3);
 	}
 	if (canon_vec_push(&w->states, c) < 0)
-		abort();
+		exit(3);
 	trace_dev_mark(w->t, w->states.n - 1);
 }
 
@@ -46,7 +46,7 @@ static void commit(struct workload *w)
 
 	if (r < 0) {
 		fprintf(stderr, "workload: commit: %d\n", r);
-		abort();
+		exit(3);
 	}
 	take(w);
 }
@@ -64,11 +64,11 @@ static void begin(struct workload *w)
 	r = fs_begin(w->fs, (struct timespec){ w->now, (long)(w->now % 1000) * 1000 });
 	if (r < 0) {
 		fprintf(stderr, "workload: begin: %d\n", r);
-		abort();
+		exit(3);
 	}
 	if (before && !fs_uncommitted(w->fs)) {
 		if (canon_vec_push(&w->states, c) < 0)
-			abort();
+			exit(3);
 		trace_dev_mark(w->t, w->states.n - 1);
 	}
 }
@@ -325,10 +325,16 @@ static int random_op(struct workload *w)
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
 		total += table[i].weight;
-	some_name(w, c.name);
-	c.ino = find(w, c.dir, c.name);
+	/* Rather a name that is there, or few operations would get far. */
+	for (unsigned tries = 0; tries < 5 && !c.ino; tries++) {
+		c.dir = some_dir(w);
+		some_name(w, c.name);
+		c.ino = find(w, c.dir, c.name);
+	}
+	if (rnd(w, 4) == 0)
+		some_name(w, c.name);
 	c.off = (uint64_t)rnd(w, 60) * 4096 + rnd(w, 2) * rnd(w, 4096);
-	c.len = 1 + rnd(w, rnd(w, 2) ? 20000 : 400000);
+	c.len = 1 + rnd(w, rnd(w, 4) ? 20000 : 200000);
 	k = rnd(w, total);
 	begin(w);
 	for (size_t i = 0;; i++) {
@@ -338,7 +344,7 @@ static int random_op(struct workload *w)
 		}
 		k -= table[i].weight;
 	}
-	r = finish(w, r, rnd(w, 12) == 0);
+	r = finish(w, r, rnd(w, 6) == 0);
 	if (r == 0 && c.ino && rnd(w, 2))
 		write_data(w, c.ino, c.off / FS_BLOCK_SIZE);
 	return r;
@@ -350,7 +356,7 @@ static void must(int r, const char *what)
 {
 	if (r < 0) {
 		fprintf(stderr, "workload: %s: %d\n", what, r);
-		abort();
+		exit(3);
 	}
 }
 
@@ -428,6 +434,57 @@ static void fragments(struct workload *w)
 	commit(w);
 }
 
+/*
+ * A file goes and another takes space in the same transaction. Without the quarantine the new one's zeros are written over the
+ * old one's data before the commit, and a crash brings the old one back with them.
+ */
+static void same_transaction(struct workload *w, unsigned n)
+{
+	struct fs_attr f;
+	char name[32];
+
+	sprintf(name, "old%u", n);
+	begin(w);
+	must(fs_mknod(w->fs, FS_ROOT_INO, name, &file_mode, &f), "create");
+	must(fs_alloc(w->fs, f.ino, 0, 4096, 4096), "alloc");
+	must(finish(w, 0, false), "old file");
+	commit(w);
+	write_data(w, f.ino, 0);
+	begin(w);
+	must(finish(w, fs_unlink(w->fs, FS_ROOT_INO, name, false, NULL), false), "unlink");
+	begin(w);
+	sprintf(name, "new%u", n);
+	must(fs_mknod(w->fs, FS_ROOT_INO, name, &file_mode, &f), "create");
+	must(fs_alloc(w->fs, f.ino, 0, 4096, 4096), "alloc");
+	must(finish(w, 0, false), "new file");
+	commit(w);
+}
+
+/* Operations that get far and are then taken back. */
+static void aborts(struct workload *w, unsigned n)
+{
+	uint32_t ino = find(w, FS_ROOT_INO, "file0");
+	struct fs_attr d;
+	char name[32];
+
+	sprintf(name, "aborted%u", n);
+	begin(w);
+	must(fs_mkdir(w->fs, FS_ROOT_INO, name, &(struct fs_new){ .mode = 0700 }, &d), "mkdir");
+	must(fs_mknod(w->fs, d.ino, "f", &file_mode, &d), "mknod");
+	must(fs_alloc(w->fs, d.ino, 0, 100000, 100000), "alloc");
+	(void)finish(w, 0, true);
+	begin(w);
+	must(fs_unlink(w->fs, FS_ROOT_INO, "file0", n % 2, NULL), "unlink");
+	(void)finish(w, 0, true);
+	begin(w);
+	(void)finish(w, fs_alloc(w->fs, ino, 0, 64u << 20, 64u << 20), false);
+	begin(w);
+	must(finish(w, fs_setattr(w->fs, ino, FS_SET_MODE, &(struct fs_attr){ .mode = n }, NULL),
+		    false),
+	     "after aborts");
+	commit(w);
+}
+
 int workload_run(struct workload *w, struct trace_dev *t, uint64_t seed, unsigned steps,
 		 unsigned defects, unsigned checkpoint_blocks, struct cl_error *err)
 {
@@ -445,6 +502,10 @@ int workload_run(struct workload *w, struct trace_dev *t, uint64_t seed, unsigne
 	for (unsigned n = 0; n < 4; n++)
 		reuse(w, n);
 	fragments(w);
+	for (unsigned n = 0; n < 4; n++) {
+		aborts(w, n);
+		same_transaction(w, n);
+	}
 	for (unsigned i = 0; i < steps; i++) {
 		for (unsigned k = 1 + rnd(w, 3); k; k--)
 			if (random_op(w) < 0)
