@@ -42,3 +42,11 @@ tests_unit_lease_test_SOURCES = tests/unit/lease_test.c
 tests_unit_lease_test_LDADD = quorum/libstate.a quorum/libquorum.a lib/libcl.a \
 	$(QB_LIBS) $(CMOCKA_LIBS)
 endif
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/raft_codec_test tests/unit/raft_rules_test
+tests_unit_raft_codec_test_SOURCES = tests/unit/raft_codec_test.c
+tests_unit_raft_codec_test_LDADD = quorum/libquorum.a lib/libcl.a $(CMOCKA_LIBS)
+tests_unit_raft_rules_test_SOURCES = tests/unit/raft_rules_test.c
+tests_unit_raft_rules_test_LDADD = quorum/libquorum.a lib/libcl.a $(CMOCKA_LIBS)
+endif
