@@ -267,6 +267,7 @@ static void start_fence(struct lun_control *c, const struct job *job)
 
 #ifdef CL_DEFECTS
 	f.no_barrier = c->config.defects & LUN_DEFECT_NO_BARRIER;
+	f.no_repeat = c->config.defects & LUN_DEFECT_NO_REPEAT;
 #endif
 	memcpy(f.match, job->victims, job->n * sizeof(*job->victims));
 	pr_fence_start(&c->fence, &f, control_now_ms(), &step);

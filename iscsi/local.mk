@@ -22,6 +22,10 @@ if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/iscsi_pr_test
 tests_unit_iscsi_pr_test_SOURCES = tests/unit/iscsi_pr_test.c
 tests_unit_iscsi_pr_test_LDADD = iscsi/libiscsilun.a lib/libcl.a $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/iscsi_session_test
+tests_unit_iscsi_session_test_SOURCES = tests/unit/iscsi_session_test.c
+tests_unit_iscsi_session_test_LDADD = iscsi/libiscsilun.a lib/libcl.a $(ISCSI_LIBS) $(CMOCKA_LIBS) -lpthread
 endif
 
 EXTRA_DIST += docs/fencing.md

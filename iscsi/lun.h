@@ -143,6 +143,7 @@ struct lun_session_config {
 /* Guards that a drill can leave out, to prove that it notices. */
 #define LUN_DEFECT_NO_BARRIER 1u /* a fence is reported without a barrier */
 #define LUN_DEFECT_NO_GO 2u	 /* a session accepts data before its GO */
+#define LUN_DEFECT_NO_REPEAT 8u	 /* a barrier's reset is sent once */
 #define LUN_DEFECT_NO_CHECK 4u	 /* no periodic READ KEYS */
 
 /* Starts to connect. 0, -ENOMEM, -EINVAL. */

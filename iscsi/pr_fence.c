@@ -121,7 +121,7 @@ static void send_reset(struct pr_fence *f, int64_t now, struct pr_step *out)
 	f->resets_out++;
 	out->send = true;
 	out->op = (struct pr_op){ .kind = PR_OP_RESET, .key = f->job.own, .tag = ++f->tag };
-	out->timer_ms = now + f->reset_wait_ms;
+	out->timer_ms = f->job.no_repeat ? PR_NEVER : now + f->reset_wait_ms;
 	f->reset_wait_ms = f->reset_wait_ms < 64000 ? f->reset_wait_ms * 2 : 64000;
 }
 

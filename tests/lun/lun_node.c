@@ -460,6 +460,8 @@ static unsigned defect(const char *name)
 {
 	if (strcmp(name, "no-barrier") == 0)
 		return LUN_DEFECT_NO_BARRIER;
+	if (strcmp(name, "no-repeat") == 0)
+		return LUN_DEFECT_NO_REPEAT;
 	if (strcmp(name, "no-go") == 0)
 		return LUN_DEFECT_NO_GO;
 	return strcmp(name, "no-check") == 0 ? LUN_DEFECT_NO_CHECK : 0;

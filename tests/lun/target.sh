@@ -151,6 +151,8 @@ hear() {	# NAME SECONDS REGEX
 	done
 	fail "$name did not say '$3' within $2 s"
 }
+# silent NAME SECONDS REGEX: NAME says no such thing for so long
+silent() { ! (hear "$@") >/dev/null; }
 # A coordinator that holds the LUN; then a data session with GO.
 coordinator() {	# NAME LIVING...
 	local name=$1
