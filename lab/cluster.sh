@@ -4,8 +4,32 @@
 
 # ---- up -------------------------------------------------------------------------------------
 
+# `up` works in a session of its own, and we wait for it. The shell that runs foreground commands
+# itself may lose a Ctrl-C: bash forgets it when the command of that moment ended otherwise. One
+# that sits in `wait` does not, and SIGTERM, which we hand on, is never forgotten.
 verb_up() {
-	local count=3 links=1 vm=1 target=tgt bare=
+	local worker code=0 interrupted=''
+	up_options "$@"
+	if [[ ${LAB_WORKER-} == "$PPID" ]]; then
+		up_work
+		return
+	fi
+	trap 'interrupted=130; up_stop "$worker"' INT
+	trap 'interrupted=143; up_stop "$worker"' TERM HUP
+	LAB_WORKER=$$ setsid setpriv --pdeathsig TERM "$LAB_HOME/lab" up "$@" &
+	worker=$!
+	while kill -0 "$worker" 2>/dev/null; do
+		code=0
+		wait "$worker" || code=$?
+	done
+	((code == 0)) || code=${interrupted:-$code}
+	exit "$code"
+}
+# Its group, or itself when it has not got one yet.
+up_stop() { kill -TERM -- "-$1" 2>/dev/null || kill -TERM "$1" 2>/dev/null || true; }
+
+up_options() {
+	count=3 links=1 vm=1 target=tgt bare=
 	while (($#)); do
 		case $1 in
 		--nodes) [[ ${2-} =~ ^[0-9]+$ ]] || usage; count=$2; shift ;;
@@ -19,6 +43,9 @@ verb_up() {
 	done
 	((count >= 1 && count <= NODES_MAX)) || die "$E_USAGE" "--nodes 1 .. $NODES_MAX"
 	[[ $target == tgt ]] || die "$E_USAGE" "--target istgt: this version has tgt only"
+}
+
+up_work() {
 	unshare --mount --propagation private true 2>/dev/null ||
 		die "$E_FAIL" "/ is not a mount point here (a chroot?): mount --bind DIR DIR before chroot DIR"
 	lock_lab
@@ -26,10 +53,9 @@ verb_up() {
 		up_already
 		return
 	fi
-	# From here on Ctrl-C, or any failure, takes back all that was made.
+	# From here on SIGTERM, or any failure, takes back all that was made.
 	trap up_abandoned EXIT
-	trap 'exit 130' INT
-	trap 'exit 143' TERM HUP
+	trap 'exit 143' TERM
 	take_down	# what a killed `up` may have left
 	mkdir -p "$RUN" "$DISK" "$CG"
 	[[ ! $bare ]] || : >"$RUN/bare"
@@ -37,6 +63,7 @@ verb_up() {
 	up_machines "$count" "$links"
 	up_cluster
 	[[ ! $vm ]] || up_vm
+	trap '' TERM	# too late to take it back: it is whole
 	: >"$RUN/ready"
 	trap - EXIT
 	show_status
@@ -182,7 +209,7 @@ verb_down() {
 	[[ -e $RUN || -e $LOCK || -d $CG || -e $DISK ]] || return 0
 	if ! lock_try 1; then
 		# Somebody changes the lab, perhaps an `up` that waits: it takes back what it made.
-		kill -TERM "$(cat "$LOCK")" 2>/dev/null
+		up_stop "$(cat "$LOCK")"
 		lock_try 120 || die "$E_FAIL" "process $(cat "$LOCK") holds the lab and does not end"
 	fi
 	take_down

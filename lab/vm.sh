@@ -71,10 +71,10 @@ vm_make() {	# NAME GUEST NODE|''
 	node=${3:-$(ctl_node)}
 	mapfile -t arguments < <(guest_arguments "$1" "$2")
 	[[ ! $3 ]] || arguments+=(--node "$3")
-	node_exec "$node" test ! -e "$disk" || die "$E_ALREADY" "$disk exists already"
-	node_exec "$node" dd if=/dev/zero of="$disk" bs=1M count=16 conv=fsync status=none ||
+	node_exec "$node" timeout 60 test ! -e "$disk" || die "$E_ALREADY" "$disk exists already"
+	node_exec "$node" timeout 60 dd if=/dev/zero of="$disk" bs=1M count=16 conv=fsync status=none ||
 		die "$E_FAIL" "$node cannot write $disk"
-	node_exec "$node" clusterctl create vm "$1" --disk "$disk" "${arguments[@]}" --start || code=$?
+	node_exec "$node" timeout 60 clusterctl create vm "$1" --disk "$disk" "${arguments[@]}" --start || code=$?
 	((code == 0)) || exit "$code"
 	echo "$1 $2" >>"$RUN/vms"
 }
@@ -99,9 +99,12 @@ verb_vm() {
 	if ((count > 1)); then
 		mapfile -t names < <(for ((i = 1; i <= count; i++)); do echo "$name-$i"; done)
 	fi
+	uninterrupted
 	for name in "${names[@]}"; do
 		vm_make "$name" "$guest" "$node"
 	done
+	exec 9>&-
+	trap - INT TERM HUP
 	for name in "${names[@]}"; do
 		vm_wait "$name"
 	done
