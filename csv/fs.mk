@@ -31,3 +31,12 @@ csv_libcsvfs_a_SOURCES = \
 	csv/jbd2_log.c csv/jbd2_log.h \
 	csv/jbd2_replay.c csv/jbd2_replay.h \
 	csv/jbd2_write.c csv/jbd2_write.h
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/fs_test
+tests_unit_fs_test_SOURCES = tests/unit/fs_test.c \
+	tests/crash/canon.c tests/crash/canon.h \
+	tests/crash/trace_dev.c tests/crash/trace_dev.h
+tests_unit_fs_test_LDADD = $(CSVFS_LIBS) $(CMOCKA_LIBS)
+tests_unit_fs_test_LDFLAGS = $(AM_LDFLAGS) $(EXT2FS_WRAP)
+endif
