@@ -14,8 +14,8 @@
  * operations up to some fs_commit(), whole; those since that one are there all together or not at
  * all.
  *
- * Errors are negative errno. Any failing call between begin and end obliges the caller to
- * fs_abort(); fs_end() then refuses. The calls that only read need no begin, and see the running
+ * Errors are negative errno. Any failing call that changes, fs_end() included (-ENOSPC: below the reserve;
+ * -E2BIG: more than half a journal; -ENOMEM), obliges the caller to fs_abort(). The calls that only read need no begin, and see the running
  * transaction. After a failed fs_commit() or a failed write the fate of the transaction is open:
  * the object is dead (-EROFS from every change, fs_dead() says so); fs_free() it, kill the old
  * nexus, and fs_open() again, which replays.

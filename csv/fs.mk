@@ -2,6 +2,7 @@
 CSVFS_LIBS = csv/libcsvfs.a lib/libcl.a $(EXT2FS_LIBS)
 include tests/crash/crash.mk
 
+EXTRA_DIST += docs/volume-format.md
 noinst_LIBRARIES += csv/libcsvfs.a
 csv_libcsvfs_a_SOURCES = \
 	csv/fs.h csv/fs_int.h \
