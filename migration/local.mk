@@ -22,3 +22,15 @@ migration_libmigration_a_CPPFLAGS = $(AM_CPPFLAGS) -DPKGLIBEXECDIR='"$(pkglibexe
 pkglibexec_PROGRAMS += clusterd-vm-launch
 clusterd_vm_launch_SOURCES = migration/launcher.c
 clusterd_vm_launch_LDADD = migration/libmigration.a lib/libcl.a $(JANSSON_LIBS) $(QB_LIBS)
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/plan_migrate_test tests/unit/qmp_test tests/unit/vm_config_test
+tests_unit_plan_migrate_test_SOURCES = tests/unit/plan_migrate_test.c
+tests_unit_plan_migrate_test_LDADD = migration/libmigration.a lib/libcl.a $(CMOCKA_LIBS)
+tests_unit_qmp_test_SOURCES = tests/unit/qmp_test.c
+tests_unit_qmp_test_LDADD = migration/libmigration.a lib/libcl.a \
+	$(JANSSON_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
+tests_unit_vm_config_test_SOURCES = tests/unit/vm_config_test.c
+tests_unit_vm_config_test_LDADD = migration/libmigration.a lib/libcl.a \
+	$(JANSSON_LIBS) $(CMOCKA_LIBS)
+endif

@@ -18,3 +18,6 @@ lab/guest/tiny.elf: $(GUEST_TINY_SRC) lab/guest/tiny/tiny.ld lab/guest/tiny/hw.h
 CLEANFILES += lab/guest/tiny.elf
 EXTRA_DIST += $(GUEST_TINY_SRC) lab/guest/tiny/tiny.ld lab/guest/tiny/hw.h \
 	lab/guest/tiny/virtio.h lab/guest/ring.h
+
+# The Linux guest needs an unpacked kernel: lab/guest/build makes it, not make.
+EXTRA_DIST += lab/guest/build lab/guest/linux/init.c

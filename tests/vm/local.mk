@@ -5,4 +5,5 @@ tests_vm_vm_drive_LDADD = migration/libmigration.a resources/libvmspec.a lib/lib
 	$(JANSSON_LIBS) $(QB_LIBS)
 
 EXTRA_DIST += tests/drills/vm.sh tests/drills/40-vm-start-stop-adopt \
-	tests/drills/41-live-migrate-local
+	tests/drills/41-live-migrate-local tests/drills/42-migrate-faults \
+	tests/drills/43-linux-guest-moves
