@@ -9,6 +9,7 @@ lib_libcl_a_SOURCES = \
 	lib/le.h \
 	lib/log.c lib/log.h \
 	lib/loop.c lib/loop.h \
+	lib/mailbox.c lib/mailbox.h \
 	lib/monotime.h \
 	lib/sm.c lib/sm.h \
 	lib/vec.h
