@@ -1,2 +1,59 @@
 # csv/
 include csv/fs.mk
+
+# What csvd decides and does, but for main(): pure parts first (session, lock, owner, role, op).
+noinst_LIBRARIES += csv/libcsvd.a
+csv_libcsvd_a_SOURCES = \
+	csv/session.c csv/session.h \
+	csv/lock.c csv/lock.h \
+	csv/owner.c csv/owner.h \
+	csv/role.c csv/role.h \
+	csv/op.c csv/op.h \
+	csv/call.c csv/call.h \
+	csv/client.c csv/client.h \
+	csv/holding.c csv/holding.h \
+	csv/mail.c csv/mail.h \
+	csv/coord.c csv/coord.h csv/coord_int.h \
+	csv/coord_session.c csv/coord_handle.c csv/coord_lock.c \
+	csv/coord_ops.c csv/coord_name.c csv/coord_io.c \
+	csv/wire.c csv/wire.h \
+	csv/link.c csv/link.h \
+	csv/peer.c csv/peer.h \
+	csv/mount.c csv/mount.h \
+	csv/keeper_msg.c csv/keeper_msg.h \
+	csv/keeper_link.c csv/keeper_link.h \
+	csv/cluster.c csv/cluster.h \
+	csv/store.c csv/store.h csv/store_file.c csv/store_lun.c \
+	csv/format_dev.c csv/format_dev.h
+$(csv_libcsvd_a_OBJECTS): $(BUILT_SOURCES)
+
+CSVD_LIBS = csv/libcsvd.a csv/libcsvfs.a iscsi/libiscsilun.a proto/libproto.a proto/libpb.a \
+	lib/libcl.a $(EXT2FS_LIBS) $(ISCSI_LIBS) $(PROTOBUFC_LIBS) $(QB_LIBS) -lpthread
+
+pkglibexec_PROGRAMS += csvd csv-keeper
+csvd_SOURCES = csv/csvd.c csv/csvd_int.h csv/volume.c csv/format.c \
+	csv/front.c csv/front.h csv/front_int.h csv/front_ops.c
+csvd_LDFLAGS = $(AM_LDFLAGS) $(EXT2FS_WRAP)
+csvd_LDADD = $(CSVD_LIBS) $(FUSE_LIBS)
+$(csvd_OBJECTS): $(BUILT_SOURCES)
+
+csv_keeper_SOURCES = csv/keeper.c
+csv_keeper_CPPFLAGS = $(AM_CPPFLAGS) -DCSVD_PATH='"$(pkglibexecdir)/csvd"'
+csv_keeper_LDADD = csv/libcsvd.a lib/libcl.a $(QB_LIBS)
+
+# Plays clusterd for csvd's drills.
+noinst_PROGRAMS += tests/csvd/clusterd_stub tests/csvd/load
+tests_csvd_clusterd_stub_SOURCES = tests/csvd/clusterd_stub.c
+tests_csvd_clusterd_stub_LDADD = proto/libproto.a proto/libpb.a lib/libcl.a $(PROTOBUFC_LIBS) $(QB_LIBS)
+$(tests_csvd_clusterd_stub_OBJECTS): $(BUILT_SOURCES)
+tests_csvd_load_SOURCES = tests/csvd/load.c
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/csv_lock_test tests/unit/csv_session_test
+tests_unit_csv_lock_test_SOURCES = tests/unit/csv_lock_test.c
+tests_unit_csv_lock_test_LDADD = csv/libcsvd.a lib/libcl.a $(CMOCKA_LIBS)
+tests_unit_csv_session_test_SOURCES = tests/unit/csv_session_test.c
+tests_unit_csv_session_test_LDADD = csv/libcsvd.a proto/libpb.a lib/libcl.a $(PROTOBUFC_LIBS) $(CMOCKA_LIBS)
+$(tests_unit_csv_session_test_OBJECTS): $(BUILT_SOURCES)
+endif
+EXTRA_DIST += tests/csvd/lib.sh

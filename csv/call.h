@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One request of this node's kernel on its way to the coordinator and back. It lives from the read
+ * of /dev/fuse to the reply, whatever happens to coordinators meanwhile.
+ */
+#ifndef CL_CSV_CALL_H
+#define CL_CSV_CALL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/csv.pb-c.h"
+
+struct call {
+	struct call *next, *prev;
+	Csv__Op op; /* strings and data are the call's */
+	Csv__Attr attr;
+	Csv__Lock lock;
+	/* Exactly once. res is borrowed. Frees the call. */
+	void (*done)(struct call *call, const Csv__Result *res);
+	void *user;   /* done's: the fuse_req_t */
+	size_t room;  /* done's: how much the caller takes (readdir, xattr) */
+	bool sent;    /* at least once: it may have been executed */
+	bool on_wire; /* on the present connection */
+};
+
+/* NULL when out of memory. unique without the RESEND bit. */
+struct call *call_new(Csv__Kind kind, uint64_t unique, uint64_t ino);
+/* Copies; -ENOMEM. */
+int call_set_name(struct call *call, const char *name);
+int call_set_new_name(struct call *call, const char *name);
+int call_set_resource(struct call *call, const char *name);
+int call_set_data(struct call *call, const void *data, size_t len);
+void call_free(struct call *call);
+
+/* Whether its answer is on record at the coordinator until it is acknowledged. */
+bool call_has_record(const struct call *call);
+
+#endif

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Inside the coordinator: shared by coord*.c only. Everything here belongs to its thread. */
+#ifndef CL_CSV_COORD_INT_H
+#define CL_CSV_COORD_INT_H
+
+#include "csv/coord.h"
+#include "csv/fs.h"
+#include "csv/lock.h"
+#include "csv/session.h"
+#include "lib/vec.h"
+#include "proto/volume.pb-c.h"
+
+/* An open file. Found by (session, fh); its inode is not freed while it stands. */
+struct handle {
+	uint64_t session, fh;
+	uint32_t ino;
+	uint32_t flags; /* open(2) */
+	char resource[64];
+	uint64_t generation; /* 0 = not tagged */
+};
+CL_DEFINE_VEC(handle_vec, struct handle);
+
+/* An operation: as it came, until its result is in the batch. */
+struct req {
+	struct req *next;
+	uint64_t conn;
+	uint64_t session;
+	Csv__Message *msg; /* owns op */
+	const Csv__Op *op;
+};
+
+/* A result under construction, with room for what its pointers need. */
+struct res {
+	Csv__Result r;
+	Csv__Attr attr;
+	Csv__Lock lock;
+	Csv__Statfs statfs;
+	void *owned; /* freed after packing */
+	Csv__Dirent *dirents;
+	size_t n_dirents, cap_dirents;
+};
+
+/* What an operation answers besides 0 and -errno: */
+#define OP_PARK 1 /* cannot be decided yet: kept, tried again when something has changed */
+
+struct ack {
+	struct fs_record_key key;
+};
+CL_DEFINE_VEC(ack_vec, struct ack);
+
+struct coord {
+	struct coord_config cfg;
+	char name[64];
+	pthread_t thread;
+	struct cl_mailbox in;
+	struct csv_mail *early; /* mail kept back while GO was awaited, in order */
+	struct csv_mail *early_tail;
+
+	enum coord_state state;
+	bool stop;
+	struct fs_dev *dev;
+	struct fs *fs;
+	Vol__Tables *tables;
+	struct session_table sessions;
+	struct handle_vec handles;
+	struct lock_table locks;
+	struct req *parked, **parked_tail;
+	bool retry_parked;		     /* something changed: try the parked ones again */
+	bool lease_parked;		     /* some wait for the lease */
+	struct csv_mail *batch, *batch_tail; /* results that wait for the commit */
+	struct ack_vec acks;
+	uint64_t sequence; /* of messages sent */
+	char why[256];	   /* FAILED: reason */
+};
+
+/* coord.c */
+void coord_send(struct coord *c, uint64_t conn, Csv__Message *msg);
+void coord_fail(struct coord *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Is this the return code of a device that may not be used any more? Then the coordinator ends. */
+bool coord_dead(struct coord *c, int r);
+void coord_set_serving(struct coord *c);
+
+/* coord_session.c */
+int coord_load_sessions(struct coord *c);
+void coord_on_hello(struct coord *c, uint64_t conn, const Csv__Message *msg);
+void coord_on_reclaim(struct coord *c, struct session *s, const Csv__Reclaim *reclaim);
+void coord_on_bye(struct coord *c, struct session *s);
+void coord_on_conn_lost(struct coord *c, uint64_t conn);
+/* Ends every session of (node, incarnation <= up_to): what it holds is released. */
+void coord_close_fenced(struct coord *c, uint32_t node, uint64_t up_to);
+/* GRACE -> SERVING when nobody owes a reclaim: frees orphans, executes what waited. */
+void coord_try_end_grace(struct coord *c);
+void coord_drop_parked(struct coord *c, uint64_t session);
+
+/* coord_handle.c */
+struct handle *handle_find(struct coord *c, uint64_t session, uint64_t fh);
+int handle_add(struct coord *c, const struct handle *h);
+bool handle_open_anywhere(const struct coord *c, uint32_t ino);
+/* Drop one: its locks, and the inode if that was the last handle of an unlinked file. */
+void handle_drop(struct coord *c, uint64_t session, uint64_t fh);
+void handle_drop_session(struct coord *c, uint64_t session);
+
+/* coord_ops.c: dispatch. 0, -errno or OP_PARK */
+int coord_execute(struct coord *c, struct req *q, struct res *res);
+/* Inside begin/end of an operation: 0, or aborts. Remembers the answer when it is not repeatable. */
+int op_begin(struct coord *c);
+int op_end(struct coord *c, const struct req *q, int r, uint32_t ino, uint64_t offset);
+/* The record of this very operation, if it was done before. */
+bool op_done_before(struct coord *c, const struct req *q, uint32_t *ret_ino, uint64_t *ret_offset);
+int res_attr(struct coord *c, uint32_t ino, struct res *res);
+/* Drop the records of answers that have arrived; joins the running transaction. */
+void coord_drop_records(struct coord *c);
+uint32_t ino_in(uint64_t ino); /* wire -> ext4 */
+
+/* coord_name.c */
+int op_lookup(struct coord *c, struct req *q, struct res *res);
+int op_make(struct coord *c, struct req *q, struct res *res);
+int op_link(struct coord *c, struct req *q, struct res *res);
+int op_remove(struct coord *c, struct req *q, struct res *res);
+int op_rename(struct coord *c, struct req *q, struct res *res);
+int op_create(struct coord *c, struct req *q, struct res *res);
+int op_open(struct coord *c, struct req *q, struct res *res);
+int op_readdir(struct coord *c, struct req *q, struct res *res);
+
+/* coord_io.c */
+int op_read(struct coord *c, struct req *q, struct res *res);
+int op_write(struct coord *c, struct req *q, struct res *res);
+int op_fsync(struct coord *c, struct req *q, struct res *res);
+int op_fallocate(struct coord *c, struct req *q, struct res *res);
+int op_lseek(struct coord *c, struct req *q, struct res *res);
+
+/* coord_lock.c */
+int op_getlk(struct coord *c, struct req *q, struct res *res);
+int op_setlk(struct coord *c, struct req *q, struct res *res);
+int op_flush(struct coord *c, struct req *q, struct res *res);
+int op_tag(struct coord *c, struct req *q, struct res *res);
+/* Locks of a wire message: bounded, -EINVAL. */
+int lock_from_wire(const Csv__Lock *in, uint64_t session, struct lock *ret);
+/* May this handle do that? 0, OP_PARK, -ESTALE, -EROFS. */
+int handle_may(struct coord *c, const struct handle *h, bool writes);
+
+#endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Inside csvd: the process, shared by csvd.c, volume.c and format.c. All in the loop's thread. */
+#ifndef CL_CSV_CSVD_INT_H
+#define CL_CSV_CSVD_INT_H
+
+#include <stdatomic.h>
+
+#include "csv/cluster.h"
+#include "csv/keeper_link.h"
+#include "csv/mail.h"
+#include "csv/peer.h"
+#include "lib/loop.h"
+#include "lib/vec.h"
+
+struct volume;
+CL_DEFINE_VEC(volume_vec, struct volume *);
+
+/* Guards left out (--enable-defects); see coord.h, store.h. */
+struct csvd_defects {
+	bool no_record, no_grace, no_fence_wait, no_barrier;
+};
+
+struct csvd {
+	struct cl_loop *loop;
+	const char *socket, *mount_root;
+	struct cluster *cluster;
+	struct keeper_link *keeper;
+	struct peers *peers;
+	char listening[64];
+	struct cl_mailbox mail; /* from the coordinators' threads, from format */
+	struct cl_source *mail_io, *lease_timer, *stop_timer, *listen_timer, *term;
+	struct volume_vec volumes;
+	Vol__Tables *tables; /* NULL before the first */
+	_Atomic int64_t lease_until_ms;
+	uint64_t last_conn, last_go;
+	uint64_t closed_up_to; /* incarnations of this node that were ended by order */
+	bool keeper_ready, stopping;
+	int stop_turns;
+	struct csvd_defects defects;
+};
+
+const Vol__Node *csvd_node(const struct csvd *d, uint32_t id);
+bool csvd_lease_over(const struct csvd *d);
+uint64_t csvd_new_conn(void *d);
+void csvd_done(struct csvd *d, uint64_t order, int code, const char *error);
+/* Tables as the coordinator's thread takes them. */
+struct csv_mail *csvd_pack_tables(const struct csvd *d);
+
+/* Descriptors of a mount that an earlier csvd left; false: there is none of that name. */
+bool csvd_take_early(const char *name, int *ret_fuse, int *ret_state);
+
+/* ---- volume.c ------------------------------------------------------------------------------- */
+
+int volume_new(struct csvd *d, const Vol__Volume *in, struct volume **ret);
+/* Ends its coordinator, its session and its mount. */
+void volume_free(struct volume *v);
+const char *volume_name(const struct volume *v);
+bool volume_is(const struct volume *v, const uint8_t uuid[16]);
+/* New tables (in = its row), lease, keeper: look again at what there is to do. */
+void volume_update(struct volume *v, const Vol__Volume *in);
+void volume_poke(struct volume *v);
+void volume_mounted(struct volume *v, int error, int fuse_fd, int state_fd);
+void volume_on_lease(struct volume *v);
+bool volume_owns(const struct volume *v, const void *coord);
+void volume_on_mail(struct volume *v, const struct csv_mail *mail);
+/* From another node's mount. false: not coordinated here. */
+bool volume_on_peer(struct volume *v, uint64_t conn, const void *body, size_t len);
+void volume_on_peer_lost(struct volume *v, uint64_t conn);
+bool volume_on_go(struct volume *v, uint64_t id, bool yes);
+void volume_pay(struct volume *v, const Vol__Order *order);
+void volume_hand_over(struct volume *v, const Vol__Order *order);
+void volume_fail_requests(struct volume *v, const char *resource, uint64_t generation);
+void volume_close_sessions(struct volume *v);
+void volume_tell_status(struct volume *v);
+void volume_begin_stop(struct volume *v);
+bool volume_stopped(const struct volume *v);
+
+/* ---- format.c ------------------------------------------------------------------------------- */
+
+/* Makes the file system in a thread of its own; MAIL_FENCE_DONE with from == NULL ends it (id = the
+ * order, state = errno, text). */
+int format_start(struct csvd *d, uint64_t order, const Vol__Format *format);
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* `create volume`: the file system on a fresh LUN, in a thread of its own (it blocks for seconds). */
+#include "config.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "csv/csvd_int.h"
+#include "csv/format_dev.h"
+#include "csv/fs.h"
+
+struct format {
+	struct csvd *d;
+	uint64_t order;
+	char name[64], url[256];
+	uint32_t node;
+	struct fs_mkfs_options opt;
+};
+
+static void report(struct format *f, int r, const struct cl_error *err)
+{
+	struct csv_mail *mail = csv_mail_new(MAIL_FENCE_DONE, NULL, 0);
+
+	if (!mail)
+		return;
+	mail->id = f->order;
+	mail->state = r < 0 ? -r : 0;
+	(void)snprintf(mail->text, sizeof(mail->text), "%.250s", err->msg);
+	cl_mailbox_put(&f->d->mail, &mail->mail);
+}
+
+static void *format_main(void *user)
+{
+	_cleanup_(fs_dev_freep) struct fs_dev *dev = NULL;
+	struct cl_error err = CL_ERROR_INIT;
+	struct format *f = user;
+	int r = format_dev_open(f->url, f->node, &dev, &err);
+
+	if (r >= 0)
+		r = fs_mkfs(dev, &f->opt, &err);
+	report(f, r, &err);
+	free(f);
+	return NULL;
+}
+
+int format_start(struct csvd *d, uint64_t order, const Vol__Format *in)
+{
+	struct format *f = calloc(1, sizeof(*f));
+	pthread_t thread;
+
+	if (!f || in->uuid.len != 16 || !d->tables) {
+		free(f);
+		return -EINVAL;
+	}
+	f->d = d;
+	f->order = order;
+	f->node = d->tables->self;
+	(void)snprintf(f->name, sizeof(f->name), "%s", in->name);
+	(void)snprintf(f->url, sizeof(f->url), "%s", in->url);
+	f->opt.name = f->name;
+	f->opt.force = in->force;
+	memcpy(f->opt.volume_uuid, in->uuid.data, 16);
+	if (d->tables->cluster.len == 16)
+		memcpy(f->opt.cluster_uuid, d->tables->cluster.data, 16);
+	(void)clock_gettime(CLOCK_REALTIME, &f->opt.now);
+	if (pthread_create(&thread, NULL, format_main, f) != 0) {
+		free(f);
+		return -EAGAIN;
+	}
+	(void)pthread_detach(thread);
+	return 0;
+}

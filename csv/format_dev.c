@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "csv/format_dev.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "iscsi/lun_sync.h"
+#include "iscsi/pr.h"
+
+struct plain_lun {
+	struct fs_dev dev;
+	struct lun_sync *sync;
+};
+
+static int plain_read(struct fs_dev *dev, uint64_t off, void *buf, size_t len)
+{
+	return lun_sync_pread(((struct plain_lun *)(void *)dev)->sync, buf, len, off);
+}
+
+static int plain_write(struct fs_dev *dev, uint64_t off, const void *buf, size_t len,
+		       unsigned flags)
+{
+	return lun_sync_pwrite(((struct plain_lun *)(void *)dev)->sync, buf, len, off,
+			       flags & FS_DEV_FUA);
+}
+
+static int plain_flush(struct fs_dev *dev)
+{
+	return lun_sync_flush(((struct plain_lun *)(void *)dev)->sync);
+}
+
+static void plain_free(struct fs_dev *dev)
+{
+	lun_sync_close(((struct plain_lun *)(void *)dev)->sync);
+	free(dev);
+}
+
+static const struct fs_dev_ops plain_ops = { plain_read, plain_write, plain_flush, plain_free };
+
+static int open_lun(const struct lun_url *url, uint32_t node, struct lun_sync **ret,
+		    struct cl_error *err)
+{
+	char name[96];
+	struct lun_session_config cfg = {
+		.url = url,
+		.initiator = name,
+		.isid = 0xf0,
+		.isid_qualifier = 3,
+		.role = LUN_ROLE_DATA,
+	};
+	int r;
+
+	(void)snprintf(name, sizeof(name), "iqn.2026-11.org.clusterd:node%u.format", node);
+	/* A key, because data needs a GO and a GO a registration; nobody fences this session. */
+	r = pr_key_make(node, 1, 0xffff, &cfg.key);
+	if (r < 0)
+		return cl_error_errno(err, r, "key");
+	r = lun_sync_open(&cfg, ret, err);
+	return r < 0 ? r : lun_sync_go(*ret, err);
+}
+
+int format_dev_open(const char *url, uint32_t node, struct fs_dev **ret, struct cl_error *err)
+{
+	struct plain_lun *p;
+	struct lun_url lun;
+	int r;
+
+	if (!strncmp(url, "file://", 7))
+		return fs_dev_file_open(url + 7, 0, ret, err);
+	r = lun_url_parse(url, &lun, err);
+	if (r < 0)
+		return r;
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return cl_error_set(err, -ENOMEM, "out of memory");
+	r = open_lun(&lun, node, &p->sync, err);
+	if (r < 0) {
+		lun_sync_close(p->sync);
+		free(p);
+		return r;
+	}
+	p->dev = (struct fs_dev){ &plain_ops, lun_sync_bytes(p->sync) };
+	*ret = &p->dev;
+	return 0;
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A device for making a file system: nobody uses it yet, no reservation stands. */
+#ifndef CL_CSV_FORMAT_DEV_H
+#define CL_CSV_FORMAT_DEV_H
+
+#include <stdint.h>
+
+#include "csv/fs_dev.h"
+
+/* Blocks. For a LUN the target is probed first: one that cannot fence is refused (-ENOTSUP), one
+ * where a key is registered or a reservation stands is in use (-EBUSY). */
+int format_dev_open(const char *url, uint32_t node, struct fs_dev **ret, struct cl_error *err);
+
+#endif

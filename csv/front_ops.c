@@ -1,0 +1,786 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * libfuse's operations. Each becomes a call; its done function makes the reply. Node ids are ext4's
+ * inode numbers, but for the root, which is 1 to the kernel and 2 on disk. Nothing is cached: attr
+ * and entry timeouts are 0, every open is FOPEN_DIRECT_IO, because another node may change anything.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+
+#include "csv/front_int.h"
+#include "csv/op.h"
+#include "lib/assert.h"
+#include "proto/csv_ioctl.h"
+
+#define DIRECT_ALIGN 512
+
+static uint64_t ino_out(uint64_t ino)
+{
+	return ino == 2 ? FUSE_ROOT_ID : ino;
+}
+
+static uint64_t ino_of(fuse_ino_t ino)
+{
+	return ino == FUSE_ROOT_ID ? 2 : ino;
+}
+
+/* ---- results ------------------------------------------------------------------------------- */
+
+static fuse_req_t finish(struct call *call)
+{
+	fuse_req_t req = call->user;
+
+	call_free(call);
+	return req;
+}
+
+static struct timespec from_ns(int64_t ns)
+{
+	struct timespec t = { ns / 1000000000, ns % 1000000000 };
+
+	if (t.tv_nsec < 0) {
+		t.tv_sec--;
+		t.tv_nsec += 1000000000;
+	}
+	return t;
+}
+
+static void to_stat(const Csv__Attr *a, struct stat *st)
+{
+	*st = (struct stat){
+		.st_ino = a->ino,
+		.st_mode = a->mode,
+		.st_nlink = a->nlink,
+		.st_uid = a->uid,
+		.st_gid = a->gid,
+		.st_rdev = a->rdev,
+		.st_size = (off_t)a->size,
+		.st_blocks = (blkcnt_t)a->blocks,
+		.st_blksize = 4096,
+		.st_atim = from_ns(a->atime_ns),
+		.st_mtim = from_ns(a->mtime_ns),
+		.st_ctim = from_ns(a->ctime_ns),
+	};
+}
+
+/* The attributes that the kind owes; a peer that leaves them out is answered EIO. */
+static bool bad(struct call *call, const Csv__Result *res, bool need_attr)
+{
+	int error = (int)res->error;
+
+	if (!error && need_attr && !res->attr)
+		error = EIO;
+	if (error)
+		(void)fuse_reply_err(finish(call), error);
+	return error != 0;
+}
+
+static void done_err(struct call *call, const Csv__Result *res)
+{
+	(void)fuse_reply_err(finish(call), (int)res->error);
+}
+
+static struct fuse_entry_param entry_of(const Csv__Attr *a)
+{
+	struct fuse_entry_param e = { .ino = ino_out(a->ino), .generation = a->generation };
+
+	to_stat(a, &e.attr);
+	return e;
+}
+
+static void done_entry(struct call *call, const Csv__Result *res)
+{
+	struct fuse_entry_param e;
+
+	if (bad(call, res, true))
+		return;
+	e = entry_of(res->attr);
+	(void)fuse_reply_entry(finish(call), &e);
+}
+
+static void done_attr(struct call *call, const Csv__Result *res)
+{
+	struct stat st;
+
+	if (bad(call, res, true))
+		return;
+	to_stat(res->attr, &st);
+	(void)fuse_reply_attr(finish(call), &st, 0);
+}
+
+static struct fuse_file_info info_of(const struct call *call)
+{
+	return (struct fuse_file_info){ .fh = call->op.unique, .direct_io = 1 };
+}
+
+static void done_open(struct call *call, const Csv__Result *res)
+{
+	struct fuse_file_info fi = info_of(call);
+
+	if (!bad(call, res, true))
+		(void)fuse_reply_open(finish(call), &fi);
+}
+
+static void done_create(struct call *call, const Csv__Result *res)
+{
+	struct fuse_file_info fi = info_of(call);
+	struct fuse_entry_param e;
+
+	if (bad(call, res, true))
+		return;
+	e = entry_of(res->attr);
+	(void)fuse_reply_create(finish(call), &e, &fi);
+}
+
+static void done_data(struct call *call, const Csv__Result *res)
+{
+	size_t len = res->data.len < call->room ? res->data.len : call->room;
+
+	if (!bad(call, res, false))
+		(void)fuse_reply_buf(finish(call), (const char *)res->data.data, len);
+}
+
+static void done_write(struct call *call, const Csv__Result *res)
+{
+	if (!bad(call, res, false))
+		(void)fuse_reply_write(finish(call), res->count);
+}
+
+static void done_readlink(struct call *call, const Csv__Result *res)
+{
+	char target[4097] = "";
+
+	if (bad(call, res, false))
+		return;
+	memcpy(target, res->data.data, res->data.len < 4096 ? res->data.len : 4096);
+	(void)fuse_reply_readlink(finish(call), target);
+}
+
+/* getxattr and listxattr: with size 0 only the length is asked for. */
+static void done_xattr(struct call *call, const Csv__Result *res)
+{
+	size_t room = call->room;
+
+	if (bad(call, res, false))
+		return;
+	if (!room)
+		(void)fuse_reply_xattr(finish(call), res->data.len);
+	else if (res->data.len > room)
+		(void)fuse_reply_err(finish(call), ERANGE);
+	else
+		(void)fuse_reply_buf(finish(call), (const char *)res->data.data, res->data.len);
+}
+
+static void done_statfs(struct call *call, const Csv__Result *res)
+{
+	const Csv__Statfs *in = res->statfs;
+	struct statvfs st;
+
+	if (bad(call, res, false))
+		return;
+	if (!in) {
+		(void)fuse_reply_err(finish(call), EIO);
+		return;
+	}
+	st = (struct statvfs){
+		.f_bsize = in->bsize,
+		.f_frsize = in->bsize,
+		.f_blocks = in->blocks,
+		.f_bfree = in->bfree,
+		.f_bavail = in->bfree,
+		.f_files = in->files,
+		.f_ffree = in->ffree,
+		.f_favail = in->ffree,
+		.f_namemax = 255,
+	};
+	(void)fuse_reply_statfs(finish(call), &st);
+}
+
+static void done_readdir(struct call *call, const Csv__Result *res)
+{
+	char *buf;
+	size_t used = 0, room = call->room;
+	fuse_req_t req = call->user;
+
+	if (bad(call, res, false))
+		return;
+	buf = malloc(room);
+	if (!buf) {
+		(void)fuse_reply_err(finish(call), ENOMEM);
+		return;
+	}
+	for (size_t i = 0; i < res->n_dirents; i++) {
+		const Csv__Dirent *d = res->dirents[i];
+		struct stat st = { .st_ino = d->ino, .st_mode = (mode_t)d->type << 12 };
+		size_t n = fuse_add_direntry(req, buf + used, room - used, d->name, &st,
+					     (off_t)d->next);
+
+		if (n > room - used)
+			break;
+		used += n;
+	}
+	(void)fuse_reply_buf(finish(call), buf, used);
+	free(buf);
+}
+
+static void done_getlk(struct call *call, const Csv__Result *res)
+{
+	const Csv__Lock *l = res->lock;
+	struct flock fl = { .l_type = F_UNLCK };
+
+	if (bad(call, res, false))
+		return;
+	if (l && l->type != F_UNLCK) {
+		fl.l_type = (short)l->type;
+		fl.l_whence = SEEK_SET;
+		fl.l_start = (off_t)l->start;
+		fl.l_len = l->end >= INT64_MAX ? 0 : (off_t)(l->end - l->start + 1);
+		fl.l_pid = (pid_t)l->pid;
+	}
+	(void)fuse_reply_lock(finish(call), &fl);
+}
+
+static void done_lseek(struct call *call, const Csv__Result *res)
+{
+	if (!bad(call, res, false))
+		(void)fuse_reply_lseek(finish(call), (off_t)res->count);
+}
+
+static void done_ioctl(struct call *call, const Csv__Result *res)
+{
+	if (!bad(call, res, false))
+		(void)fuse_reply_ioctl(finish(call), 0, NULL, 0);
+}
+
+/* ---- requests ------------------------------------------------------------------------------ */
+
+/* NULL: out of memory, the request is answered. */
+static struct call *begin(fuse_req_t req, Csv__Kind kind, fuse_ino_t ino,
+			  void (*done)(struct call *, const Csv__Result *))
+{
+	struct front *front = fuse_req_userdata(req);
+	bool resent;
+	uint64_t unique = front_unique(front, &resent);
+	struct call *call = call_new(kind, unique, ino_of(ino));
+
+	if (!call) {
+		(void)fuse_reply_err(req, ENOMEM);
+		return NULL;
+	}
+	call->op.resent = call->sent = resent;
+	call->done = done;
+	call->user = req;
+	return call;
+}
+
+static void submit(struct call *call)
+{
+	client_submit(front_client(fuse_req_userdata((fuse_req_t)call->user)), call);
+}
+
+static void submit_or(struct call *call, int r)
+{
+	if (r < 0)
+		(void)fuse_reply_err(finish(call), -r);
+	else
+		submit(call);
+}
+
+static void set_owner(struct call *call)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(call->user);
+
+	call->op.uid = ctx->uid;
+	call->op.gid = ctx->gid;
+}
+
+static void front_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct call *call = begin(req, CSV__KIND__LOOKUP, parent, done_entry);
+
+	if (call)
+		submit_or(call, call_set_name(call, name));
+}
+
+static void front_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct call *call = begin(req, CSV__KIND__GETATTR, ino, done_attr);
+
+	(void)fi;
+	if (call)
+		submit(call);
+}
+
+static int64_t to_ns(const struct timespec *t)
+{
+	return (int64_t)t->tv_sec * 1000000000 + t->tv_nsec;
+}
+
+static void front_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+			  struct fuse_file_info *fi)
+{
+	struct call *call = begin(req, CSV__KIND__SETATTR, ino, done_attr);
+
+	if (!call)
+		return;
+	call->attr.mode = attr->st_mode;
+	call->attr.uid = attr->st_uid;
+	call->attr.gid = attr->st_gid;
+	call->attr.size = (uint64_t)attr->st_size;
+	call->attr.atime_ns = to_ns(&attr->st_atim);
+	call->attr.mtime_ns = to_ns(&attr->st_mtim);
+	call->op.attr = &call->attr;
+	call->op.valid = (uint32_t)to_set;
+	call->op.fh = fi ? fi->fh : 0;
+	submit(call);
+}
+
+static void front_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+	struct call *call = begin(req, CSV__KIND__READLINK, ino, done_readlink);
+
+	if (call)
+		submit(call);
+}
+
+static void make(fuse_req_t req, Csv__Kind kind, fuse_ino_t parent, const char *name, mode_t mode,
+		 dev_t rdev)
+{
+	struct call *call = begin(req, kind, parent, done_entry);
+
+	if (!call)
+		return;
+	set_owner(call);
+	call->op.mode = mode;
+	call->op.rdev = (uint32_t)rdev;
+	submit_or(call, call_set_name(call, name));
+}
+
+static void front_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+			dev_t rdev)
+{
+	make(req, CSV__KIND__MKNOD, parent, name, mode, rdev);
+}
+
+static void front_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+	make(req, CSV__KIND__MKDIR, parent, name, mode, 0);
+}
+
+static void front_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
+{
+	struct call *call = begin(req, CSV__KIND__SYMLINK, parent, done_entry);
+	int r;
+
+	if (!call)
+		return;
+	set_owner(call);
+	r = call_set_name(call, name);
+	submit_or(call, r < 0 ? r : call_set_new_name(call, target));
+}
+
+static void front_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct call *call = begin(req, CSV__KIND__UNLINK, parent, done_err);
+
+	if (call)
+		submit_or(call, call_set_name(call, name));
+}
+
+static void front_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct call *call = begin(req, CSV__KIND__RMDIR, parent, done_err);
+
+	if (call)
+		submit_or(call, call_set_name(call, name));
+}
+
+static void front_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
+			 const char *new_name, unsigned flags)
+{
+	struct call *call = begin(req, CSV__KIND__RENAME, parent, done_err);
+	int r;
+
+	if (!call)
+		return;
+	call->op.new_ino = ino_of(new_parent);
+	call->op.flags = flags;
+	r = call_set_name(call, name);
+	submit_or(call, r < 0 ? r : call_set_new_name(call, new_name));
+}
+
+static void front_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const char *new_name)
+{
+	struct call *call = begin(req, CSV__KIND__LINK, ino, done_entry);
+
+	if (!call)
+		return;
+	call->op.new_ino = ino_of(new_parent);
+	submit_or(call, call_set_new_name(call, new_name));
+}
+
+static void front_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct call *call = begin(req, CSV__KIND__OPEN, ino, done_open);
+
+	if (!call)
+		return;
+	call->op.flags = (uint32_t)fi->flags;
+	submit(call);
+}
+
+static void front_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+			 struct fuse_file_info *fi)
+{
+	struct call *call = begin(req, CSV__KIND__CREATE, parent, done_create);
+
+	if (!call)
+		return;
+	set_owner(call);
+	call->op.mode = mode;
+	call->op.flags = (uint32_t)fi->flags;
+	submit_or(call, call_set_name(call, name));
+}
+
+/* Programs probe what O_DIRECT needs with odd sizes; without a refusal they would settle for bytes. */
+static bool misaligned(const struct fuse_file_info *fi, uint64_t off, uint64_t size)
+{
+	return fi->flags & O_DIRECT && (off | size) % DIRECT_ALIGN;
+}
+
+static void front_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+		       struct fuse_file_info *fi)
+{
+	struct call *call;
+
+	if (misaligned(fi, (uint64_t)off, size)) {
+		(void)fuse_reply_err(req, EINVAL);
+		return;
+	}
+	call = begin(req, CSV__KIND__READ, ino, done_data);
+	if (!call)
+		return;
+	call->op.fh = fi->fh;
+	call->op.offset = (uint64_t)off;
+	call->op.length = call->room = size;
+	submit(call);
+}
+
+static void front_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
+			struct fuse_file_info *fi)
+{
+	struct call *call;
+
+	if (misaligned(fi, (uint64_t)off, size)) {
+		(void)fuse_reply_err(req, EINVAL);
+		return;
+	}
+	call = begin(req, CSV__KIND__WRITE, ino, done_write);
+	if (!call)
+		return;
+	call->op.fh = fi->fh;
+	call->op.offset = (uint64_t)off;
+	call->op.flags = (uint32_t)fi->flags & O_APPEND;
+	call->op.sync = fi->flags & (O_SYNC | O_DSYNC);
+	submit_or(call, call_set_data(call, buf, size));
+}
+
+static void front_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct front *front = fuse_req_userdata(req);
+	struct call *call;
+
+	if (!client_has_locks(front_client(front), ino_of(ino))) {
+		(void)fuse_reply_err(req, 0);
+		return;
+	}
+	call = begin(req, CSV__KIND__FLUSH, ino, done_err);
+	if (!call)
+		return;
+	call->op.fh = fi->fh;
+	call->lock.owner = fi->lock_owner;
+	call->op.lock = &call->lock;
+	submit(call);
+}
+
+static void front_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct call *call = begin(req, CSV__KIND__RELEASE, ino, done_err);
+
+	if (!call)
+		return;
+	call->op.fh = fi->fh;
+	submit(call);
+}
+
+static void front_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	struct call *call = begin(req, CSV__KIND__FSYNC, ino, done_err);
+
+	(void)datasync;
+	if (!call)
+		return;
+	call->op.fh = fi->fh;
+	submit(call);
+}
+
+static void front_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	(void)fuse_reply_open(req, fi); /* cookies are stateless: nothing to remember */
+}
+
+static void front_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+			  struct fuse_file_info *fi)
+{
+	struct call *call = begin(req, CSV__KIND__READDIR, ino, done_readdir);
+
+	(void)fi;
+	if (!call)
+		return;
+	call->op.offset = (uint64_t)off;
+	call->op.length = call->room = size;
+	submit(call);
+}
+
+static void front_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	(void)fi;
+	(void)fuse_reply_err(req, 0);
+}
+
+static void front_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	struct call *call = begin(req, CSV__KIND__STATFS, ino, done_statfs);
+
+	if (call)
+		submit(call);
+}
+
+static void front_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value,
+			   size_t size, int flags)
+{
+	struct call *call = begin(req, CSV__KIND__SETXATTR, ino, done_err);
+	int r;
+
+	if (!call)
+		return;
+	call->op.flags = (uint32_t)flags;
+	r = call_set_name(call, name);
+	submit_or(call, r < 0 ? r : call_set_data(call, value, size));
+}
+
+static void front_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+	struct call *call = begin(req, CSV__KIND__GETXATTR, ino, done_xattr);
+
+	if (!call)
+		return;
+	call->room = size;
+	submit_or(call, call_set_name(call, name));
+}
+
+static void front_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+	struct call *call = begin(req, CSV__KIND__LISTXATTR, ino, done_xattr);
+
+	if (!call)
+		return;
+	call->room = size;
+	submit(call);
+}
+
+static void front_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+	struct call *call = begin(req, CSV__KIND__REMOVEXATTR, ino, done_err);
+
+	if (call)
+		submit_or(call, call_set_name(call, name));
+}
+
+static void set_lock(struct call *call, const struct fuse_file_info *fi, const struct flock *fl)
+{
+	call->lock.fh = call->op.fh = fi->fh;
+	call->lock.ino = call->op.ino;
+	call->lock.owner = fi->lock_owner;
+	call->lock.pid = (uint32_t)fl->l_pid;
+	call->lock.type = (uint32_t)fl->l_type;
+	call->lock.start = (uint64_t)fl->l_start;
+	call->lock.end = fl->l_len ? (uint64_t)(fl->l_start + fl->l_len - 1) : INT64_MAX;
+	call->op.lock = &call->lock;
+}
+
+static void front_getlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
+			struct flock *lock)
+{
+	struct call *call = begin(req, CSV__KIND__GETLK, ino, done_getlk);
+
+	if (!call)
+		return;
+	set_lock(call, fi, lock);
+	submit(call);
+}
+
+static void on_interrupt(fuse_req_t req, void *data)
+{
+	front_interrupted(fuse_req_userdata(req), (uint64_t)(uintptr_t)data);
+}
+
+static void submit_lock(struct call *call, bool wait)
+{
+	call->op.wait = wait;
+	if (wait)
+		fuse_req_interrupt_func(call->user, on_interrupt,
+					(void *)(uintptr_t)call->op.unique);
+	submit(call);
+}
+
+static void front_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
+			struct flock *lock, int sleep)
+{
+	struct call *call = begin(req, CSV__KIND__SETLK, ino, done_err);
+
+	if (!call)
+		return;
+	set_lock(call, fi, lock);
+	submit_lock(call, sleep);
+}
+
+static void front_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int op)
+{
+	struct call *call = begin(req, CSV__KIND__SETLK, ino, done_err);
+	struct flock fl = { 0 };
+
+	if (!call)
+		return;
+	fl.l_type = op & LOCK_SH ? F_RDLCK : op & LOCK_EX ? F_WRLCK : F_UNLCK;
+	set_lock(call, fi, &fl);
+	call->lock.flock = true;
+	submit_lock(call, !(op & LOCK_NB));
+}
+
+static void front_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
+			struct fuse_file_info *fi, unsigned flags, const void *in, size_t in_size,
+			size_t out_size)
+{
+	struct call *call;
+	struct csv_tag tag;
+
+	(void)arg;
+	(void)out_size;
+	if (cmd != (unsigned)CSV_IOC_TAG || flags & FUSE_IOCTL_DIR || in_size < sizeof(tag)) {
+		(void)fuse_reply_err(req, ENOTTY);
+		return;
+	}
+	memcpy(&tag, in, sizeof(tag));
+	if (!tag.resource[0] || memchr(tag.resource, 0, sizeof(tag.resource)) == NULL ||
+	    !tag.generation) {
+		(void)fuse_reply_err(req, EINVAL);
+		return;
+	}
+	call = begin(req, CSV__KIND__TAG, ino, done_ioctl);
+	if (!call)
+		return;
+	call->op.fh = fi->fh;
+	call->op.generation = tag.generation;
+	submit_or(call, call_set_resource(call, tag.resource));
+}
+
+static void front_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
+			    struct fuse_file_info *fi)
+{
+	struct call *call = begin(req, CSV__KIND__FALLOCATE, ino, done_err);
+
+	if (!call)
+		return;
+	call->op.fh = fi->fh;
+	call->op.flags = (uint32_t)mode;
+	call->op.offset = (uint64_t)offset;
+	call->op.length = (uint64_t)length;
+	submit(call);
+}
+
+static void front_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
+			struct fuse_file_info *fi)
+{
+	struct call *call = begin(req, CSV__KIND__LSEEK, ino, done_lseek);
+
+	if (!call)
+		return;
+	call->op.fh = fi->fh;
+	call->op.offset = (uint64_t)off;
+	call->op.flags = (uint32_t)whence;
+	submit(call);
+}
+
+static void front_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
+{
+	(void)ino;
+	(void)nlookup;
+	fuse_reply_none(req); /* node ids are inode numbers: nothing is kept per lookup */
+}
+
+static void front_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+	(void)count;
+	(void)forgets;
+	fuse_reply_none(req);
+}
+
+/* The same values at every start of csvd: the kernel keeps what the first one said. */
+static void front_init(void *userdata, struct fuse_conn_info *conn)
+{
+	(void)userdata;
+	conn->max_write = FRONT_MAX_WRITE;
+	conn->max_background = 256;
+	conn->congestion_threshold = 192;
+	conn->want &=
+		~(unsigned)(FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_HANDLE_KILLPRIV |
+			    FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
+			    FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
+			    FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_ATOMIC_O_TRUNC);
+}
+
+const struct fuse_lowlevel_ops front_ops = {
+	.init = front_init,
+	.lookup = front_lookup,
+	.forget = front_forget,
+	.getattr = front_getattr,
+	.setattr = front_setattr,
+	.readlink = front_readlink,
+	.mknod = front_mknod,
+	.mkdir = front_mkdir,
+	.unlink = front_unlink,
+	.rmdir = front_rmdir,
+	.symlink = front_symlink,
+	.rename = front_rename,
+	.link = front_link,
+	.open = front_open,
+	.read = front_read,
+	.write = front_write,
+	.flush = front_flush,
+	.release = front_release,
+	.fsync = front_fsync,
+	.opendir = front_opendir,
+	.readdir = front_readdir,
+	.releasedir = front_releasedir,
+	.statfs = front_statfs,
+	.setxattr = front_setxattr,
+	.getxattr = front_getxattr,
+	.listxattr = front_listxattr,
+	.removexattr = front_removexattr,
+	.create = front_create,
+	.getlk = front_getlk,
+	.setlk = front_setlk,
+	.flock = front_flock,
+	.ioctl = front_ioctl,
+	.fallocate = front_fallocate,
+	.forget_multi = front_forget_multi,
+	.lseek = front_lseek,
+};

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "csv/lock.h"
+
+void lock_table_fini(struct lock_table *table)
+{
+	lock_vec_fini(&table->held);
+}
+
+static bool same_owner(const struct lock *a, const struct lock *b)
+{
+	return a->session == b->session && a->ino == b->ino && a->owner == b->owner &&
+	       a->flock == b->flock;
+}
+
+static bool overlap(const struct lock *a, const struct lock *b)
+{
+	return a->start <= b->end && b->start <= a->end;
+}
+
+static bool forbids(const struct lock *held, const struct lock *want)
+{
+	return held->ino == want->ino && held->flock == want->flock && overlap(held, want) &&
+	       !same_owner(held, want) &&
+	       (held->type == LOCK_EXCLUSIVE || want->type == LOCK_EXCLUSIVE);
+}
+
+const struct lock *lock_conflict(const struct lock_table *table, const struct lock *want)
+{
+	if (want->type == LOCK_FREE)
+		return NULL;
+	for (size_t i = 0; i < table->held.n; i++)
+		if (forbids(&table->held.v[i], want))
+			return &table->held.v[i];
+	return NULL;
+}
+
+/* Take [start, end] out of the owner's range i; what is left of it stays. Room is reserved. */
+static void cut(struct lock_table *table, size_t i, const struct lock *want)
+{
+	struct lock old = table->held.v[i], part;
+
+	lock_vec_remove(&table->held, i);
+	if (old.start < want->start) {
+		part = old;
+		part.end = want->start - 1;
+		(void)lock_vec_push(&table->held, part);
+	}
+	if (old.end > want->end) {
+		part = old;
+		part.start = want->end + 1;
+		(void)lock_vec_push(&table->held, part);
+	}
+}
+
+int lock_set(struct lock_table *table, const struct lock *want)
+{
+	/* A cut replaces one range by at most two, but only the first and the last range that want
+	 * touches stick out of it: two more at most, and the new one. */
+	int r = lock_vec_reserve(&table->held, 3);
+
+	if (r < 0)
+		return r;
+	if (lock_conflict(table, want))
+		return -EAGAIN;
+	for (size_t i = table->held.n; i-- > 0;)
+		if (same_owner(&table->held.v[i], want) && overlap(&table->held.v[i], want))
+			cut(table, i, want);
+	if (want->type != LOCK_FREE)
+		(void)lock_vec_push(&table->held, *want);
+	return 0;
+}
+
+static bool drop_if(struct lock_table *table,
+		    bool (*match)(const struct lock *, const struct lock *), const struct lock *key)
+{
+	size_t kept = 0, before = table->held.n;
+
+	for (size_t i = 0; i < before; i++)
+		if (!match(&table->held.v[i], key))
+			table->held.v[kept++] = table->held.v[i];
+	table->held.n = kept;
+	return kept != before;
+}
+
+static bool by_handle(const struct lock *l, const struct lock *key)
+{
+	return l->session == key->session && l->fh == key->fh;
+}
+
+static bool by_owner(const struct lock *l, const struct lock *key)
+{
+	return !l->flock && l->session == key->session && l->ino == key->ino &&
+	       l->owner == key->owner;
+}
+
+static bool by_session(const struct lock *l, const struct lock *key)
+{
+	return l->session == key->session;
+}
+
+bool lock_drop_handle(struct lock_table *table, uint64_t session, uint64_t fh)
+{
+	return drop_if(table, by_handle, &(struct lock){ .session = session, .fh = fh });
+}
+
+bool lock_drop_owner(struct lock_table *table, uint64_t session, uint64_t ino, uint64_t owner)
+{
+	return drop_if(table, by_owner,
+		       &(struct lock){ .session = session, .ino = ino, .owner = owner });
+}
+
+bool lock_drop_session(struct lock_table *table, uint64_t session)
+{
+	return drop_if(table, by_session, &(struct lock){ .session = session });
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What travels between the session loop and a volume's file-system thread. Messages of clients are
+ * carried packed, whether they came by TCP or from this node's own mount: one path for both.
+ */
+#ifndef CL_CSV_MAIL_H
+#define CL_CSV_MAIL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/mailbox.h"
+#include "proto/csv.pb-c.h"
+
+enum csv_mail_kind {
+	/* to the file-system thread */
+	MAIL_MESSAGE, /* from client connection `conn`: a Csv.Message */
+	MAIL_CONN_LOST,
+	MAIL_TABLES, /* a Vol.Tables */
+	MAIL_FENCED, /* (node, incarnation) is fenced on this volume: close its sessions; `id` */
+	MAIL_GO,     /* the key was seen: data commands may flow; ok = false: stop */
+	MAIL_CLOSE,  /* hand over: finish, checkpoint, close */
+	MAIL_STOP,   /* leave at once, write nothing more */
+
+	/* from it */
+	MAIL_REPLY,	 /* to connection `conn`: a Csv.Message */
+	MAIL_CLOSE_CONN, /* `conn` broke the rules or was superseded */
+	MAIL_STATE,	 /* state (enum coord_state), text; numbers */
+	MAIL_FENCE_DONE, /* id */
+	MAIL_LOGGED_IN,	 /* LUN session registered: MAIL_GO is awaited */
+};
+
+struct csv_mail {
+	struct cl_mail mail; /* first */
+	enum csv_mail_kind kind;
+	uint64_t conn; /* client connection: 0 = none */
+	void *from;    /* whose: the struct coord, for mail from it */
+	uint64_t id;
+	uint32_t node;
+	uint64_t incarnation;
+	bool ok, bulk;
+	int state;
+	uint64_t size_bytes, free_bytes;
+	char text[256];
+	size_t len;
+	uint8_t body[];
+};
+
+/* len bytes of body, copied when body is not NULL. NULL when out of memory. */
+struct csv_mail *csv_mail_new(enum csv_mail_kind kind, const void *body, size_t len);
+
+/* The packed message as mail; NULL when out of memory. */
+struct csv_mail *csv_mail_pack(enum csv_mail_kind kind, const Csv__Message *msg);
+
+static inline struct csv_mail *csv_mail_get(struct cl_mailbox *box)
+{
+	return (struct csv_mail *)(void *)cl_mailbox_get(box);
+}
+
+#endif

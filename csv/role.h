@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What this node does about a volume that the log says it coordinates (or not). Pure: the view of
+ * now in, the next single action out; the caller performs it and asks again when something changed.
+ *
+ *   not wanted                                    nothing runs
+ *   wanted    -> MAKE_STORE -> COORDINATE (asks the log in the middle) -> [PAY debts] -> START
+ *   wanted at another epoch, store lost, failed   STOP, DROP_STORE, and from the beginning
+ *
+ * Two rules close histories in which data was lost. A volume with a debt is not opened: the dead
+ * node's writes may still be in a TCP buffer or in the target. After a failure the store is dropped
+ * before anything is opened again: the failed write may still land, and only a new claim of the
+ * store (which kills the old nexus and waits for the barrier) ends that.
+ */
+#ifndef CL_CSV_ROLE_H
+#define CL_CSV_ROLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum role_store { ROLE_STORE_NONE, ROLE_STORE_IDLE, ROLE_STORE_UP, ROLE_STORE_HOLDING };
+
+enum role_action {
+	ROLE_NOTHING,
+	ROLE_MAKE_STORE,
+	ROLE_COORDINATE,
+	ROLE_PAY,
+	ROLE_START,
+	ROLE_STOP,
+	ROLE_DROP_STORE,
+};
+
+struct role_view {
+	bool wanted;	/* the tables name this node, living, and no hand-over stands against it */
+	uint64_t epoch; /* at which */
+	size_t debts;	/* unpaid ones of the volume, in the tables */
+	bool order_to_pay, paying;
+	enum role_store store;
+	uint64_t store_epoch; /* for which it was claimed */
+	bool claiming;	      /* COORDINATE is under way */
+	bool store_spoilt;    /* its device failed: drop it */
+	bool running;	      /* the coordinator's thread */
+	uint64_t running_epoch;
+	bool ended;   /* the thread is CLOSED or FAILED */
+	bool waiting; /* a pause after a failure */
+};
+
+enum role_action role_next(const struct role_view *view, bool skip_debts);
+
+#endif

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Where a volume's blocks are, and the right to use them: a LUN with persistent reservations, or,
+ * for tests on one machine, a file. A store is made for the time in which this node coordinates the
+ * volume (or pays its debts); it runs in the loop, but for what the coordinator's thread does with
+ * the device that store_open() gave it.
+ *
+ *     IDLE --(path)--> UP --store_coordinate: ask_log, store_log_says--> HOLDING
+ *                      ^                                                    |
+ *                      +----------- lost (why): stop the coordinator -------+
+ */
+#ifndef CL_CSV_STORE_H
+#define CL_CSV_STORE_H
+
+#include "csv/coord.h"
+#include "lib/error.h"
+#include "lib/loop.h"
+#include "proto/volume.pb-c.h"
+
+enum store_state { STORE_IDLE, STORE_UP, STORE_HOLDING };
+
+struct store;
+
+struct store_hooks {
+	/* state has changed; why: in words, when it is not HOLDING ("" if nothing is wrong). */
+	void (*state)(void *user, enum store_state state, const char *why);
+	/* In the middle of store_coordinate: ask the log, then store_log_says(). */
+	void (*ask_log)(void *user);
+	void *user;
+};
+
+struct store_config {
+	const char *url; /* copied */
+	uint8_t volume[16];
+	uint32_t node;
+	uint64_t incarnation;
+	unsigned defects; /* STORE_DEFECT_* */
+	struct store_hooks hooks;
+};
+
+enum {
+	STORE_DEFECT_NO_BARRIER = 1,
+};
+
+typedef void (*store_fence_done)(void *user, bool paid, const char *why);
+
+struct store_ops {
+	void (*free)(struct store *store);
+	int (*coordinate)(struct store *store, struct cl_error *err);
+	void (*log_says)(struct store *store, bool still);
+	int (*fence)(struct store *store, const Vol__Debt *const *debts, size_t n,
+		     store_fence_done done, void *user, struct cl_error *err);
+	int (*open)(void *store, struct coord *coord, struct fs_dev **ret, struct cl_error *err);
+	void (*logged_in)(struct store *store, struct coord *coord);
+	void (*break_off)(struct store *store);
+};
+
+struct store {
+	const struct store_ops *ops;
+	enum store_state state;
+	struct store_hooks hooks;
+};
+
+/* By the url's scheme: iscsi:// or file://. The state hook follows from the loop. */
+int store_new(struct cl_loop *loop, const struct store_config *config, struct store **ret,
+	      struct cl_error *err);
+/* The coordinator's thread must have ended. Accepts NULL. */
+void store_free(struct store *store);
+
+/* Become the one who may write: only in UP. Everybody else's right ends before HOLDING. */
+static inline int store_coordinate(struct store *store, struct cl_error *err)
+{
+	return store->ops->coordinate(store, err);
+}
+
+static inline void store_log_says(struct store *store, bool still)
+{
+	store->ops->log_says(store, still);
+}
+
+/* Only in HOLDING. done once, maybe from here. paid: no command of theirs lands any more. */
+static inline int store_fence(struct store *store, const Vol__Debt *const *debts, size_t n,
+			      store_fence_done done, void *user, struct cl_error *err)
+{
+	return store->ops->fence(store, debts, n, done, user, err);
+}
+
+/* For coord_config.open, with the store as user: runs in the coordinator's thread. */
+static inline int (*store_open_fn(const struct store *store))(void *, struct coord *,
+							      struct fs_dev **, struct cl_error *)
+{
+	return store->ops->open;
+}
+
+/* MAIL_LOGGED_IN came: see to it that the coordinator gets MAIL_GO. */
+static inline void store_logged_in(struct store *store, struct coord *coord)
+{
+	store->ops->logged_in(store, coord);
+}
+
+/* What the coordinator's thread does on the device ends now, with an error. */
+static inline void store_break(struct store *store)
+{
+	store->ops->break_off(store);
+}
+
+/* The two kinds. */
+int store_file_new(struct cl_loop *loop, const struct store_config *config, struct store **ret,
+		   struct cl_error *err);
+int store_lun_new(struct cl_loop *loop, const struct store_config *config, struct store **ret,
+		  struct cl_error *err);
+
+#endif

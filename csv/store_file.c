@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A file in place of a LUN: for tests on one machine, where several csvds open the same file. There
+ * is nothing to fence with. What stands in for it: a file has no commands in flight once the process
+ * that wrote it is dead, so the test pays a debt only after it has killed the victim.
+ */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "csv/store.h"
+
+struct store_file {
+	struct store store;
+	char path[256];
+	struct cl_source *start;
+};
+
+static void move(struct store_file *f, enum store_state state)
+{
+	f->store.state = state;
+	f->store.hooks.state(f->store.hooks.user, state, "");
+}
+
+static void on_start(void *user)
+{
+	struct store_file *f = user;
+
+	if (f->store.state == STORE_IDLE)
+		move(f, STORE_UP);
+}
+
+static void file_free(struct store *store)
+{
+	struct store_file *f = (struct store_file *)(void *)store;
+
+	cl_source_free(f->start);
+	free(f);
+}
+
+static int file_coordinate(struct store *store, struct cl_error *err)
+{
+	(void)err;
+	store->hooks.ask_log(store->hooks.user);
+	return 0;
+}
+
+static void file_log_says(struct store *store, bool still)
+{
+	if (still && store->state == STORE_UP)
+		move((struct store_file *)(void *)store, STORE_HOLDING);
+}
+
+static int file_fence(struct store *store, const Vol__Debt *const *debts, size_t n,
+		      store_fence_done done, void *user, struct cl_error *err)
+{
+	(void)store;
+	(void)debts;
+	(void)n;
+	(void)err;
+	done(user, true, "");
+	return 0;
+}
+
+static int file_open(void *store, struct coord *coord, struct fs_dev **ret, struct cl_error *err)
+{
+	struct store_file *f = store;
+
+	(void)coord;
+	return fs_dev_file_open(f->path, 0, ret, err);
+}
+
+static void file_nothing(struct store *store)
+{
+	(void)store;
+}
+
+static void file_logged_in(struct store *store, struct coord *coord)
+{
+	(void)store;
+	(void)coord;
+}
+
+static const struct store_ops file_ops = {
+	.free = file_free,
+	.coordinate = file_coordinate,
+	.log_says = file_log_says,
+	.fence = file_fence,
+	.open = file_open,
+	.logged_in = file_logged_in,
+	.break_off = file_nothing,
+};
+
+int store_file_new(struct cl_loop *loop, const struct store_config *config, struct store **ret,
+		   struct cl_error *err)
+{
+	struct store_file *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return cl_error_set(err, -ENOMEM, "out of memory");
+	f->store = (struct store){ .ops = &file_ops, .hooks = config->hooks };
+	(void)strncpy(f->path, config->url + strlen("file://"), sizeof(f->path) - 1);
+	if (cl_timer_new(loop, on_start, f, &f->start) < 0) {
+		free(f);
+		return cl_error_set(err, -ENOMEM, "out of memory");
+	}
+	(void)cl_timer_set_in(f->start, 0);
+	*ret = &f->store;
+	return 0;
+}
