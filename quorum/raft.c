@@ -282,6 +282,8 @@ static void finish_pending(struct raft *r, const struct raft_entry *e)
 		cl_assert(p->index == e->index && p->term == e->term);
 		raft_result(r, p->what, p->id, RAFT_DONE, RAFT_REASON_NONE, e->index, e->term);
 	}
+	if (!done)
+		return;
 	memmove(r->pending.v, r->pending.v + done, (r->pending.n - done) * sizeof(*r->pending.v));
 	r->pending.n -= done;
 }

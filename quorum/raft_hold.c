@@ -138,6 +138,8 @@ void raft_on_persisted(struct raft *r, uint64_t seq)
 		if (op->has_entries)
 			r->append_ms = (uint32_t)(r->now - op->begun_ms);
 	}
+	if (!done)
+		return;
 	memmove(r->ops.v, r->ops.v + done, (r->ops.n - done) * sizeof(*r->ops.v));
 	r->ops.n -= done;
 }

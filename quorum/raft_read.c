@@ -55,6 +55,8 @@ void raft_reads_finish(struct raft *r)
 			    r->reads.v[done].index, r->term);
 		done++;
 	}
+	if (!done)
+		return;
 	memmove(r->reads.v, r->reads.v + done, (r->reads.n - done) * sizeof(*r->reads.v));
 	r->reads.n -= done;
 }

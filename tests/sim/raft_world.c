@@ -118,6 +118,8 @@ static void image_cut_front(struct image *img, uint64_t first)
 
 	while (drop < img->n && img->v[drop].index < first)
 		free((void *)img->v[drop++].data);
+	if (!drop)
+		return;
 	img->n -= drop;
 	memmove(img->v, img->v + drop, img->n * sizeof(*img->v));
 }
