@@ -48,7 +48,9 @@ static struct raft_peer new_peer(const struct raft *r, const struct raft_id *id)
 {
 	return (struct raft_peer){
 		.id = *id,
-		.next = raft_log_last(&r->log) + 1,
+		/* The entry that brings it in is the first it is sent: it shows what it lacks. From
+		 * behind the end only heartbeats would leave, until something else is proposed. */
+		.next = raft_log_last(&r->log),
 		.sent_ms = INT64_MIN / 2,
 		.install_ms = INT64_MIN / 2,
 		.acked_sent_ms = r->now,
