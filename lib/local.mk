@@ -12,7 +12,8 @@ lib_libcl_a_SOURCES = \
 	lib/mailbox.c lib/mailbox.h \
 	lib/monotime.h \
 	lib/sm.c lib/sm.h \
-	lib/vec.h
+	lib/vec.h \
+	lib/walltime.c lib/walltime.h
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/lib_test

@@ -23,7 +23,8 @@ proto_libpb_a_CFLAGS = $(AM_CFLAGS) -w
 proto_libproto_a_SOURCES = \
 	proto/conn.c proto/conn.h \
 	proto/frame.c proto/frame.h \
-	proto/ipc.h
+	proto/ipc.h \
+	proto/volume.h
 
 # What a launcher of VMs needs to know about cluster volumes.
 noinst_HEADERS += proto/csv_ioctl.h
