@@ -28,13 +28,17 @@ static const struct verb_option init_options[] = {
 };
 
 static const struct verb_option create_vm_options[] = {
-	{ "disk", "PATH", true, "disk image under /ClusterStorage; several are given in order" },
+	{ "disk", "PATH[,format=raw|qcow2]", true,
+	  "disk image under /ClusterStorage; again for each disk" },
 	{ "memory", "SIZE", false, "guest memory: 512M, 2G" },
 	{ "cpus", "COUNT", false, "virtual CPUs (default 1)" },
 	{ "kernel", "FILE", false, "boot this kernel directly" },
 	{ "initrd", "FILE", false, "with this initial RAM disk" },
 	{ "append", "TEXT", false, "and this kernel command line" },
-	{ "bridge", "NAME", true, "a network card on this bridge" },
+	{ "nic", "BRIDGE[,mac=MAC]", true, "a network card (default: one on `vm`); none: without" },
+	{ "machine", "TYPE", false, "versioned machine type (default pc-i440fx-7.2)" },
+	{ "cpu", "MODEL", false, "CPU model (default qemu64)" },
+	{ "accel", "tcg|kvm", false, "how the guest is run (default tcg)" },
 	{ "priority", "NUMBER", false, "1 to 4000, higher first; 0: never started by itself" },
 	{ "node", "NODE", false, "start it there" },
 	{ "start", NULL, false, "start it at once" },

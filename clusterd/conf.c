@@ -41,6 +41,7 @@ static const struct key {
 	NUMBER(memory_mib, UINT64_C(1) << 30),
 	NUMBER(cpus, 65536),
 	NUMBER(log_level, CL_LOG_DEBUG),
+	NUMBER(plain_disks, 1),
 };
 
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))

@@ -2,13 +2,24 @@
 include clusterd/core/local.mk
 noinst_LIBRARIES += clusterd/libclusterd.a
 clusterd_libclusterd_a_SOURCES = \
+	clusterd/boot.c clusterd/boot.h \
 	clusterd/conf.c clusterd/conf.h \
+	clusterd/create.c clusterd/create.h \
+	clusterd/csvd.c clusterd/csvd.h \
+	clusterd/csvd_tables.c clusterd/csvd_tables.h \
+	clusterd/daemon.c clusterd/daemon.h \
+	clusterd/events.c clusterd/events.h \
 	clusterd/ipc.c clusterd/ipc.h \
+	clusterd/raft_store.c clusterd/raft_store.h \
+	clusterd/requests.c clusterd/requests.h \
 	clusterd/ring.c clusterd/ring.h \
 	clusterd/ring_gate.c clusterd/ring_gate.h \
 	clusterd/store.c clusterd/store.h \
 	clusterd/store_db.c clusterd/store_db.h \
-	clusterd/vm_glue.c clusterd/vm_glue.h
+	clusterd/view.c clusterd/view.h \
+	clusterd/vm_fill.c clusterd/vm_fill.h \
+	clusterd/vm_glue.c clusterd/vm_glue.h \
+	clusterd/vms.c clusterd/vms.h
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/ring_gate_test
@@ -20,3 +31,10 @@ tests_unit_store_test_SOURCES = tests/unit/store_test.c
 tests_unit_store_test_LDADD = clusterd/libclusterd.a lib/libcl.a \
 	$(SQLITE_LIBS) $(UUID_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
 endif
+
+sbin_PROGRAMS += clusterd/clusterd
+clusterd_clusterd_SOURCES = clusterd/main.c
+clusterd_clusterd_LDADD = clusterd/libclusterd.a clusterd/libcore.a quorum/libquorum.a \
+	quorum/libstate.a resources/libplan.a resources/libvmspec.a migration/libmigration.a \
+	proto/libproto.a proto/libpb.a lib/libcl.a $(COROSYNC_LIBS) $(QB_LIBS) $(SQLITE_LIBS) \
+	$(UUID_LIBS) $(PROTOBUFC_LIBS) $(JANSSON_LIBS)

@@ -61,6 +61,7 @@ static void job_free(struct job *job)
 		free(entries[i].data.data);
 	free(entries);
 	free(job->w.hard.data);
+	free(job->w.event.data);
 	free(job->w.snapshot.data);
 	free(job);
 }
@@ -95,13 +96,15 @@ static int job_new(const struct store_write *w, struct job **ret)
 	if (!job)
 		return -ENOMEM;
 	job->w = *w;
-	job->w.hard = job->w.snapshot = (struct store_blob){ 0 };
+	job->w.hard = job->w.snapshot = job->w.event = (struct store_blob){ 0 };
 	job->w.entries = NULL;
 	job->w.n_entries = 0;
 	job->submitted = cl_mono_now();
 	r = blob_copy(&w->hard, &job->w.hard);
 	if (r == 0)
 		r = blob_copy(&w->snapshot, &job->w.snapshot);
+	if (r == 0)
+		r = blob_copy(&w->event, &job->w.event);
 	if (r == 0)
 		r = job_copy_entries(job, w);
 	if (r < 0)
@@ -149,6 +152,8 @@ static int worker_write(struct store *st, struct job *jobs, struct cl_error *err
 
 static void worker_report(struct store *st, const struct job *last, const struct cl_error *err)
 {
+	if (!last && !err->code)
+		return; /* nobody waits */
 	(void)pthread_mutex_lock(&st->lock);
 	if (err->code) {
 		st->failed = *err;
@@ -168,10 +173,10 @@ static void *worker(void *user)
 
 	while ((jobs = worker_take(st))) {
 		struct cl_error err = CL_ERROR_INIT;
-		struct job *last = jobs;
+		const struct job *last = NULL;
 
-		while (last->next)
-			last = last->next;
+		for (const struct job *job = jobs; job; job = job->next)
+			last = job->w.seq ? job : last;
 		(void)worker_write(st, jobs, &err);
 		worker_report(st, last, &err);
 		jobs_free(jobs);

@@ -50,18 +50,20 @@ CL_DEFINE_VEC(store_entries, struct store_entry);
 /* What a database holds when it is opened. Owned by the caller: store_image_fini(). */
 struct store_image {
 	uint8_t uuid[16];	/* of this database, random, made with it */
+	uint64_t instance;	/* of this process: one more with every open, durable */
 	bool fresh;		/* made just now: an empty memory never votes */
 	struct store_blob hard; /* last hard state, absent if never written */
 	uint64_t snap_index, snap_term;
 	struct store_blob snapshot;
-	struct store_entries log; /* contiguous; begins at most at snap_index + 1 */
+	struct store_entries log;    /* contiguous; begins at most at snap_index + 1 */
+	struct store_entries events; /* lines of the event log: index = id, oldest first */
 };
 
 void store_image_fini(struct store_image *img);
 
 /* One atomic change. Parts that are zero are left alone. Applied in the order written here. */
 struct store_write {
-	uint64_t seq; /* rising; on_persisted names it */
+	uint64_t seq; /* rising; on_persisted names it. 0 = nobody waits for it */
 	struct store_blob hard;
 	bool reset_log; /* forget all entries (a snapshot from elsewhere replaces them) */
 	uint64_t snap_index, snap_term;
@@ -70,6 +72,8 @@ struct store_write {
 	uint64_t truncate_from; /* forget entries >= this index */
 	const struct store_entry *entries;
 	size_t n_entries;
+	struct store_blob event; /* a line for the event log */
+	uint64_t event_id;
 };
 
 struct store_ops {

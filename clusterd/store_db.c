@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Tables:
- *   blob(name, data, crc)           'format', 'uuid', 'hard'
+ *   blob(name, data, crc)           'format', 'uuid', 'instance', 'hard'
  *   snapshot(id=1, idx, term, data, crc)
  *   log(idx, term, kind, data, crc)
+ *   event(id, data)                 lines of the event log, the newest EVENTS_KEPT
  *   commits(id=1, n)                one more with every transaction; see the guard in store.h
  * Every CRC covers the numbers of its row too, so that a row cannot stand in another one's place.
  */
@@ -34,6 +35,8 @@ enum stmt {
 	STMT_TRUNCATE,
 	STMT_RESET,
 	STMT_COUNT,
+	STMT_EVENT,
+	STMT_EVENT_TRIM,
 	N_STMTS
 };
 
@@ -45,6 +48,9 @@ static const char *const stmt_sql[N_STMTS] = {
 	[STMT_TRUNCATE] = "DELETE FROM log WHERE idx >= ?",
 	[STMT_RESET] = "DELETE FROM log",
 	[STMT_COUNT] = "UPDATE commits SET n = ? WHERE id = 1",
+	[STMT_EVENT] = "INSERT OR REPLACE INTO event VALUES(?,?)",
+	[STMT_EVENT_TRIM] = "DELETE FROM event WHERE id IN "
+			    "(SELECT id FROM event ORDER BY id DESC LIMIT -1 OFFSET 2000)",
 };
 
 struct store_db {
@@ -65,7 +71,10 @@ void store_image_fini(struct store_image *img)
 {
 	for (size_t i = 0; i < img->log.n; i++)
 		blob_fini(&img->log.v[i].data);
+	for (size_t i = 0; i < img->events.n; i++)
+		blob_fini(&img->events.v[i].data);
 	store_entries_fini(&img->log);
+	store_entries_fini(&img->events);
 	blob_fini(&img->hard);
 	blob_fini(&img->snapshot);
 }
@@ -162,6 +171,7 @@ static int column_blob(sqlite3_stmt *s, int col, struct store_blob *ret)
 		return -ENOMEM;
 	if (n)
 		memcpy(data, sqlite3_column_blob(s, col), (size_t)n);
+	data[n] = '\0'; /* for those who know that it is text */
 	blob_fini(ret);
 	*ret = (struct store_blob){ data, (size_t)n };
 	return 0;
@@ -223,6 +233,8 @@ static int load_named(struct load *l, const char *name, struct store_blob *blob,
 		memcpy(l->img->uuid, blob->data, 16);
 		memcpy(l->db->uuid, blob->data, 16);
 		l->has_uuid = true;
+	} else if (strcmp(name, "instance") == 0 && blob->len == 8) {
+		l->img->instance = cl_get_le64(blob->data);
 	} else if (strcmp(name, "hard") == 0) {
 		l->img->hard = *blob;
 		*blob = (struct store_blob){ 0 };
@@ -291,6 +303,18 @@ static int row_entry(sqlite3_stmt *s, void *arg, struct cl_error *err)
 	return 0;
 }
 
+static int row_event(sqlite3_stmt *s, void *arg, struct cl_error *err)
+{
+	struct store_image *img = ((struct load *)arg)->img;
+	struct store_entry e = { .index = (uint64_t)sqlite3_column_int64(s, 0) };
+
+	if (column_blob(s, 1, &e.data) < 0 || store_entries_push(&img->events, e) < 0) {
+		blob_fini(&e.data);
+		return cl_error_set(err, -ENOMEM, "out of memory");
+	}
+	return 0;
+}
+
 static int db_load(struct store_db *db, struct store_image *img, struct cl_error *err)
 {
 	struct load load = { .db = db, .img = img };
@@ -306,6 +330,8 @@ static int db_load(struct store_db *db, struct store_image *img, struct cl_error
 	if (r == 0)
 		r = sql_each(db, "SELECT idx,term,kind,data,crc FROM log ORDER BY idx", row_entry,
 			     &load, err);
+	if (r == 0)
+		r = sql_each(db, "SELECT id,data FROM event ORDER BY id", row_event, &load, err);
 	if (r == 0)
 		r = sql_each(db, "SELECT n FROM commits", row_commits, db, err);
 	return r;
@@ -375,6 +401,17 @@ static int put_cut(struct store_db *db, enum stmt which, uint64_t index, struct 
 	return step(db, which, err);
 }
 
+static int put_event(struct store_db *db, const struct store_write *w, struct cl_error *err)
+{
+	sqlite3_stmt *s = db->stmt[STMT_EVENT];
+	int r;
+
+	bind_u64(s, 1, w->event_id);
+	bind_blob(s, 2, w->event.data, w->event.len);
+	r = step(db, STMT_EVENT, err);
+	return r == 0 && w->event_id % 64 == 0 ? step(db, STMT_EVENT_TRIM, err) : r;
+}
+
 int store_db_begin(struct store_db *db, struct cl_error *err)
 {
 	return sql_exec(db, "BEGIN IMMEDIATE", err);
@@ -396,6 +433,8 @@ int store_db_put(struct store_db *db, const struct store_write *w, struct cl_err
 		r = put_cut(db, STMT_TRUNCATE, w->truncate_from, err);
 	for (size_t i = 0; r == 0 && i < w->n_entries; i++)
 		r = put_entry(db, &w->entries[i], err);
+	if (r == 0 && w->event.data)
+		r = put_event(db, w, err);
 	return r;
 }
 
@@ -428,6 +467,7 @@ static const char schema[] =
 	" data BLOB NOT NULL, crc INTEGER NOT NULL);"
 	"CREATE TABLE log(idx INTEGER PRIMARY KEY, term INTEGER NOT NULL, kind INTEGER NOT NULL,"
 	" data BLOB NOT NULL, crc INTEGER NOT NULL);"
+	"CREATE TABLE event(id INTEGER PRIMARY KEY, data BLOB NOT NULL);"
 	"CREATE TABLE commits(id INTEGER PRIMARY KEY, n INTEGER NOT NULL);"
 	"INSERT INTO commits VALUES(1,0);";
 
@@ -487,6 +527,17 @@ static int db_open_file(struct store_db *db, const char *path, bool *ret_fresh,
 	return *ret_fresh ? db_create(db, err) : db_prepare(db, err);
 }
 
+static int db_count_instance(struct store_db *db, struct store_image *img, struct cl_error *err)
+{
+	uint8_t buf[8];
+	int r = store_db_begin(db, err);
+
+	cl_put_le64(buf, ++img->instance);
+	if (r == 0)
+		r = put_blob(db, "instance", buf, sizeof(buf), err);
+	return r == 0 ? store_db_commit(db, err) : r;
+}
+
 static int db_open_all(struct store_db *db, const char *dir, const char *path,
 		       struct store_image *img, struct cl_error *err)
 {
@@ -498,9 +549,7 @@ static int db_open_all(struct store_db *db, const char *dir, const char *path,
 		r = db_load(db, img, err);
 	if (r == 0)
 		r = guard_check(db, err);
-	if (r == 0)
-		r = guard_write(db, err);
-	return r;
+	return r == 0 ? db_count_instance(db, img, err) : r;
 }
 
 int store_db_open(const char *dir, struct store_db **ret, struct store_image *ret_image,

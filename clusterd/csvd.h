@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The csvd of this node: one connection on a unix socket, messages of proto/volume.proto. Orders are
+ * kept until they are answered, and given again to a csvd that connects anew: the answer, not the
+ * sending, is what the core waits for.
+ */
+#ifndef CL_CLUSTERD_CSVD_H
+#define CL_CLUSTERD_CSVD_H
+
+#include "clusterd/core/node.h"
+
+struct csvd;
+struct daemon;
+
+int csvd_new(struct daemon *d, struct csvd **ret, struct cl_error *err);
+void csvd_free(struct csvd *csvd);
+/* From here on csvd is heard: the core may be given events. */
+void csvd_begin(struct csvd *csvd);
+
+/* NODE_DO_CSVD_* */
+void csvd_tables(struct csvd *csvd);
+void csvd_lease(struct csvd *csvd, int64_t until_ms);
+void csvd_go(struct csvd *csvd, const struct node_action *action);
+void csvd_pay(struct csvd *csvd, const struct node_action *action);
+void csvd_release(struct csvd *csvd, const struct node_action *action);
+
+/* Answered by vms_requests_failed(), vms_sessions_closed(), requests_formatted(). */
+void csvd_fail_requests(struct csvd *csvd, const char *resource, uint64_t generation);
+void csvd_close_sessions(struct csvd *csvd, uint64_t incarnation);
+/* -CL_EREFUSED when no csvd is connected. */
+int csvd_format(struct csvd *csvd, uint64_t client, const char *name, const uint8_t uuid[16],
+		const char *url, bool force, struct cl_error *err);
+
+bool csvd_connected(const struct csvd *csvd);
+
+#endif

@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "clusterd/daemon.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include "clusterd/boot.h"
+#include "clusterd/view.h"
+#include "lib/assert.h"
+#include "lib/log.h"
+#include "lib/walltime.h"
+#include "proto/ipc.h"
+
+void daemon_stop(struct daemon *d, int code)
+{
+	d->exit_code = code;
+	cl_loop_stop(d->loop);
+}
+
+/* ---- actions ------------------------------------------------------------------------------------ */
+
+static void do_persist(struct daemon *d, const struct node_action *a)
+{
+	if (raft_store_submit(d->store, a->persist.seq, &d->hard, a->persist.data, &a->persist.line,
+			      a->persist.database) == 0)
+		return;
+	log_crit("out of memory");
+	daemon_stop(d, 1);
+}
+
+static void do_event(struct daemon *d, const struct node_event_line *line)
+{
+	const struct state_node *n =
+		line->node ? state_node(node_state(d->node), line->node) : NULL;
+	struct store_write w = { .event_id = line->id };
+	char *json = view_event(line, n ? n->name : NULL);
+
+	log_notice("%s%s%s%s%s%s%s", line->event, *line->object ? " object=" : "", line->object,
+		   n ? " node=" : "", n ? n->name : "", *line->cause ? ": " : "", line->cause);
+	if (!json || !events_add(d->events, line->id, json))
+		return;
+	w.event = (struct store_blob){ (uint8_t *)json, strlen(json) };
+	(void)store_submit(d->store, &w); /* without memory: a line less after a restart */
+	requests_event(d->requests, json);
+}
+
+static void do_incarnation(struct daemon *d, uint64_t incarnation)
+{
+	struct cl_error err = CL_ERROR_INIT;
+	struct ring_facts facts;
+	struct boot boot = { .incarnation = incarnation, .id = d->id };
+
+	ring_get_facts(d->ring, &facts);
+	boot.token_ms = facts.token_ms;
+	boot.consensus_ms = facts.consensus_ms;
+	if (boot_write(d->conf.run_directory, &boot, &err) == 0)
+		return;
+	/* Without it a restarted clusterd would not know what runs in its name. */
+	log_crit("%s", err.msg);
+	daemon_stop(d, 1);
+}
+
+static void do_one(struct daemon *d, const struct node_action *a)
+{
+	switch (a->type) {
+	case NODE_DO_PERSIST:
+		do_persist(d, a);
+		break;
+	case NODE_DO_SEND:
+		ring_send(d->ring, a->send.to, a->send.data, a->send.len);
+		break;
+	case NODE_DO_REPLY:
+		requests_reply(d->requests, a);
+		break;
+	case NODE_DO_VM:
+		vms_order(d->vms, a);
+		break;
+	case NODE_DO_CSVD_GO:
+		csvd_go(d->csvd, a);
+		break;
+	case NODE_DO_CSVD_PAY:
+		csvd_pay(d->csvd, a);
+		break;
+	case NODE_DO_CSVD_RELEASE:
+		csvd_release(d->csvd, a);
+		break;
+	case NODE_DO_CSVD_TABLES:
+		csvd_tables(d->csvd);
+		break;
+	case NODE_DO_CSVD_LEASE:
+		csvd_lease(d->csvd, a->lease.until_ms);
+		break;
+	case NODE_DO_INCARNATION:
+		do_incarnation(d, a->incarnation);
+		break;
+	case NODE_DO_CLEANUP:
+		vms_cleanup(d->vms, a->incarnation);
+		break;
+	case NODE_DO_EXPECT:
+		ring_expect(d->ring, a->votes);
+		break;
+	case NODE_DO_EVENT:
+		do_event(d, &a->event);
+		break;
+	case NODE_DO_STOP:
+		log_crit("%s", a->reply.text);
+		daemon_stop(d, 1);
+		break;
+	}
+}
+
+static void arm_tick(struct daemon *d)
+{
+	int64_t ms = node_deadline(d->node);
+
+	if (ms > INT64_MAX / 1000000)
+		ms = INT64_MAX / 1000000;
+	(void)cl_timer_set(d->tick, (struct cl_mono){ ms * 1000000 });
+}
+
+void daemon_step(struct daemon *d, struct node_event *event)
+{
+	cl_assert(!d->stepping);
+	if (!d->node)
+		return;
+	d->stepping = true;
+	event->now_ms = cl_mono_ms(cl_mono_now());
+	event->wall_ms = cl_wall_ms();
+	node_step(d->node, event, &d->actions);
+	for (size_t i = 0; i < d->actions.v.n; i++)
+		do_one(d, &d->actions.v.v[i]);
+	if (d->actions.no_memory) {
+		log_crit("out of memory");
+		daemon_stop(d, 1);
+	}
+	node_actions_clear(&d->actions);
+	d->stepping = false;
+	arm_tick(d);
+}
+
+static void on_tick(void *user)
+{
+	struct node_event event = { .type = NODE_EV_TICK };
+
+	daemon_step(user, &event);
+}
+
+/* ---- store --------------------------------------------------------------------------------------- */
+
+static void on_persisted(void *user, uint64_t seq, int64_t took_ms)
+{
+	struct node_event event = { .type = NODE_EV_PERSISTED, .persisted = seq };
+
+	if (took_ms > 500)
+		log_warning("a write to the database took %" PRId64 " ms", took_ms);
+	daemon_step(user, &event);
+}
+
+static void on_store_failed(void *user, const struct cl_error *why)
+{
+	/* What the disk holds now is not known: this process must neither vote nor retry. */
+	log_crit("the database cannot be written: %s", why->msg);
+	daemon_stop(user, 1);
+}
+
+static const struct store_ops store_ops = { on_persisted, on_store_failed };
+
+/* ---- ring ---------------------------------------------------------------------------------------- */
+
+static void give_view(struct daemon *d)
+{
+	struct node_view view = { .quorate = d->view.quorate, .ring = d->view.id };
+	struct node_event event = { .type = NODE_EV_VIEW, .view = &view };
+
+	for (size_t i = 0; i < d->view.n_members; i++)
+		view.members[view.n_members++] = d->view.members[i];
+	for (size_t i = 0; i < d->view.n_group; i++)
+		view.group[view.n_group++] = d->view.group[i];
+	if (!view.n_members) /* no corosync: we are alone */
+		view.members[view.n_members++] = d->id;
+	daemon_step(d, &event);
+}
+
+static void on_view(void *user, const struct ring_view *view)
+{
+	struct daemon *d = user;
+
+	log_info("view: ring %" PRIu64 ", %s, %zu nodes, %zu with clusterd", view->id >> 8,
+		 view->quorate ? "quorate" : "not quorate", view->n_members, view->n_group);
+	d->view = *view;
+	d->have_view = true;
+	if (d->vms_found)
+		give_view(d);
+}
+
+static void on_message(void *user, uint32_t from, const uint8_t *data, size_t len)
+{
+	struct daemon *d = user;
+	struct node_event event = {
+		.type = NODE_EV_MESSAGE,
+		.message = { .data = data, .len = len, .from = from },
+	};
+
+	if (d->vms_found) /* until then the core may be given nothing else (its rule 5) */
+		daemon_step(d, &event);
+}
+
+/* ---- making the core ------------------------------------------------------------------------------ */
+
+static uint64_t memory_bytes(const struct conf *conf)
+{
+	const uint64_t spare = UINT64_C(512) << 20;
+	struct sysinfo info;
+	uint64_t all;
+
+	if (conf->memory_mib)
+		return conf->memory_mib << 20;
+	if (sysinfo(&info) < 0)
+		return 0;
+	all = (uint64_t)info.totalram * info.mem_unit;
+	return all > 2 * spare ? all - spare : all / 2;
+}
+
+static void find_name(struct daemon *d, const struct ring_facts *facts)
+{
+	if (*d->conf.node_name)
+		(void)snprintf(d->name, sizeof(d->name), "%s", d->conf.node_name);
+	else if (*facts->node_name)
+		(void)snprintf(d->name, sizeof(d->name), "%s", facts->node_name);
+	else if (gethostname(d->name, sizeof(d->name) - 1) < 0 || !*d->name)
+		(void)snprintf(d->name, sizeof(d->name), "node%u", d->id);
+}
+
+static int core_new(struct daemon *d, const struct boot *boot, struct cl_error *err)
+{
+	long cpus = d->conf.cpus ? (long)d->conf.cpus : sysconf(_SC_NPROCESSORS_ONLN);
+	struct node_config config = {
+		.id = d->id,
+		.instance = d->image.instance,
+		.memory_bytes = memory_bytes(&d->conf),
+		.cpus = cpus > 0 ? (uint32_t)cpus : 1,
+		.token_ms = boot->token_ms,
+		.consensus_ms = boot->consensus_ms,
+		.incarnation = boot->incarnation,
+		.seed = d->image.instance * 1000003 + d->id,
+	};
+	struct raft_found found;
+	int r = raft_store_found(&d->image, &found, err);
+
+	if (r < 0)
+		return r;
+	d->hard = found.hard;
+	memcpy(config.uuid, d->image.uuid, sizeof(config.uuid));
+	(void)snprintf(config.name, sizeof(config.name), "%s", d->name);
+	(void)snprintf(config.storage_address, sizeof(config.storage_address), "%s",
+		       d->conf.storage_address);
+	(void)snprintf(config.migration_address, sizeof(config.migration_address), "%s",
+		       d->conf.migration_address);
+	r = node_new(&config, d->image.hard.data ? &found.stored : NULL, cl_mono_ms(cl_mono_now()),
+		     &d->node, err);
+	raft_found_fini(&found);
+	return r;
+}
+
+static void core_begin(struct daemon *d, const struct boot *boot, const struct ring_facts *facts)
+{
+	struct cl_error err = CL_ERROR_INIT;
+
+	d->id = boot->id;
+	find_name(d, facts);
+	if (core_new(d, boot, &err) < 0) {
+		log_crit("%s", err.msg);
+		daemon_stop(d, EXIT_DAMAGED);
+		return;
+	}
+	store_image_fini(&d->image);
+	d->image = (struct store_image){ 0 };
+	log_notice("node %s (%u), incarnation %" PRIu64, d->name, d->id, boot->incarnation);
+	vms_find(d->vms);
+}
+
+void daemon_vms_found(struct daemon *d)
+{
+	struct node_event event = { .type = NODE_EV_STARTED };
+
+	daemon_step(d, &event);
+	d->vms_found = true;
+	csvd_begin(d->csvd);
+	if (d->have_view)
+		give_view(d);
+}
+
+static void on_up(void *user)
+{
+	struct daemon *d = user;
+	struct boot boot = { 0 };
+	struct ring_facts facts;
+
+	ring_get_facts(d->ring, &facts);
+	if (d->node && facts.nodeid != d->id) {
+		log_crit("corosync calls this node %u now, it was %u", facts.nodeid, d->id);
+		daemon_stop(d, 1);
+		return;
+	}
+	if (d->node)
+		return;
+	boot.id = facts.nodeid;
+	boot.token_ms = facts.token_ms;
+	boot.consensus_ms = facts.consensus_ms;
+	core_begin(d, &boot, &facts);
+}
+
+static const struct ring_ops ring_ops = { on_up, on_view, on_message };
+
+/* ---- IPC, signals ---------------------------------------------------------------------------------- */
+
+static void on_request(void *user, uint64_t client, enum ipc_role role, const Ipc__Request *msg)
+{
+	requests_take(((struct daemon *)user)->requests, client, role, msg);
+}
+
+static void on_gone(void *user, uint64_t client)
+{
+	requests_gone(((struct daemon *)user)->requests, client);
+}
+
+static const struct ipc_ops ipc_ops = { on_request, on_gone };
+
+static void on_signal(void *user, int signo)
+{
+	log_notice("ending on signal %d; VMs run on", signo);
+	daemon_stop(user, 0);
+}
+
+/* ---- life ------------------------------------------------------------------------------------------- */
+
+static int make_directory(const char *path, mode_t mode, struct cl_error *err)
+{
+	if (mkdir(path, mode) < 0 && errno != EEXIST)
+		return cl_error_errno(err, -errno, "%s", path);
+	return 0;
+}
+
+static int open_store(struct daemon *d, struct cl_error *err)
+{
+	int r = store_open(d->conf.data_directory, d->loop, &store_ops, d, &d->store, &d->image,
+			   err);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < d->image.events.n; i++) {
+		struct store_entry *e = &d->image.events.v[i];
+
+		(void)events_add(d->events, e->index, strdup((const char *)e->data.data));
+	}
+	return 0;
+}
+
+static int open_signals(struct daemon *d)
+{
+	int r = cl_signal_new(d->loop, SIGTERM, on_signal, d, &d->sigterm);
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	return r == 0 ? cl_signal_new(d->loop, SIGINT, on_signal, d, &d->sigint) : r;
+}
+
+static int open_all(struct daemon *d, struct cl_error *err)
+{
+	int r;
+
+	d->events = calloc(1, sizeof(*d->events));
+	if (!d->events || cl_loop_new(&d->loop) < 0 || requests_new(d, &d->requests) < 0 ||
+	    cl_timer_new(d->loop, on_tick, d, &d->tick) < 0 || open_signals(d) < 0)
+		return cl_error_set(err, -ENOMEM, "out of memory");
+	r = make_directory(d->conf.data_directory, 0700, err);
+	if (r == 0)
+		r = make_directory(d->conf.run_directory, 0711, err);
+	if (r == 0)
+		r = open_store(d, err);
+	if (r == 0)
+		r = csvd_new(d, &d->csvd, err);
+	if (r == 0)
+		r = vms_new(d, &d->vms, err);
+	if (r == 0)
+		r = ipc_new(d->loop, IPC_SERVICE, &ipc_ops, d, &d->ipc, err);
+	if (r == 0 && ring_new(d->loop, "clusterd", d->image.instance, &ring_ops, d, &d->ring) < 0)
+		r = cl_error_set(err, -ENOMEM, "out of memory");
+	return r;
+}
+
+/* In this boot we were somebody already: VMs may run in that name, so begin without waiting for a
+ * corosync that may not come back. */
+static int resume(struct daemon *d, struct cl_error *err)
+{
+	const struct ring_facts none = { 0 };
+	struct boot boot;
+	int r = boot_read(d->conf.run_directory, &boot, err);
+
+	if (r > 0)
+		core_begin(d, &boot, &none);
+	return r;
+}
+
+static void close_all(struct daemon *d)
+{
+	ipc_free(d->ipc);
+	ring_free(d->ring);
+	vms_free(d->vms);
+	csvd_free(d->csvd);
+	store_close(d->store); /* waits for what was submitted */
+	store_image_fini(&d->image);
+	requests_free(d->requests);
+	node_actions_fini(&d->actions);
+	node_free(d->node);
+	cl_source_free(d->tick);
+	cl_source_free(d->sigterm);
+	cl_source_free(d->sigint);
+	if (d->events)
+		events_fini(d->events);
+	free(d->events);
+	cl_loop_free(d->loop);
+}
+
+int daemon_run(const struct conf *conf)
+{
+	struct daemon *d = calloc(1, sizeof(*d));
+	struct cl_error err = CL_ERROR_INIT;
+	int code;
+
+	cl_assert(d);
+	d->conf = *conf;
+	if (open_all(d, &err) < 0 || resume(d, &err) < 0) {
+		log_crit("%s%s%s", err.msg, *err.hint ? "; " : "", err.hint);
+		d->exit_code = err.code == -CL_ECORRUPT ? EXIT_DAMAGED : 1;
+	} else if (!d->exit_code) {
+		cl_loop_run(d->loop);
+	}
+	code = d->exit_code;
+	close_all(d);
+	free(d);
+	return code;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The daemon as a whole: one loop, one core (clusterd/core/node.h), and around it the real world.
+ * Every source of events calls daemon_step(); every action that the core gives out is carried out
+ * by the part that it concerns. Nothing in here decides.
+ */
+#ifndef CL_CLUSTERD_DAEMON_H
+#define CL_CLUSTERD_DAEMON_H
+
+#include "clusterd/conf.h"
+#include "clusterd/core/node.h"
+#include "clusterd/csvd.h"
+#include "clusterd/events.h"
+#include "clusterd/ipc.h"
+#include "clusterd/raft_store.h"
+#include "clusterd/requests.h"
+#include "clusterd/ring.h"
+#include "clusterd/store.h"
+#include "clusterd/vms.h"
+#include "lib/loop.h"
+
+struct daemon {
+	struct conf conf;
+	struct cl_loop *loop;
+	struct store *store;
+	struct store_image image; /* until the core has taken it */
+	struct raft_hard hard;
+	struct ring *ring;
+	struct ipc *ipc;
+	struct requests *requests;
+	struct vms *vms;
+	struct csvd *csvd;
+	struct events *events;
+	struct node *node; /* NULL until this node's id is known */
+	struct node_actions actions;
+	struct cl_source *tick, *sigterm, *sigint;
+	uint32_t id;
+	char name[STATE_NAME_MAX];
+	bool stepping, have_view, vms_found;
+	struct ring_view view; /* last one, given once the core exists */
+	int exit_code;
+};
+
+/* Runs until told to end; the process's exit code. */
+int daemon_run(const struct conf *conf);
+
+/* Give the core one event (type and union filled in), carry out what it says. Never from within an
+ * action: what happens there is deferred by whoever it concerns. */
+void daemon_step(struct daemon *d, struct node_event *event);
+
+/* From vms.h: what an earlier clusterd left has been reported; the world may begin. */
+void daemon_vms_found(struct daemon *d);
+
+/* The process's exit code when this node's memory is damaged: a restart does not help. */
+#define EXIT_DAMAGED 78
+
+void daemon_stop(struct daemon *d, int code);
+
+#endif

@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "clusterd/requests.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "clusterd/create.h"
+#include "clusterd/daemon.h"
+#include "clusterd/view.h"
+#include "lib/assert.h"
+
+/* A request that the core, or csvd, has not answered yet; or somebody who follows the events. */
+struct pending {
+	LIST_ENTRY(pending) link;
+	uint64_t client;
+	const char *verb; /* of the table */
+	char object[STATE_NAME_MAX];
+	struct cl_mono begun;
+	bool follows;
+	struct create_volume volume; /* "create volume", while csvd formats */
+};
+
+struct requests {
+	struct daemon *d;
+	LIST_HEAD(, pending) pending;
+};
+
+/* One request being looked at. */
+struct ask {
+	struct requests *rq;
+	uint64_t client;
+	const char *verb;
+	const Ipc__Request *msg;
+};
+
+/* ---- answering ---------------------------------------------------------------------------------- */
+
+static void answer_json(struct ask *ask, json_t *json)
+{
+	_cleanup_free_ char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	struct cl_error err = CL_ERROR_INIT;
+
+	json_decref(json);
+	if (text) {
+		ipc_done(ask->rq->d->ipc, ask->client, text);
+		return;
+	}
+	(void)cl_error_set(&err, -ENOMEM, "out of memory");
+	ipc_fail(ask->rq->d->ipc, ask->client, &err, NULL);
+}
+
+static const char *operand(const struct ask *ask, size_t i)
+{
+	return i < ask->msg->n_args ? ask->msg->args[i] : "";
+}
+
+static const char *option(const struct ask *ask, const char *name)
+{
+	for (size_t i = ask->msg->n_options; i > 0; i--)
+		if (strcmp(ask->msg->options[i - 1]->name, name) == 0)
+			return ask->msg->options[i - 1]->value;
+	return NULL;
+}
+
+static struct pending *pending_new(struct ask *ask, const char *object)
+{
+	struct pending *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->client = ask->client;
+	p->verb = ask->verb;
+	p->begun = cl_mono_now();
+	(void)snprintf(p->object, sizeof(p->object), "%s", object);
+	LIST_INSERT_HEAD(&ask->rq->pending, p, link);
+	return p;
+}
+
+static void pending_free(struct pending *p)
+{
+	LIST_REMOVE(p, link);
+	free(p);
+}
+
+static struct pending *pending_find(struct requests *rq, uint64_t client)
+{
+	struct pending *p;
+
+	LIST_FOREACH(p, &rq->pending, link)
+	if (p->client == client)
+		return p;
+	return NULL;
+}
+
+/* ---- reading ------------------------------------------------------------------------------------ */
+
+static int not_found(const char *name, struct cl_error *err)
+{
+	(void)cl_error_set(err, -ENOENT, "there is no '%.63s'", name);
+	return cl_error_hint(err, "see `clusterctl list`");
+}
+
+static int do_status(struct ask *ask, struct cl_error *err)
+{
+	(void)err;
+	answer_json(ask, view_status(ask->rq->d->node));
+	return 0;
+}
+
+static int do_list(struct ask *ask, struct cl_error *err)
+{
+	static const char *const types[] = { "node", "volume", "vm", NULL };
+	const char *type = operand(ask, 0);
+
+	for (size_t i = 0; *type && types[i]; i++)
+		if (strcmp(types[i], type) == 0) {
+			answer_json(ask, view_list(ask->rq->d->node, type));
+			return 0;
+		}
+	if (*type)
+		return cl_error_set(err, -EINVAL, "unknown type '%.63s': node, volume or vm", type);
+	answer_json(ask, view_list(ask->rq->d->node, NULL));
+	return 0;
+}
+
+static int do_show(struct ask *ask, struct cl_error *err)
+{
+	if (!view_exists(ask->rq->d->node, operand(ask, 0)))
+		return not_found(operand(ask, 0), err);
+	answer_json(ask, view_show(ask->rq->d->node, operand(ask, 0)));
+	return 0;
+}
+
+static int do_explain(struct ask *ask, struct cl_error *err)
+{
+	if (!view_exists(ask->rq->d->node, operand(ask, 0)))
+		return not_found(operand(ask, 0), err);
+	answer_json(ask, view_explain(ask->rq->d->node, operand(ask, 0)));
+	return 0;
+}
+
+static int do_events(struct ask *ask, struct cl_error *err)
+{
+	const struct events *events = ask->rq->d->events;
+	const char *number = option(ask, "number");
+	unsigned long want = 100;
+	char *end;
+
+	if (number) {
+		want = strtoul(number, &end, 10);
+		if (!*number || *end || *number == '-' || want > EVENTS_KEPT)
+			return cl_error_set(err, -EINVAL, "--number: '%.20s' is not one of 0 to %d",
+					    number, EVENTS_KEPT);
+	}
+	for (size_t i = events->n > want ? events->n - want : 0; i < events->n; i++)
+		ipc_progress(ask->rq->d->ipc, ask->client, events_at(events, i));
+	if (option(ask, "follow")) {
+		struct pending *p = pending_new(ask, "");
+
+		if (!p)
+			return cl_error_set(err, -ENOMEM, "out of memory");
+		p->follows = true;
+		return 0;
+	}
+	answer_json(ask, json_object());
+	return 0;
+}
+
+/* ---- asking the core ---------------------------------------------------------------------------- */
+
+static int core_ask(struct ask *ask, struct node_request *req, struct cl_error *err)
+{
+	struct node_event event = { .type = NODE_EV_REQUEST, .request = req };
+
+	if (!pending_new(ask, req->object))
+		return cl_error_set(err, -ENOMEM, "out of memory");
+	req->client = ask->client;
+	req->target = req->target ? req->target : "";
+	req->url = req->url ? req->url : "";
+	daemon_step(ask->rq->d, &event);
+	return 0;
+}
+
+static int core_simple(struct ask *ask, enum node_verb verb, struct cl_error *err)
+{
+	struct node_request req = {
+		.verb = verb,
+		.object = operand(ask, 0),
+		.target = operand(ask, 1),
+		.force = option(ask, "force") != NULL,
+	};
+
+	return core_ask(ask, &req, err);
+}
+
+static int do_init(struct ask *ask, struct cl_error *err)
+{
+	const char *name = option(ask, "name");
+	struct node_request req = { .verb = NODE_INIT };
+	struct ring_facts facts;
+
+	ring_get_facts(ask->rq->d->ring, &facts);
+	req.object = name ? name : *facts.cluster_name ? facts.cluster_name : "cluster";
+	if (name && !state_name_valid(name))
+		return cl_error_set(err, -EINVAL, "'%.63s' cannot be a cluster's name", name);
+	return core_ask(ask, &req, err);
+}
+
+static int do_join(struct ask *ask, struct cl_error *err)
+{
+	return core_simple(ask, NODE_JOIN, err);
+}
+
+static int do_start(struct ask *ask, struct cl_error *err)
+{
+	return core_simple(ask, NODE_START, err);
+}
+
+static int do_stop(struct ask *ask, struct cl_error *err)
+{
+	return core_simple(ask, NODE_STOP, err);
+}
+
+static int do_drain(struct ask *ask, struct cl_error *err)
+{
+	return core_simple(ask, NODE_DRAIN, err);
+}
+
+static int do_resume(struct ask *ask, struct cl_error *err)
+{
+	return core_simple(ask, NODE_RESUME, err);
+}
+
+static int do_move(struct ask *ask, struct cl_error *err)
+{
+	if (option(ask, "quick")) {
+		(void)cl_error_set(err, -CL_EREFUSED, "quick moves are not in this version");
+		return cl_error_hint(err, "leave --quick away: the move is live");
+	}
+	if (option(ask, "check")) {
+		if (create_check_move(ask->rq->d->node, operand(ask, 0), operand(ask, 1), err) < 0)
+			return err->code;
+		answer_json(ask, json_pack("{s:{s:s,s:s,s:s}}", "done", "verb", "move", "object",
+					   operand(ask, 0), "message", "it can be moved"));
+		return 0;
+	}
+	return core_simple(ask, NODE_MOVE, err);
+}
+
+static int do_delete(struct ask *ask, struct cl_error *err)
+{
+	const struct state *state = node_state(ask->rq->d->node);
+	const char *name = operand(ask, 0);
+
+	if (state_resource(state, name))
+		return core_simple(ask, NODE_DELETE_VM, err);
+	if (state_volume(state, name))
+		return core_simple(ask, NODE_DELETE_VOLUME, err);
+	if (state_node_by_name(state, name))
+		return cl_error_set(err, -CL_EREFUSED, "%s is a node: it cannot be deleted", name);
+	return not_found(name, err);
+}
+
+static int do_create_vm(struct ask *ask, struct cl_error *err)
+{
+	struct create_vm vm;
+	int r = create_vm_read(ask->msg, &ask->rq->d->conf, &vm, err);
+
+	if (r == 0)
+		r = core_ask(ask, &vm.req, err);
+	create_vm_fini(&vm);
+	return r;
+}
+
+static int do_create_volume(struct ask *ask, struct cl_error *err)
+{
+	struct create_volume volume;
+	struct pending *p;
+	int r = create_volume_read(ask->msg, ask->rq->d->node, &volume, err);
+
+	if (r < 0)
+		return r;
+	p = pending_new(ask, volume.name);
+	if (!p)
+		return cl_error_set(err, -ENOMEM, "out of memory");
+	p->volume = volume;
+	r = csvd_format(ask->rq->d->csvd, ask->client, volume.name, volume.uuid, volume.url,
+			volume.force, err);
+	if (r < 0)
+		pending_free(p);
+	return r;
+}
+
+void requests_formatted(struct requests *rq, uint64_t client, const struct cl_error *err)
+{
+	struct pending *p = pending_find(rq, client);
+	struct node_event event = { .type = NODE_EV_REQUEST };
+	struct node_request req = { .verb = NODE_CREATE_VOLUME, .client = client, .target = "" };
+	struct create_volume volume;
+
+	if (!p)
+		return; /* the client left: the LUN holds a file system that no volume names */
+	if (err->code) {
+		ipc_fail(rq->d->ipc, client, err, p->object);
+		pending_free(p);
+		return;
+	}
+	volume = p->volume;
+	req.object = volume.name;
+	req.url = volume.url;
+	req.uuid = volume.uuid;
+	event.request = &req;
+	daemon_step(rq->d, &event);
+}
+
+/* ---- the table ----------------------------------------------------------------------------------- */
+
+static const struct {
+	const char *verb;
+	enum ipc_role role;
+	unsigned min, max; /* operands */
+	int (*run)(struct ask *ask, struct cl_error *err);
+} verbs[] = {
+	{ "status", IPC_VIEW, 0, 0, do_status },
+	{ "list", IPC_VIEW, 0, 1, do_list },
+	{ "show", IPC_VIEW, 1, 1, do_show },
+	{ "events", IPC_VIEW, 0, 0, do_events },
+	{ "explain", IPC_VIEW, 1, 1, do_explain },
+	{ "init", IPC_ADMIN, 0, 0, do_init },
+	{ "join", IPC_ADMIN, 1, 1, do_join },
+	{ "create vm", IPC_ADMIN, 1, 1, do_create_vm },
+	{ "create volume", IPC_ADMIN, 1, 1, do_create_volume },
+	{ "delete", IPC_ADMIN, 1, 1, do_delete },
+	{ "start", IPC_OP, 1, 2, do_start },
+	{ "stop", IPC_OP, 1, 1, do_stop },
+	{ "move", IPC_OP, 2, 2, do_move },
+	{ "drain", IPC_OP, 1, 1, do_drain },
+	{ "resume", IPC_OP, 1, 1, do_resume },
+};
+
+static int check_operands(const Ipc__Request *msg, unsigned min, unsigned max, struct cl_error *err)
+{
+	if (msg->n_args < min || msg->n_args > max)
+		return cl_error_set(err, -EINVAL, "%.30s: wrong number of operands", msg->verb);
+	for (size_t i = 0; i < msg->n_args; i++)
+		if (!msg->args[i][0] || strlen(msg->args[i]) >= STATE_NAME_MAX)
+			return cl_error_set(err, -EINVAL, "'%.63s' cannot be a name", msg->args[i]);
+	return 0;
+}
+
+static int dispatch(struct ask *ask, enum ipc_role role, struct cl_error *err)
+{
+	const Ipc__Request *msg = ask->msg;
+	int r;
+
+	if (!ask->rq->d->node) {
+		(void)cl_error_set(err, -CL_EUNREACH, "clusterd waits for corosync on this node");
+		return cl_error_hint(err, "is the service running? `systemctl status corosync`");
+	}
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+		if (strcmp(verbs[i].verb, msg->verb) != 0)
+			continue;
+		if (role < verbs[i].role)
+			return cl_error_set(err, -CL_EREFUSED, "you may not: %s needs %s",
+					    msg->verb,
+					    verbs[i].role == IPC_ADMIN ? "group clusteradm"
+								       : "group clusterop");
+		r = check_operands(msg, verbs[i].min, verbs[i].max, err);
+		ask->verb = verbs[i].verb;
+		return r == 0 ? verbs[i].run(ask, err) : r;
+	}
+	return cl_error_set(err, -EINVAL, "clusterd knows no verb '%.30s'", msg->verb);
+}
+
+void requests_take(struct requests *rq, uint64_t client, enum ipc_role role,
+		   const Ipc__Request *msg)
+{
+	struct ask ask = { rq, client, "", msg };
+	struct cl_error err = CL_ERROR_INIT;
+
+	if (dispatch(&ask, role, &err) < 0)
+		ipc_fail(rq->d->ipc, client, &err, msg->n_args ? msg->args[0] : "");
+}
+
+void requests_gone(struct requests *rq, uint64_t client)
+{
+	struct node_event event = { .type = NODE_EV_CLIENT_GONE, .client = client };
+	struct pending *p = pending_find(rq, client);
+
+	if (!p)
+		return;
+	if (!p->follows)
+		daemon_step(rq->d, &event);
+	pending_free(p);
+}
+
+/* ---- replies of the core ------------------------------------------------------------------------- */
+
+static json_t *done_json(const struct pending *p, const struct node_action *a)
+{
+	json_t *done = json_pack("{s:s,s:s,s:s}", "verb", p->verb, "object", p->object, "message",
+				 a->reply.text);
+
+	if (done && strcmp(p->verb, "move") == 0)
+		(void)json_object_set_new(done, "total_ms",
+					  json_integer(cl_mono_diff_ms(p->begun, cl_mono_now())));
+	return json_pack("{s:o}", "done", done);
+}
+
+void requests_reply(struct requests *rq, const struct node_action *a)
+{
+	struct pending *p = pending_find(rq, a->reply.client);
+	struct ask ask = { rq, a->reply.client, "", NULL };
+	struct cl_error err = CL_ERROR_INIT;
+
+	if (!p)
+		return;
+	if (a->reply.more) {
+		json_t *line = json_pack("{s:{s:s,s:s}}", "progress", "object", p->object,
+					 "message", a->reply.text);
+		_cleanup_free_ char *text = line ? json_dumps(line, JSON_COMPACT) : NULL;
+
+		if (text)
+			ipc_progress(rq->d->ipc, p->client, text);
+		json_decref(line);
+		return;
+	}
+	if (a->reply.code == 0) {
+		answer_json(&ask, done_json(p, a));
+	} else {
+		(void)cl_error_set(&err, a->reply.code, "%s", a->reply.text);
+		(void)cl_error_hint(&err, "%s", a->reply.hint);
+		ipc_fail(rq->d->ipc, p->client, &err, p->object);
+	}
+	pending_free(p);
+}
+
+void requests_event(struct requests *rq, const char *json)
+{
+	struct pending *p;
+
+	LIST_FOREACH(p, &rq->pending, link)
+	if (p->follows)
+		ipc_progress(rq->d->ipc, p->client, json);
+}
+
+int requests_new(struct daemon *d, struct requests **ret)
+{
+	struct requests *rq = calloc(1, sizeof(*rq));
+
+	if (!rq)
+		return -ENOMEM;
+	rq->d = d;
+	LIST_INIT(&rq->pending);
+	*ret = rq;
+	return 0;
+}
+
+void requests_free(struct requests *rq)
+{
+	if (!rq)
+		return;
+	while (!LIST_EMPTY(&rq->pending))
+		pending_free(LIST_FIRST(&rq->pending));
+	free(rq);
+}

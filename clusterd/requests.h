@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What clients of this node ask: verb, operands and options become a request to the core, or an
+ * answer from what it knows. Input is checked here as far as it can be without the cluster's state;
+ * the rest is the core's word.
+ */
+#ifndef CL_CLUSTERD_REQUESTS_H
+#define CL_CLUSTERD_REQUESTS_H
+
+#include "clusterd/core/node.h"
+#include "clusterd/ipc.h"
+
+struct daemon;
+struct requests;
+
+int requests_new(struct daemon *d, struct requests **ret);
+void requests_free(struct requests *rq);
+
+/* From ipc.h. */
+void requests_take(struct requests *rq, uint64_t client, enum ipc_role role,
+		   const Ipc__Request *msg);
+void requests_gone(struct requests *rq, uint64_t client);
+
+/* NODE_DO_REPLY. */
+void requests_reply(struct requests *rq, const struct node_action *action);
+/* A new line of the event log, for those who follow. */
+void requests_event(struct requests *rq, const char *json);
+/* csvd has made the file system of a volume that is being created, or could not. */
+void requests_formatted(struct requests *rq, uint64_t client, const struct cl_error *err);
+
+#endif

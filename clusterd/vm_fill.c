@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "clusterd/vm_fill.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "clusterd/vm_glue.h"
+
+static int spec_read(const struct node_action *order, struct vm_spec *ret, struct cl_error *err)
+{
+	_cleanup_free_ char *text = strndup((const char *)order->vm.spec, order->vm.spec_len);
+
+	if (!text)
+		return cl_error_set(err, -ENOMEM, "out of memory");
+	return vm_spec_parse(ret, text, err);
+}
+
+int vm_fill_config(const struct node_action *order, const struct conf *conf, struct vm_config *ret,
+		   struct cl_error *err)
+{
+	_cleanup_(vm_spec_fini) struct vm_spec spec = { 0 };
+	int r = spec_read(order, &spec, err);
+
+	if (r < 0)
+		return cl_error_wrap(err, r, "specification");
+	return vm_glue_config(&spec, order->vm.name, order->vm.generation, conf->plain_disks != 0,
+			      ret, err);
+}
+
+bool vm_fill_on_volumes(const struct node_action *order, const struct conf *conf)
+{
+	_cleanup_(vm_spec_fini) struct vm_spec spec = { 0 };
+	size_t n = strlen(conf->volume_directory);
+
+	if (spec_read(order, &spec, NULL) < 0)
+		return true;
+	for (unsigned i = 0; i < spec.n_disks; i++)
+		if (strncmp(spec.disks[i].path, conf->volume_directory, n) == 0)
+			return true;
+	return false;
+}

@@ -1,0 +1,572 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "clusterd/vms.h"
+
+#include <grp.h>
+#include <inttypes.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "clusterd/daemon.h"
+#include "clusterd/vm_fill.h"
+#include "lib/assert.h"
+#include "lib/log.h"
+#include "migration/vm.h"
+
+#define SHUTDOWN_MS 60000
+/* From the order to confirmed or killed: the lease leaves one second (docs/timing). */
+#define PAUSE_MS 800
+#define PORT_FIRST 7420
+#define PORT_LAST 7499
+
+struct slot {
+	LIST_ENTRY(slot) link;
+	struct vms *vms;
+	struct vm *vm; /* NULL once its process is gone */
+	char name[STATE_NAME_MAX];
+	uint64_t generation;
+	bool adopting;
+	bool incoming;
+	bool on_volumes; /* its requests may be in csvd */
+	bool ordered;	 /* its end was ordered */
+	bool gone, requests_done;
+	bool failed;
+	char why[STATE_REASON_MAX];
+};
+
+struct report {
+	enum node_vm_report what;
+	char name[STATE_NAME_MAX], text[STATE_URL_MAX];
+	uint64_t generation;
+	bool failed;
+	uint32_t percent, downtime_ms;
+};
+
+CL_DEFINE_VEC(report_vec, struct report);
+
+struct vms {
+	struct daemon *d;
+	struct vm_host *host;
+	LIST_HEAD(, slot) slots;
+	unsigned adopting;
+	bool finding;
+	uint64_t cleanup; /* incarnation being ended (0: what none of ours started) */
+	bool cleaning, cleanup_closing;
+	struct report_vec reports;
+	struct cl_source *drain;
+};
+
+/* ---- reports: queued, given to the core from the loop --------------------------------------------- */
+
+static void slot_free(struct slot *s)
+{
+	LIST_REMOVE(s, link);
+	vm_free(s->vm);
+	free(s);
+}
+
+static struct report *report_new(struct vms *vms, enum node_vm_report what, const char *name,
+				 uint64_t generation, const char *text)
+{
+	struct report r = { .what = what, .generation = generation };
+
+	(void)snprintf(r.name, sizeof(r.name), "%s", name);
+	(void)snprintf(r.text, sizeof(r.text), "%s", text ? text : "");
+	if (report_vec_push(&vms->reports, r) < 0) {
+		log_crit("out of memory");
+		daemon_stop(vms->d, 1); /* an unreported end would be waited for for ever */
+		return NULL;
+	}
+	(void)cl_timer_set_in(vms->drain, 0);
+	return &vms->reports.v[vms->reports.n - 1];
+}
+
+static void report_slot(struct slot *s, enum node_vm_report what, const char *text)
+{
+	(void)report_new(s->vms, what, s->name, s->generation, text);
+}
+
+static void report_stopped(struct vms *vms, const char *name, uint64_t generation, bool failed,
+			   const char *why)
+{
+	struct report *r = report_new(vms, NODE_VM_STOPPED, name, generation, why);
+
+	if (r)
+		r->failed = failed;
+}
+
+static void on_drain(void *user)
+{
+	struct vms *vms = user;
+	struct report_vec reports = vms->reports;
+
+	vms->reports = (struct report_vec){ 0 };
+	for (size_t i = 0; i < reports.n; i++) {
+		struct report *r = &reports.v[i];
+		struct node_event event = {
+			.type = NODE_EV_VM,
+			.vm = { .report = r->what,
+				.name = r->name,
+				.generation = r->generation,
+				.text = r->text,
+				.failed = r->failed,
+				.percent = r->percent,
+				.downtime_ms = r->downtime_ms },
+		};
+
+		daemon_step(vms->d, &event);
+	}
+	report_vec_fini(&reports);
+	if (vms->finding && !vms->adopting) {
+		vms->finding = false;
+		daemon_vms_found(vms->d);
+	}
+}
+
+/* ---- the end of a VM -------------------------------------------------------------------------------- */
+
+static void cleanup_go_on(struct vms *vms);
+
+/*
+ * STOPPED means: no process, and no request of it in csvd any more. Without the second half a write
+ * that waits in csvd could reach the disk after the next owner has begun.
+ */
+static void slot_check_end(struct slot *s)
+{
+	struct vms *vms = s->vms;
+
+	if (!s->gone || (s->on_volumes && !s->requests_done))
+		return;
+	report_stopped(vms, s->name, s->generation, s->failed, s->why);
+	slot_free(s);
+	cleanup_go_on(vms);
+}
+
+static void adopting_ended(struct slot *s)
+{
+	if (!s->adopting)
+		return;
+	s->adopting = false;
+	s->vms->adopting--;
+	(void)cl_timer_set_in(s->vms->drain, 0);
+}
+
+static void slot_gone(struct slot *s, const struct vm_event *e)
+{
+	s->gone = true;
+	s->failed = !s->ordered;
+	if (s->adopting) {
+		/* It died while no clusterd was there: it was here, its requests may still be. */
+		s->generation = vm_generation(s->vm);
+		report_slot(s, NODE_VM_FOUND, "paused");
+		adopting_ended(s);
+	}
+	if (e->gone == VM_GONE_GUEST && !*e->text)
+		(void)strcpy(s->why, "the guest powered itself off");
+	else
+		(void)snprintf(s->why, sizeof(s->why), "%s", e->text);
+	vm_free(s->vm);
+	s->vm = NULL;
+	if (s->on_volumes && !s->requests_done)
+		csvd_fail_requests(s->vms->d->csvd, s->name, s->generation);
+	slot_check_end(s);
+}
+
+void vms_requests_failed(struct vms *vms, const char *name, uint64_t generation)
+{
+	struct slot *s, *next;
+
+	for (s = LIST_FIRST(&vms->slots); s; s = next) {
+		next = LIST_NEXT(s, link);
+		if (strcmp(s->name, name) != 0 || s->generation > generation)
+			continue;
+		s->requests_done = true;
+		slot_check_end(s);
+	}
+}
+
+/* ---- events of the driver ----------------------------------------------------------------------------- */
+
+static void on_adopted(struct slot *s, const struct vm_event *e)
+{
+	s->generation = vm_generation(s->vm);
+	report_slot(s, NODE_VM_FOUND, e->state == VM_RUNNING ? "" : "paused");
+	if (e->state == VM_SENT)
+		report_slot(s, NODE_VM_SOURCE_DONE, "");
+	if (e->state == VM_LOADED)
+		report_slot(s, NODE_VM_TARGET_DONE, "");
+}
+
+static void on_started(struct slot *s, const struct vm_event *e)
+{
+	char uri[STATE_URL_MAX];
+
+	if (!s->incoming) {
+		report_slot(s, NODE_VM_STARTED, "");
+		return;
+	}
+	(void)snprintf(uri, sizeof(uri), "tcp:%s:%u", s->vms->d->conf.migration_address, e->port);
+	report_slot(s, NODE_VM_INCOMING, uri);
+}
+
+static void report_progress(struct slot *s, enum node_vm_report what, const struct vm_event *e)
+{
+	const struct vm_progress *p = &e->progress;
+	struct report *r = report_new(s->vms, what, s->name, s->generation, e->text);
+
+	if (!r)
+		return;
+	if (p->total && p->remaining <= p->total)
+		r->percent = (uint32_t)((p->total - p->remaining) * 100 / p->total);
+	r->downtime_ms = p->downtime_ms > 0 ? (uint32_t)p->downtime_ms : 0;
+}
+
+static void on_vm(void *user, struct vm *vm, const struct vm_event *e)
+{
+	struct slot *s = user;
+
+	s->vm = vm;
+	switch (e->kind) {
+	case VM_EV_STARTED:
+		on_started(s, e);
+		break;
+	case VM_EV_ADOPTED:
+		on_adopted(s, e);
+		adopting_ended(s);
+		break;
+	case VM_EV_PAUSED:
+		report_slot(s, NODE_VM_PAUSED, e->text);
+		break;
+	case VM_EV_RUNNING:
+		report_slot(s, NODE_VM_CONTINUED, "");
+		break;
+	case VM_EV_KILLED:
+		/* A QEMU that waits in FUSE does not end before its requests are answered. */
+		if (s->on_volumes)
+			csvd_fail_requests(s->vms->d->csvd, s->name, s->generation);
+		break;
+	case VM_EV_GONE:
+		slot_gone(s, e);
+		break;
+	case VM_EV_FAILED:
+		log_warning("vm %s: an order failed: %s", s->name, e->text);
+		break;
+	case VM_EV_NOTE:
+		log_notice("vm %s: %s", s->name, e->text);
+		break;
+	case VM_EV_MIGRATE_PROGRESS:
+		report_progress(s, NODE_VM_PROGRESS, e);
+		break;
+	case VM_EV_MIGRATE_SWITCH:
+		report_progress(s, NODE_VM_PRE_SWITCHOVER, e);
+		break;
+	case VM_EV_MIGRATE_SENT:
+		report_progress(s, NODE_VM_SOURCE_DONE, e);
+		break;
+	case VM_EV_MIGRATE_FAILED:
+		report_slot(s, NODE_VM_MIGRATE_FAILED, e->text);
+		break;
+	case VM_EV_MIGRATE_NEED_DEAD:
+		/* The core aborts by killing the target first; its CANCEL then brings the proof. */
+		report_slot(s, NODE_VM_MIGRATE_FAILED, e->text);
+		break;
+	case VM_EV_LOADED:
+		report_slot(s, NODE_VM_TARGET_DONE, "");
+		break;
+	}
+}
+
+/* ---- orders --------------------------------------------------------------------------------------------- */
+
+static struct slot *slot_find(struct vms *vms, const char *name)
+{
+	struct slot *s;
+
+	LIST_FOREACH(s, &vms->slots, link)
+	if (strcmp(s->name, name) == 0)
+		return s;
+	return NULL;
+}
+
+static struct slot *slot_new(struct vms *vms, const char *name, uint64_t generation)
+{
+	struct slot *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->vms = vms;
+	s->generation = generation;
+	(void)snprintf(s->name, sizeof(s->name), "%s", name);
+	LIST_INSERT_HEAD(&vms->slots, s, link);
+	return s;
+}
+
+static int start_checked(struct slot *s, const struct node_action *a, struct cl_error *err)
+{
+	struct vms *vms = s->vms;
+	const struct vm_start_args args = {
+		.mode = s->incoming ? VM_START_INCOMING : VM_START_RUN,
+		.listen_address = vms->d->conf.migration_address,
+		.port_first = PORT_FIRST,
+		.port_last = PORT_LAST,
+	};
+	_cleanup_(vm_config_fini) struct vm_config config = { 0 };
+	int r = vm_fill_config(a, &vms->d->conf, &config, err);
+
+	if (r < 0)
+		return r;
+	return vm_start(vms->host, &config, &args, on_vm, s, &s->vm, err);
+}
+
+static void do_start(struct vms *vms, const struct node_action *a, bool incoming)
+{
+	struct cl_error err = CL_ERROR_INIT;
+	struct slot *s = slot_find(vms, a->vm.name);
+
+	if (s) {
+		(void)cl_error_set(&err, -EEXIST, "generation %" PRIu64 " is still here",
+				   s->generation);
+	} else {
+		s = slot_new(vms, a->vm.name, a->vm.generation);
+		cl_assert(s);
+		s->incoming = incoming;
+		s->on_volumes = vm_fill_on_volumes(a, &vms->d->conf);
+		if (start_checked(s, a, &err) == 0)
+			return;
+		slot_free(s);
+	}
+	log_error("vm %s cannot be started: %s", a->vm.name, err.msg);
+	report_stopped(vms, a->vm.name, a->vm.generation, true, err.msg);
+}
+
+static int migrate(struct slot *s, const char *uri, struct cl_error *err)
+{
+	struct vm_migrate_args args = { 0 };
+	const char *colon = strrchr(uri, ':');
+	char address[STATE_URL_MAX];
+	long port = colon ? strtol(colon + 1, NULL, 10) : 0;
+
+	if (strncmp(uri, "tcp:", 4) != 0 || !colon || colon < uri + 4 || port < 1 || port > 65535)
+		return cl_error_set(err, -EINVAL, "'%.100s' is no address to migrate to", uri);
+	(void)snprintf(address, sizeof(address), "%.*s", (int)(colon - uri - 4), uri + 4);
+	args.address = address;
+	args.port = (uint16_t)port;
+	return vm_migrate(s->vm, &args, err);
+}
+
+static void do_kill(struct slot *s)
+{
+	s->ordered = true;
+	vm_kill(s->vm, "ordered by the cluster");
+}
+
+static void order_failed(struct slot *s, const struct node_action *a, const struct cl_error *err)
+{
+	log_warning("vm %s: %s", s->name, err->msg);
+	switch (a->vm.what) {
+	case NODE_VM_MIGRATE:
+	case NODE_VM_SWITCH:
+	case NODE_VM_MIGRATE_CANCEL:
+		report_slot(s, NODE_VM_MIGRATE_FAILED, err->msg);
+		break;
+	case NODE_VM_PAUSE:
+	case NODE_VM_SHUTDOWN:
+		do_kill(s); /* it has to stand still: by the order, or so */
+		break;
+	default:
+		break;
+	}
+}
+
+static int order_slot(struct slot *s, const struct node_action *a, struct cl_error *err)
+{
+	switch (a->vm.what) {
+	case NODE_VM_SHUTDOWN:
+		s->ordered = true;
+		return vm_stop(s->vm, SHUTDOWN_MS, err);
+	case NODE_VM_KILL:
+		do_kill(s);
+		return 0;
+	case NODE_VM_PAUSE:
+		return vm_pause(s->vm, cl_mono_add_ms(cl_mono_now(), PAUSE_MS),
+				*a->vm.text ? a->vm.text : "ordered by the cluster", err);
+	case NODE_VM_CONT:
+		return vm_cont(s->vm, err);
+	case NODE_VM_MIGRATE:
+		return migrate(s, a->vm.text, err);
+	case NODE_VM_SWITCH:
+		return vm_migrate_switch(s->vm, err);
+	case NODE_VM_MIGRATE_CANCEL:
+		return vm_migrate_abort(s->vm, true, "the migration is given up", err);
+	default:
+		return 0;
+	}
+}
+
+void vms_order(struct vms *vms, const struct node_action *a)
+{
+	struct slot *s = slot_find(vms, a->vm.name);
+	struct cl_error err = CL_ERROR_INIT;
+
+	if (a->vm.what == NODE_VM_START || a->vm.what == NODE_VM_START_INCOMING) {
+		do_start(vms, a, a->vm.what == NODE_VM_START_INCOMING);
+		return;
+	}
+	if (!s || s->generation != a->vm.generation) {
+		/* Not here: whoever asks for its end is told so. */
+		if (a->vm.what == NODE_VM_KILL || a->vm.what == NODE_VM_SHUTDOWN)
+			report_stopped(vms, a->vm.name, a->vm.generation, false, "");
+		return;
+	}
+	if (!s->vm || s->adopting)
+		return; /* going already, or not known yet: its report follows */
+	if (order_slot(s, a, &err) < 0)
+		order_failed(s, a, &err);
+}
+
+/* ---- cleanup --------------------------------------------------------------------------------------------- */
+
+static bool has_volumes(const struct vms *vms)
+{
+	return csvd_connected(vms->d->csvd) || node_state(vms->d->node)->volumes.n > 0;
+}
+
+static void cleaned(struct vms *vms)
+{
+	struct node_event event = { .type = NODE_EV_CLEANED, .incarnation = vms->cleanup };
+
+	vms->cleaning = vms->cleanup_closing = false;
+	daemon_step(vms->d, &event);
+}
+
+static void on_cleanup(struct vms *vms)
+{
+	vms->cleanup_closing = true;
+	csvd_close_sessions(vms->d->csvd, vms->cleanup);
+}
+
+static void cleanup_go_on(struct vms *vms)
+{
+	if (vms->cleaning && LIST_EMPTY(&vms->slots) && !vms->cleanup_closing)
+		(void)cl_timer_set_in(vms->drain, 0);
+}
+
+void vms_sessions_closed(struct vms *vms, uint64_t incarnation)
+{
+	if (vms->cleaning && vms->cleanup_closing && incarnation >= vms->cleanup)
+		cleaned(vms);
+}
+
+void vms_cleanup(struct vms *vms, uint64_t incarnation)
+{
+	struct slot *s;
+
+	vms->cleanup = incarnation;
+	vms->cleaning = true;
+	vms->cleanup_closing = false;
+	LIST_FOREACH(s, &vms->slots, link)
+	if (s->vm)
+		do_kill(s);
+	cleanup_go_on(vms);
+}
+
+/* ---- life --------------------------------------------------------------------------------------------------- */
+
+static void on_found(void *user, const char *name)
+{
+	struct vms *vms = user;
+	struct cl_error err = CL_ERROR_INIT;
+	struct slot *s = slot_new(vms, name, 0);
+
+	cl_assert(s);
+	s->adopting = true;
+	s->on_volumes = has_volumes(vms);
+	vms->adopting++;
+	if (vm_adopt(vms->host, name, on_vm, s, &s->vm, &err) == 0)
+		return;
+	log_error("vm %s cannot be adopted: %s", name, err.msg);
+	vms->adopting--;
+	s->vm = NULL;
+	slot_free(s);
+}
+
+void vms_find(struct vms *vms)
+{
+	struct cl_error err = CL_ERROR_INIT;
+
+	vms->finding = true;
+	if (vm_host_scan(vms->host, on_found, vms, &err) < 0) {
+		log_crit("what runs here cannot be found out: %s", err.msg);
+		daemon_stop(vms->d, 1);
+		return;
+	}
+	(void)cl_timer_set_in(vms->drain, 0);
+}
+
+static void on_drain_all(void *user)
+{
+	struct vms *vms = user;
+
+	on_drain(vms);
+	if (!vms->cleaning || !LIST_EMPTY(&vms->slots) || vms->cleanup_closing || vms->reports.n)
+		return;
+	if (has_volumes(vms))
+		on_cleanup(vms);
+	else
+		cleaned(vms);
+}
+
+static int find_user(const struct conf *conf, struct vm_host_config *ret, struct cl_error *err)
+{
+	struct passwd *pw;
+
+	if (!*conf->vm_user)
+		return 0;
+	pw = getpwnam(conf->vm_user);
+	if (!pw)
+		return cl_error_set(err, -EINVAL, "vm_user: there is no user '%s'", conf->vm_user);
+	ret->uid = pw->pw_uid;
+	ret->gid = pw->pw_gid;
+	return 0;
+}
+
+int vms_new(struct daemon *d, struct vms **ret, struct cl_error *err)
+{
+	struct vms *vms = calloc(1, sizeof(*vms));
+	struct vm_host_config config = { .bridge = d->conf.vm_bridge };
+	char run[100];
+	int r;
+
+	if (!vms || cl_timer_new(d->loop, on_drain_all, vms, &vms->drain) < 0) {
+		free(vms);
+		return cl_error_set(err, -ENOMEM, "out of memory");
+	}
+	vms->d = d;
+	LIST_INIT(&vms->slots);
+	(void)snprintf(run, sizeof(run), "%s/vm", d->conf.run_directory);
+	config.run_dir = run;
+	r = find_user(&d->conf, &config, err);
+	if (r == 0)
+		r = vm_host_new(d->loop, &config, &vms->host, err);
+	if (r < 0) {
+		vms_free(vms);
+		return r;
+	}
+	*ret = vms;
+	return 0;
+}
+
+void vms_free(struct vms *vms)
+{
+	if (!vms)
+		return;
+	while (!LIST_EMPTY(&vms->slots))
+		slot_free(LIST_FIRST(&vms->slots));
+	vm_host_free(vms->host);
+	cl_source_free(vms->drain);
+	report_vec_fini(&vms->reports);
+	free(vms);
+}
