@@ -42,6 +42,9 @@ build_steps() {
 	[[ -e Makefile ]] || as_owner "$SRC/configure" -q --prefix=/opt/clusterd --sysconfdir=/etc \
 		--localstatedir=/var --runstatedir=/run ${LAB_CONFIGURE:-}
 	as_owner make -s -j"$(nproc)" all
+	if [[ -x $LAB_HOME/guest/build ]]; then
+		"$LAB_HOME/guest/build" "$("$LAB_HOME/fetch" kernel)" "$BUILD/lab/guest/linux"
+	fi
 }
 
 build_product() {

@@ -45,21 +45,18 @@ guest_beats() { guest_show "$1" | jq -e '.age_ms != null and .age_ms < 1000' >/d
 guests_install() {
 	local file
 	[[ ! -x $BUILD/lab/guest/collector ]] || install "$BUILD/lab/guest/collector" "$DISK/tools/"
-	for file in tiny.elf linux.initrd; do
-		[[ ! -e $BUILD/lab/guest/$file ]] || install -m 644 "$BUILD/lab/guest/$file" "$DISK/share/"
+	for file in tiny.elf linux/vmlinuz linux/initrd; do
+		[[ ! -e $BUILD/lab/guest/$file ]] || install -D -m 644 "$BUILD/lab/guest/$file" "$DISK/share/$file"
 	done
-	if [[ -e $DISK/share/linux.initrd ]]; then
-		install -m 644 "$("$LAB_HOME/fetch" kernel 9>&-)/vmlinuz" "$DISK/share/"
-	fi
 }
-guest_default() { if [[ -e $DISK/share/linux.initrd ]]; then echo linux; else echo tiny; fi; }
+guest_default() { if [[ -e $DISK/share/linux/initrd ]]; then echo linux; else echo tiny; fi; }
 
 # Arguments of `clusterctl create vm` for a guest, one a line.
 guest_arguments() {	# NAME GUEST
 	case $2 in
 	tiny) printf '%s\n' --memory 16M --kernel /opt/lab/tiny.elf --append "name=$1" ;;
-	linux) printf '%s\n' --memory 128M --kernel /opt/lab/vmlinuz --initrd /opt/lab/linux.initrd \
-		--append "console=ttyS0 quiet panic=-1 name=$1" ;;
+	linux) printf '%s\n' --memory 256M --kernel /opt/lab/linux/vmlinuz --initrd /opt/lab/linux/initrd \
+		--append "console=ttyS0 quiet panic=-1 name=$1 beat=20 dirty=64" ;;
 	esac
 }
 
