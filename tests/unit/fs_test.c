@@ -6,7 +6,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -677,6 +679,77 @@ static void test_attributes(void **state)
 	vol_free(v);
 }
 
+/* ---- many groups ------------------------------------------------------------------------ */
+
+static int e2fsck_fd(int fd)
+{
+	char cmd[100];
+
+	sprintf(cmd, "PATH=$PATH:/usr/sbin:/sbin e2fsck -fn /proc/self/fd/%d >/dev/null 2>&1", fd);
+	return system(cmd);
+}
+
+/* 40 GiB, sparse: allocations that cross groups, groups never used before, undo and freeing over all of them. */
+static void test_many_groups(void **state)
+{
+	struct fs_mkfs_options opt = { .name = "big", .volume_uuid = { 2 }, .now = now };
+	int fd = memfd_create("big", 0);
+	const uint64_t gib = 1ull << 30;
+	struct fs_statfs before, after;
+	struct cl_error err = CL_ERROR_INIT;
+	struct fs_attr f[3];
+	struct fs_dev *dev;
+	struct fs *fs;
+	char name[16];
+
+	(void)state;
+	assert_int_equal(ftruncate(fd, (off_t)(40 * gib)), 0);
+	assert_int_equal(fs_dev_file_from_fd(dup(fd), &dev, NULL), 0);
+	if (fs_mkfs(dev, &opt, &err) < 0)
+		fail_msg("%s", err.msg);
+	assert_int_equal(e2fsck_fd(fd), 0);
+	assert_int_equal(fs_open(dev, NULL, &fs, NULL), 0);
+	assert_true(fs->e2->group_desc_count > 15);
+	fs_statfs(fs, &before);
+	for (int i = 0; i < 3; i++) {
+		sprintf(name, "f%d", i);
+		assert_int_equal(fs_begin(fs, now), 0);
+		assert_int_equal(fs_mknod(fs, FS_ROOT_INO, name, &file, &f[i]), 0);
+		assert_int_equal(fs_prealloc(fs, f[i].ino, 0, (uint64_t)(5 + i) * gib, 20 * gib),
+				 0);
+		assert_int_equal(fs_end(fs), 0);
+	}
+	assert_int_equal(fs_commit(fs), 0);
+	assert_int_equal(fs_begin(fs, now), 0);
+	assert_int_equal(fs_prealloc(fs, f[0].ino, 6 * gib, 9 * gib, 0), 0);
+	fs_abort(fs);
+	assert_int_equal(fs_begin(fs, now), 0);
+	assert_int_equal(fs_punch(fs, f[1].ino, gib, 3 * gib), 0);
+	assert_int_equal(fs_alloc(fs, f[1].ino, 2 * gib, 1 << 20, 0), 0);
+	assert_int_equal(fs_unlink(fs, FS_ROOT_INO, "f2", true, NULL), 0);
+	assert_int_equal(fs_end(fs), 0);
+	assert_int_equal(fs_commit(fs), 0);
+	fs_free(fs); /* the node dies */
+	assert_int_equal(fs_open(dev, NULL, &fs, NULL), 0);
+	assert_int_equal(fs_begin(fs, now), 0);
+	assert_int_equal(fs_orphan_free(fs, f[2].ino), 0);
+	assert_int_equal(fs_unlink(fs, FS_ROOT_INO, "f0", false, NULL), 0);
+	assert_int_equal(fs_end(fs), 0);
+	assert_int_equal(fs_checkpoint(fs), 0);
+	fs_free(fs);
+	assert_int_equal(fs_open(dev, NULL, &fs, NULL), 0);
+	assert_int_equal(fs_begin(fs, now), 0);
+	assert_int_equal(fs_unlink(fs, FS_ROOT_INO, "f1", false, NULL), 0);
+	assert_int_equal(fs_end(fs), 0);
+	assert_int_equal(fs_close(fs), 0);
+	fs_statfs(fs, &after);
+	assert_int_equal(before.bfree, after.bfree);
+	assert_int_equal(e2fsck_fd(fd), 0);
+	fs_free(fs);
+	fs_dev_free(dev);
+	close(fd);
+}
+
 static int setup(void **state)
 {
 	struct fs_mkfs_options opt = { .name = "test", .volume_uuid = { 1 }, .now = now };
@@ -708,6 +781,7 @@ int main(void)
 		cmocka_unit_test(test_records),
 		cmocka_unit_test(test_orphans),
 		cmocka_unit_test(test_attributes),
+		cmocka_unit_test(test_many_groups),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);
