@@ -8,7 +8,8 @@
  *   subset   a random part of the writes since the last flush, in random order (volatile cache);
  * FUA ones stay
  *
- * Recovery: our replay + orphans, and (every second point, or all with --fsck all) e2fsck -fy on
+ * Recovery: our replay (now and then cut short and done again) + orphans; at every fourth point the next coordinator works on and
+ * dies too; and (every second point, or all with --fsck all) e2fsck -fy on
  * another copy. After each `e2fsck -fn` must find nothing to say.
  */
 #include "config.h"
@@ -115,6 +116,107 @@ static const char *compare(const struct job *j, uint64_t c, const struct canon *
 		       : "after e2fsck the state is neither the last durable one nor the next";
 }
 
+static void apply(uint8_t *image, const struct trace_event *e)
+{
+	memcpy(image + e->off, e->data, FS_BLOCK_SIZE);
+}
+
+static bool is_write(const struct trace_event *e)
+{
+	return e->kind == TRACE_WRITE || e->kind == TRACE_FUA;
+}
+
+/* One more commit in the second life. */
+static int live_on(struct fs *fs, struct trace_dev *dev, unsigned n, struct canon *ret)
+{
+	struct fs_new file = { .mode = S_IFREG | 0600 };
+	struct fs_vol vol;
+	char name[32];
+	int r = fs_begin(fs, (struct timespec){ 1790000000, n });
+
+	if (r < 0)
+		return r;
+	fs_vol_get(fs, &vol);
+	(void)snprintf(name, sizeof(name), "second-life-%u", n);
+	r = fs_set_epoch(fs, vol.epoch + 1);
+	if (r == 0)
+		r = fs_mknod(fs, FS_ROOT_INO, name, &file, NULL);
+	r = r == 0 ? fs_end(fs) : r;
+	if (r < 0)
+		fs_abort(fs);
+	if (r == 0)
+		r = fs_commit(fs);
+	if (r == 0)
+		r = canon_take(fs, &dev->dev, NULL, ret);
+	trace_dev_mark(dev, n);
+	return r;
+}
+
+#define LIVES 3
+
+/*
+ * The take-over's coordinator works on and dies too: its transactions lie over the remains of the first log, and the replay
+ * must not take one for the other. Leaves the image as it found it (the recovered one).
+ */
+static const char *second_life(struct job *j)
+{
+	uint8_t *snap = malloc(IMAGE_BYTES);
+	struct canon states[LIVES + 1], got;
+	struct fs *fs = NULL;
+	struct trace_dev dev;
+	const char *what = "second life: cannot go on";
+	size_t cut, c = 0;
+	int r;
+
+	cl_assert(snap);
+	memcpy(snap, j->image, IMAGE_BYTES);
+	(void)trace_dev_init(&dev, IMAGE_BYTES, j->image);
+	r = fs_open(&dev.dev, NULL, &fs, NULL);
+	if (r == 0)
+		r = canon_take(fs, &dev.dev, NULL, &states[0]);
+	dev.tracing = true;
+	for (unsigned n = 1; n <= LIVES && r == 0; n++)
+		r = live_on(fs, &dev, n, &states[n]);
+	fs_free(fs);
+	fs = NULL;
+	if (r < 0)
+		goto out;
+	memcpy(j->image, snap, IMAGE_BYTES);
+	cut = rnd(&j->rng, (unsigned)dev.events.n + 1);
+	for (size_t i = 0; i < cut; i++) {
+		if (is_write(&dev.events.v[i]))
+			apply(j->image, &dev.events.v[i]);
+		else if (dev.events.v[i].kind == TRACE_MARK)
+			c = dev.events.v[i].off;
+	}
+	what = "second life: wrong state";
+	if (fs_open(&dev.dev, NULL, &fs, NULL) == 0 && canon_take(fs, &dev.dev, NULL, &got) == 0 &&
+	    (got.hash == states[c].hash || (c < LIVES && got.hash == states[c + 1].hash)))
+		what = NULL;
+	fs_free(fs);
+	memcpy(j->image, snap, IMAGE_BYTES);
+out:
+	dev.mem = snap; /* freed with the trace; the image is a mapping */
+	trace_dev_fini(&dev);
+	return what;
+}
+
+/* The recovery itself is cut short, and done again. */
+static int open_again(struct job *j, struct trace_dev *dev, struct fs **ret, struct cl_error *err)
+{
+	int r;
+
+	if (rnd(&j->rng, 4) == 0) {
+		dev->fail_after = rnd(&j->rng, 12);
+		if (fs_open(&dev->dev, NULL, ret, NULL) == 0)
+			fs_free(*ret);
+		dev->fail_after = -1;
+		*ret = NULL;
+	}
+	r = fs_open(&dev->dev, NULL, ret, err);
+	return r;
+}
+
 /* Our own recovery of the image, in place. NULL = good. */
 static const char *own_recovery(struct job *j, uint64_t c)
 {
@@ -126,13 +228,15 @@ static const char *own_recovery(struct job *j, uint64_t c)
 	const char *what;
 
 	(void)trace_dev_init(&dev, IMAGE_BYTES, j->image);
-	if (fs_open(&dev.dev, NULL, &fs, &err) < 0) {
+	if (open_again(j, &dev, &fs, &err) < 0) {
 		(void)snprintf(text, sizeof(text), "open: %s", err.msg);
 		return text;
 	}
 	if (canon_take(fs, &dev.dev, NULL, &got) < 0)
 		return "the state cannot be read";
 	what = compare(j, c, &got, true);
+	if (!what && j->points % 4 == 0)
+		what = second_life(j);
 	if (what)
 		return what;
 	if (free_orphans(fs) < 0 || fs_close(fs) < 0)
@@ -159,16 +263,6 @@ static const char *fsck_recovery(struct job *j, uint64_t c)
 }
 
 /* ---- images ----------------------------------------------------------------------------- */
-
-static void apply(uint8_t *image, const struct trace_event *e)
-{
-	memcpy(image + e->off, e->data, FS_BLOCK_SIZE);
-}
-
-static bool is_write(const struct trace_event *e)
-{
-	return e->kind == TRACE_WRITE || e->kind == TRACE_FUA;
-}
 
 /* All writes of the epoch [from, to). */
 static void build_prefix(struct job *j, size_t from, size_t to)
