@@ -13,9 +13,9 @@
 #include "csv/mount.h"
 #include "lib/log.h"
 #include "proto/conn.h"
+#include "proto/volume.h"
 
 #define RETRY_MS 200
-#define FRAME_VOL FRAME_TYPE_FIRST
 
 struct cluster {
 	struct cl_loop *loop;
@@ -27,9 +27,9 @@ struct cluster {
 };
 
 static const struct frame_hello hello_frame = {
-	.protocol = FRAME_PROTOCOL('V', 'O', 'L', '1'),
-	.lowest = 1,
-	.highest = 1,
+	.protocol = VOLUME_PROTOCOL,
+	.lowest = VOLUME_VERSION,
+	.highest = VOLUME_VERSION,
 };
 
 int cluster_check_tables(const Vol__Tables *t, struct cl_error *err)
@@ -105,7 +105,9 @@ static bool dispatch(struct cluster *c, Vol__ToCsvd *msg)
 static void on_frame(void *user, const struct frame *frame)
 {
 	struct cluster *c = user;
-	Vol__ToCsvd *msg = vol__to_csvd__unpack(NULL, frame->len, frame->body);
+	Vol__ToCsvd *msg = frame->type == VOLUME_TO_CSVD
+				   ? vol__to_csvd__unpack(NULL, frame->len, frame->body)
+				   : NULL;
 	bool ok = msg && dispatch(c, msg);
 
 	if (msg)
@@ -222,6 +224,6 @@ void cluster_send(struct cluster *c, const Vol__FromCsvd *msg)
 	if (!buf)
 		return;
 	(void)vol__from_csvd__pack(msg, buf);
-	(void)frame_conn_send(c->conn, FRAME_VOL, buf, len);
+	(void)frame_conn_send(c->conn, VOLUME_FROM_CSVD, buf, len);
 	free(buf);
 }

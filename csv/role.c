@@ -11,30 +11,39 @@ static bool must_stop(const struct role_view *v)
 
 static bool must_drop(const struct role_view *v)
 {
-	return !v->wanted || v->store_spoilt || v->store_epoch != v->epoch;
+	bool claimed = v->store_epoch != 0;
+
+	return !v->present || v->store_spoilt ||
+	       (claimed && (!v->wanted || v->store_epoch != v->epoch));
+}
+
+static enum role_action with_store(const struct role_view *v, bool skip_debts)
+{
+	if (v->store == ROLE_STORE_UP)
+		return v->claiming ? ROLE_NOTHING : ROLE_COORDINATE;
+	if (v->store != ROLE_STORE_HOLDING)
+		return ROLE_NOTHING;
+	if (v->order_to_pay && !v->paying)
+		return ROLE_PAY;
+	return v->debts && !skip_debts ? ROLE_NOTHING : ROLE_START;
+}
+
+static enum role_action while_running(const struct role_view *v)
+{
+	if (must_stop(v))
+		return ROLE_STOP;
+	return v->order_to_pay && !v->paying ? ROLE_PAY : ROLE_NOTHING;
 }
 
 enum role_action role_next(const struct role_view *v, bool skip_debts)
 {
 	if (v->running)
-		return must_stop(v)		       ? ROLE_STOP
-		       : v->order_to_pay && !v->paying ? ROLE_PAY
-						       : ROLE_NOTHING;
+		return while_running(v);
 	if (v->store != ROLE_STORE_NONE && must_drop(v))
 		return ROLE_DROP_STORE;
-	if (!v->wanted || v->waiting)
+	if (v->waiting || !v->present)
 		return ROLE_NOTHING;
-	switch (v->store) {
-	case ROLE_STORE_NONE:
+	if (v->store == ROLE_STORE_NONE)
 		return ROLE_MAKE_STORE;
-	case ROLE_STORE_UP:
-		return v->claiming ? ROLE_NOTHING : ROLE_COORDINATE;
-	case ROLE_STORE_HOLDING:
-		if (v->order_to_pay && !v->paying)
-			return ROLE_PAY;
-		return v->debts && !skip_debts ? ROLE_NOTHING : ROLE_START;
-	case ROLE_STORE_IDLE:
-	default:
-		return ROLE_NOTHING;
-	}
+	return v->wanted ? with_store(v, skip_debts) : ROLE_NOTHING;
 }

@@ -3,9 +3,10 @@
  * What this node does about a volume that the log says it coordinates (or not). Pure: the view of
  * now in, the next single action out; the caller performs it and asks again when something changed.
  *
- *   not wanted                                    nothing runs
- *   wanted    -> MAKE_STORE -> COORDINATE (asks the log in the middle) -> [PAY debts] -> START
- *   wanted at another epoch, store lost, failed   STOP, DROP_STORE, and from the beginning
+ *   present   -> MAKE_STORE: a path is kept on every node, so that the cluster knows who could
+ *                coordinate; it claims nothing
+ *   wanted    -> COORDINATE (asks the log in the middle) -> [PAY debts] -> START
+ *   wanted no more or at another epoch, store lost, failed    STOP, DROP_STORE, from the beginning
  *
  * Two rules close histories in which data was lost. A volume with a debt is not opened: the dead
  * node's writes may still be in a TCP buffer or in the target. After a failure the store is dropped
@@ -32,14 +33,15 @@ enum role_action {
 };
 
 struct role_view {
+	bool present;	/* the volume is to be reachable from this node */
 	bool wanted;	/* the tables name this node, living, and no hand-over stands against it */
 	uint64_t epoch; /* at which */
 	size_t debts;	/* unpaid ones of the volume, in the tables */
 	bool order_to_pay, paying;
 	enum role_store store;
-	uint64_t store_epoch; /* for which it was claimed */
+	uint64_t store_epoch; /* for which it was claimed; 0: it was not */
 	bool claiming;	      /* COORDINATE is under way */
-	bool store_spoilt;    /* its device failed: drop it */
+	bool store_spoilt;    /* its device failed, or it is of an earlier incarnation: drop it */
 	bool running;	      /* the coordinator's thread */
 	uint64_t running_epoch;
 	bool ended;   /* the thread is CLOSED or FAILED */

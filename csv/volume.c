@@ -26,8 +26,9 @@
 #include "lib/assert.h"
 #include "lib/log.h"
 
-#define RECONNECT_MS 200
+#define RECONNECT_MS 50
 #define FAILURE_PAUSE_MS 1000
+#define CLAIM_PAUSE_MS 200
 #define GO_AGAIN_MS 500
 #define HAND_OVER_MS 10000
 
@@ -58,7 +59,7 @@ struct volume {
 	char refused[128];
 	/* the coordinator's role */
 	struct store *store;
-	uint64_t store_epoch;
+	uint64_t store_epoch, store_incarnation;
 	bool store_spoilt, claiming, paused;
 	char store_why[256];
 	uint64_t go_id;
@@ -404,10 +405,19 @@ static void look_at_mount(struct volume *v)
 
 /* ---- the coordinator's role ---------------------------------------------------------------- */
 
+/* Not at once again: what failed would fail in a circle. */
+static void pause_for(struct volume *v, int64_t ms)
+{
+	v->paused = true;
+	(void)cl_timer_set_in(v->pause, ms);
+}
+
 static void on_store_state(void *user, enum store_state state, const char *why)
 {
 	struct volume *v = user;
 
+	if (state == STORE_UP && *why && v->claiming)
+		pause_for(v, CLAIM_PAUSE_MS);
 	if (state != STORE_UP || *why)
 		v->claiming = false;
 	(void)snprintf(v->store_why, sizeof(v->store_why), "%s", why);
@@ -447,8 +457,7 @@ bool volume_on_go(struct volume *v, uint64_t id, bool yes)
 	store_log_says(v->store, yes);
 	if (!yes) {
 		v->store_spoilt = true; /* claim anew, later: the tables are about to move */
-		v->paused = true;
-		(void)cl_timer_set_in(v->pause, FAILURE_PAUSE_MS);
+		pause_for(v, FAILURE_PAUSE_MS);
 		volume_poke(v);
 	}
 	return true;
@@ -478,14 +487,14 @@ static void make_store(struct volume *v)
 	struct cl_error err = CL_ERROR_INIT;
 
 	memcpy(cfg.volume, v->uuid, sizeof(cfg.volume));
-	v->store_epoch = v->epoch;
+	v->store_epoch = 0;
+	v->store_incarnation = me->incarnation;
 	v->store_spoilt = v->claiming = false;
 	if (store_new(v->d->loop, &cfg, &v->store, &err) >= 0)
 		return;
 	log_error("volume '%s': %s", v->name, err.msg);
 	(void)snprintf(v->store_why, sizeof(v->store_why), "%.250s", err.msg);
-	v->paused = true;
-	(void)cl_timer_set_in(v->pause, FAILURE_PAUSE_MS);
+	pause_for(v, FAILURE_PAUSE_MS);
 }
 
 static void drop_store(struct volume *v)
@@ -502,12 +511,12 @@ static void claim(struct volume *v)
 	struct cl_error err = CL_ERROR_INIT;
 
 	v->claiming = true;
+	v->store_epoch = v->epoch;
 	if (store_coordinate(v->store, &err) >= 0)
 		return;
 	v->claiming = false;
-	v->paused = true;
 	(void)snprintf(v->store_why, sizeof(v->store_why), "%.250s", err.msg);
-	(void)cl_timer_set_in(v->pause, FAILURE_PAUSE_MS);
+	pause_for(v, FAILURE_PAUSE_MS);
 }
 
 static unsigned coord_defects(const struct csvd_defects *d)
@@ -547,9 +556,8 @@ static void stop_coord(struct volume *v)
 	/* What it still has open may be of unknown fate: only a new claim ends that. */
 	if (v->coord_state != COORD_CLOSED) {
 		v->store_spoilt = true;
-		v->paused = v->coord_state == COORD_FAILED;
-		if (v->paused)
-			(void)cl_timer_set_in(v->pause, FAILURE_PAUSE_MS);
+		if (v->coord_state == COORD_FAILED)
+			pause_for(v, FAILURE_PAUSE_MS);
 	}
 	if (v->coord_state == COORD_FAILED)
 		(void)snprintf(v->store_why, sizeof(v->store_why), "%.250s", v->coord_text);
@@ -701,8 +709,7 @@ static void look_at_hand_over(struct volume *v)
 	csvd_done(v->d, v->hand_over, 0, "");
 	v->hand_over = 0;
 	/* Without new tables within 10 s the role is taken up again. */
-	v->paused = true;
-	(void)cl_timer_set_in(v->pause, HAND_OVER_MS);
+	pause_for(v, HAND_OVER_MS);
 }
 
 /* ---- one step at a time ---------------------------------------------------------------------- */
@@ -710,9 +717,11 @@ static void look_at_hand_over(struct volume *v)
 static struct role_view view_of(const struct volume *v)
 {
 	const Vol__Node *me = csvd_node(v->d, v->d->tables->self);
+	bool present = me && me->living && me->incarnation > v->d->closed_up_to && !v->offline &&
+		       !v->d->stopping;
 	struct role_view view = {
-		.wanted = v->coordinator == v->d->tables->self && me && me->living &&
-			  me->incarnation > v->d->closed_up_to && !v->offline && !v->d->stopping,
+		.present = present,
+		.wanted = present && v->coordinator == v->d->tables->self,
 		.epoch = v->epoch,
 		.debts = v->debts,
 		.order_to_pay = v->orders.n > 0,
@@ -721,7 +730,7 @@ static struct role_view view_of(const struct volume *v)
 				  : ROLE_STORE_NONE,
 		.store_epoch = v->store_epoch,
 		.claiming = v->claiming,
-		.store_spoilt = v->store_spoilt,
+		.store_spoilt = v->store_spoilt || (me && v->store_incarnation != me->incarnation),
 		.running = v->coord,
 		.running_epoch = v->coord_epoch,
 		.ended = v->coord_state == COORD_FAILED || v->coord_state == COORD_CLOSED,

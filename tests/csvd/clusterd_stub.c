@@ -27,6 +27,7 @@
 
 #include "lib/loop.h"
 #include "proto/conn.h"
+#include "proto/volume.h"
 #include "proto/volume.pb-c.h"
 
 #define MAX 32
@@ -108,7 +109,7 @@ static void send_msg(struct client *c, const Vol__ToCsvd *msg)
 		return;
 	}
 	(void)vol__to_csvd__pack(msg, buf);
-	(void)frame_conn_send(c->conn, FRAME_TYPE_FIRST, buf, len);
+	(void)frame_conn_send(c->conn, VOLUME_TO_CSVD, buf, len);
 	free(buf);
 }
 
@@ -242,7 +243,7 @@ static const struct frame_conn_ops conn_ops = { on_ready, on_frame, on_closed };
 
 static void on_accept(void *user, int fd, uint32_t revents)
 {
-	static const struct frame_hello hello = { FRAME_PROTOCOL('V', 'O', 'L', '1'), 1, 1 };
+	static const struct frame_hello hello = { VOLUME_PROTOCOL, VOLUME_VERSION, VOLUME_VERSION };
 	struct client *c = user;
 	int s = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 

@@ -131,15 +131,17 @@ static void owner_rule(void **state)
 
 static void role_takes_its_steps(void **state)
 {
-	struct role_view v = { .wanted = true, .epoch = 2, .debts = 1 };
+	struct role_view v = { .present = true, .epoch = 2, .debts = 1 };
 
 	(void)state;
 	assert_int_equal(role_next(&v, false), ROLE_MAKE_STORE);
 	v.store = ROLE_STORE_IDLE;
-	v.store_epoch = 2;
 	assert_int_equal(role_next(&v, false), ROLE_NOTHING);
 	v.store = ROLE_STORE_UP;
+	assert_int_equal(role_next(&v, false), ROLE_NOTHING); /* a path, kept; nothing claimed */
+	v.wanted = true;
 	assert_int_equal(role_next(&v, false), ROLE_COORDINATE);
+	v.store_epoch = 2;
 	v.claiming = true;
 	assert_int_equal(role_next(&v, false), ROLE_NOTHING);
 	v.claiming = false;
@@ -158,7 +160,8 @@ static void role_takes_its_steps(void **state)
 
 static void role_stops(void **state)
 {
-	struct role_view up = { .wanted = true,
+	struct role_view up = { .present = true,
+				.wanted = true,
 				.epoch = 2,
 				.store = ROLE_STORE_HOLDING,
 				.store_epoch = 2,
