@@ -113,7 +113,8 @@ static void log_in(struct lun_control *c)
 		.portal = c->portal,
 		.initiator = c->initiator,
 		.isid = c->config.node,
-		.isid_qualifier = 1,
+		/* The LUN too: with the same name and ISID two LUNs of one target would end each other. */
+		.isid_qualifier = (uint16_t)(1 | c->url.lun << 8),
 		.role = LUN_ROLE_CONTROL,
 		.hooks = { .user = c, .changed = on_session_changed, .state = on_session_state },
 	};

@@ -146,7 +146,10 @@ struct lun_session_config {
 #define LUN_DEFECT_NO_REPEAT 8u	 /* a barrier's reset is sent once */
 #define LUN_DEFECT_NO_CHECK 4u	 /* no periodic READ KEYS */
 
-/* Starts to connect. 0, -ENOMEM, -EINVAL. */
+/*
+ * Starts to connect. 0, -ENOMEM, -EINVAL. SIGPIPE is ignored in this process from here on, when it was at
+ * its default: libiscsi would kill the process with it.
+ */
 int lun_session_new(const struct lun_session_config *config, struct lun_session **ret,
 		    struct cl_error *err);
 

@@ -25,6 +25,7 @@ struct lun_sync {
 	uint32_t block_size;
 	struct cl_error why;
 	struct lun_cmd cmd;
+	bool unused; /* unregister at the end */
 };
 
 static int64_t now_ms(void)
@@ -94,26 +95,27 @@ static void on_cmd(struct lun_cmd *cmd)
 	*(bool *)cmd->user = true;
 }
 
-static int register_key(struct lun_sync *y, struct cl_error *err)
+static int command(struct lun_sync *y, struct pr_op op, struct cl_error *err)
 {
 	bool done = false;
 	int64_t until = call_deadline(y);
 
-	/* Old key 0: on a nexus that has a key already this must fail, not replace it. */
-	y->cmd = (struct lun_cmd){
-		.op = { .kind = PR_OP_REGISTER, .arg = y->key },
-		.done = on_cmd,
-		.user = &done,
-	};
+	y->cmd = (struct lun_cmd){ .op = op, .done = on_cmd, .user = &done };
 	if (lun_session_command(y->session, &y->cmd) != LUN_OK)
-		return cl_error_set(err, -ENOLINK, "cannot REGISTER");
+		return cl_error_set(err, -ENOLINK, "cannot send %s", pr_op_name(op.kind));
 	while (!done)
 		if (turn(y, until) < 0)
 			return cl_error_set(err, y->failed, "%s", y->why.msg);
-	if (y->cmd.answer.result != LUN_OK)
-		return cl_error_set(err, -EIO, "REGISTER: %s",
-				    lun_result_name(y->cmd.answer.result));
-	return 0;
+	if (y->cmd.answer.result == LUN_OK)
+		return 0;
+	return cl_error_set(err, -EIO, "%s: %s", pr_op_name(op.kind),
+			    lun_result_name(y->cmd.answer.result));
+}
+
+static int register_key(struct lun_sync *y, struct cl_error *err)
+{
+	/* Old key 0: on a nexus that has a key already this must fail, not replace it. */
+	return command(y, (struct pr_op){ .kind = PR_OP_REGISTER, .arg = y->key }, err);
 }
 
 static int log_in(struct lun_sync *y, const struct lun_session_config *config, unsigned portal,
@@ -137,8 +139,8 @@ static int log_in(struct lun_sync *y, const struct lun_session_config *config, u
 	return 0;
 }
 
-int lun_sync_open(const struct lun_session_config *config, struct lun_sync **ret,
-		  struct cl_error *err)
+static int connect_any(const struct lun_session_config *config, struct lun_sync **ret,
+		       struct cl_error *err)
 {
 	_cleanup_(lun_sync_closep) struct lun_sync *y = calloc(1, sizeof(*y));
 	int r = -EINVAL;
@@ -155,12 +157,60 @@ int lun_sync_open(const struct lun_session_config *config, struct lun_sync **ret
 		if (r == 0)
 			break;
 	}
+	if (r == 0)
+		*ret = cl_steal(y);
+	return r;
+}
+
+int lun_sync_open(const struct lun_session_config *config, struct lun_sync **ret,
+		  struct cl_error *err)
+{
+	_cleanup_(lun_sync_closep) struct lun_sync *y = NULL;
+	int r = connect_any(config, &y, err);
+
 	if (r == 0 && y->key)
+		r = register_key(y, err);
+	if (r == 0)
+		*ret = cl_steal(y);
+	return r;
+}
+
+/* A coordinator always has a reservation. Keys of ours without one are what somebody left behind. */
+static int check_unused(struct lun_sync *y, struct cl_error *err)
+{
+	const struct pr_answer *a = &y->cmd.answer;
+	struct pr_key key;
+	int r = command(y, (struct pr_op){ .kind = PR_OP_READ_RESERVATION }, err);
+
+	if (r == 0 && a->type)
+		return cl_error_set(err, -EBUSY,
+				    "the LUN is in use: it has a reservation of type %u", a->type);
+	if (r == 0)
+		r = command(y, (struct pr_op){ .kind = PR_OP_READ_KEYS }, err);
+	for (size_t i = 0; r == 0 && i < a->n_keys; i++)
+		if (!pr_key_parse(a->keys[i], &key))
+			r = cl_error_set(err, -EBUSY,
+					 "the LUN is in use: a foreign key is registered");
+	return r;
+}
+
+int lun_sync_open_unused(const struct lun_session_config *config, struct lun_sync **ret,
+			 struct cl_error *err)
+{
+	_cleanup_(lun_sync_closep) struct lun_sync *y = NULL;
+	int r = connect_any(config, &y, err);
+
+	if (r == 0)
+		r = check_unused(y, err);
+	if (r == 0)
 		r = register_key(y, err);
 	if (r < 0)
 		return r;
-	*ret = cl_steal(y);
-	return 0;
+	y->unused = true;
+	r = lun_session_go(y->session, err);
+	if (r == 0)
+		*ret = cl_steal(y);
+	return r;
 }
 
 int lun_sync_go(struct lun_sync *y, struct cl_error *err)
@@ -174,6 +224,10 @@ void lun_sync_close(struct lun_sync *y)
 {
 	if (!y)
 		return;
+	if (y->unused && !y->failed) {
+		y->deadline_ms = 2000;
+		(void)command(y, (struct pr_op){ .kind = PR_OP_REGISTER, .key = y->key }, NULL);
+	}
 	lun_session_free(y->session);
 	if (y->break_fd >= 0)
 		(void)close(y->break_fd);

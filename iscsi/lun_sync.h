@@ -27,7 +27,16 @@ struct lun_sync;
 int lun_sync_open(const struct lun_session_config *config, struct lun_sync **ret,
 		  struct cl_error *err);
 int lun_sync_go(struct lun_sync *sync, struct cl_error *err);
-void lun_sync_close(struct lun_sync *sync); /* accepts NULL; does not unregister */
+
+/*
+ * For making a volume: as _open, and gives itself the GO, because there is no coordinator yet. -EBUSY when
+ * the LUN is in use: a reservation stands, or a key that is not of this cluster software is registered.
+ * (A mere _open and _go would REGISTER and then be a registrant that may write over a live volume.)
+ * _close unregisters then. Two at once on one LUN are the caller's to exclude.
+ */
+int lun_sync_open_unused(const struct lun_session_config *config, struct lun_sync **ret,
+			 struct cl_error *err);
+void lun_sync_close(struct lun_sync *sync); /* accepts NULL; does not unregister, save _unused */
 
 uint64_t lun_sync_key(const struct lun_sync *sync);
 uint64_t lun_sync_bytes(const struct lun_sync *sync);

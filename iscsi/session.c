@@ -9,6 +9,7 @@
 #include "config.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -166,6 +167,18 @@ static void take_config(struct lun_session *s, const struct lun_session_config *
 	s->hooks = c->hooks;
 }
 
+/*
+ * libiscsi 1.19 sends data with a plain writev(): when the target's FIN arrives between our read and our
+ * write, SIGPIPE kills the whole process. A handler of the program's own is left alone.
+ */
+static void survive_sigpipe(void)
+{
+	struct sigaction now;
+
+	if (sigaction(SIGPIPE, NULL, &now) == 0 && now.sa_handler == SIG_DFL)
+		(void)signal(SIGPIPE, SIG_IGN);
+}
+
 int lun_session_new(const struct lun_session_config *config, struct lun_session **ret,
 		    struct cl_error *err)
 {
@@ -179,6 +192,7 @@ int lun_session_new(const struct lun_session_config *config, struct lun_session 
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return cl_error_errno(err, -ENOMEM, "iSCSI session");
+	survive_sigpipe();
 	s->data.ops = &session_ops;
 	take_config(s, config);
 	s->next_tur_ms = s->retry_ms = INT64_MAX;

@@ -135,6 +135,27 @@ static bool fence(struct pr_match m)
 
 /* ---- what is tried ---- */
 
+/* busy: somebody holds the LUN; else it can be written on, and nothing is left behind. */
+static void test_unused(bool busy)
+{
+	struct lun_session_config c = {
+		.url = &url,
+		.initiator = "iqn.2026-01.org.clusterd:sync.format",
+	};
+	struct cl_error err = CL_ERROR_INIT;
+	struct lun_sync *y = NULL;
+	char block[512] = "format";
+
+	printf(busy ? "making a volume on a LUN in use: refused\n" : "making a volume\n");
+	check(pr_key_make(1, 1, 77, &c.key) == 0);
+	check(lun_sync_open_unused(&c, &y, &err) == (busy ? -EBUSY : 0));
+	if (busy)
+		return;
+	check(lun_sync_pwrite(y, block, sizeof(block), 1024, true) == 0);
+	lun_sync_close(y);
+	check(pread(backing, block, sizeof(block), 1024) == 512 && strcmp(block, "format") == 0);
+}
+
 static void test_io(struct lun_sync *y)
 {
 	size_t len = 9 * MIB + 4096;
@@ -267,7 +288,10 @@ int main(int argc, char **argv)
 	check(argc == 3 && lun_url_parse(argv[1], &url, NULL) == 0);
 	backing = open(argv[2], O_RDONLY | O_CLOEXEC);
 	check(backing >= 0);
+	test_unused(false);
+	test_unused(false);
 	hold_the_lun();
+	test_unused(true);
 	y = admitted(0);
 	test_io(y);
 	test_living_through_a_fence(y);

@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -231,6 +232,22 @@ static void test_garbage(void **state)
 		noise_round((size_t)(48 + rand() % 4000), i & 1);
 }
 
+/* libiscsi's writev() to a dead target must not end the process. */
+static void test_sigpipe(void **state)
+{
+	struct seen seen = { 0 };
+	struct lun_url url;
+	int fd = listener(&url);
+	struct sigaction a;
+
+	(void)state;
+	assert_true(signal(SIGPIPE, SIG_DFL) != SIG_ERR);
+	lun_session_free(session(&url, &seen));
+	assert_int_equal(sigaction(SIGPIPE, NULL, &a), 0);
+	assert_true(a.sa_handler == SIG_IGN);
+	close(fd);
+}
+
 static void test_bad_config(void **state)
 {
 	struct lun_url url;
@@ -257,7 +274,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nobody_listens),	 cmocka_unit_test(test_silence),
 		cmocka_unit_test(test_free_at_any_time), cmocka_unit_test(test_hangs_up),
-		cmocka_unit_test(test_garbage),		 cmocka_unit_test(test_bad_config),
+		cmocka_unit_test(test_sigpipe),		 cmocka_unit_test(test_garbage),
+		cmocka_unit_test(test_bad_config),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
