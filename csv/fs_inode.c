@@ -253,6 +253,17 @@ int fs_inode_new(struct fs *fs, uint32_t dir, const struct fs_new *n, struct fs_
 	return wipe(fs, ino);
 }
 
+/*
+ * When it was deleted. The field links the orphan list too, so that e2fsck takes a time that could be an inode's number for
+ * a lost member of the list: a node whose clock stands at 1970 must not make such.
+ */
+static uint32_t deletion_time(const struct fs *fs)
+{
+	uint32_t t = (uint32_t)fs->op.now.tv_sec;
+
+	return t > fs->e2->super->s_inodes_count ? t : fs->e2->super->s_inodes_count + 1;
+}
+
 int fs_inode_free(struct fs *fs, struct fs_inode *i)
 {
 	bool is_dir = LINUX_S_ISDIR(i->raw.i_mode);
@@ -269,7 +280,7 @@ int fs_inode_free(struct fs *fs, struct fs_inode *i)
 	if (r < 0)
 		return r;
 	i->raw.i_links_count = 0;
-	i->raw.i_dtime = (uint32_t)fs->op.now.tv_sec;
+	i->raw.i_dtime = deletion_time(fs);
 	r = fs_inode_store(fs, i);
 	if (r == 0)
 		ext2fs_inode_alloc_stats2(fs->e2, i->ino, -1, is_dir);
