@@ -476,6 +476,25 @@ static void check_equal(struct world *w, unsigned leader)
 	}
 }
 
+/* All is well, the leader goes: once the ring (or group) says so, the next one takes milliseconds,
+ * not the election timeout. */
+void nemesis_failover(struct world *w)
+{
+	unsigned leader = leader_of(w);
+	bool power = sim_chance(w->s, 500000);
+	const struct raft_config *c = raft_config(w->node[leader].raft);
+
+	if (!sim_config(w->s)->ring || raft_config_voters(c) < 3 || has_ghost(w, c))
+		return;
+	run_for(w, 3000); /* rings have settled */
+	leader = leader_of(w);
+	sim_crash(w->s, leader, power);
+	run_for(w, (power ? sim_config(w->s)->ring_lost_ms : 0) + 300);
+	if (!leader_of(w))
+		sim_fail(w->s, "slow-failover", "nobody leads 300 ms after n%u left the ring",
+			 leader);
+}
+
 void nemesis_heal(struct world *w)
 {
 	unsigned leader;

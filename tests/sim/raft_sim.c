@@ -90,6 +90,7 @@ static uint64_t run_once(uint64_t seed, unsigned nodes, uint64_t defects, uint64
 	if (w->plan.oneway_phase)
 		nemesis_oneway_phase(w);
 	nemesis_heal(w);
+	nemesis_failover(w);
 	hash = sim_hash_value(w->s);
 	*ret_steps += sim_steps(w->s);
 	world_free(w);

@@ -124,5 +124,6 @@ void plan_make(struct world *w, unsigned nodes);
 void nemesis_start(struct world *w);
 void nemesis_oneway_phase(struct world *w);
 void nemesis_heal(struct world *w);
+void nemesis_failover(struct world *w);
 
 #endif

@@ -293,9 +293,11 @@ static void tell_ring(struct sim *s, unsigned i, uint64_t ring, uint64_t group)
 {
 	struct node *n = &s->node[i];
 
-	if (!n->up || (n->ring == ring && n->group == group))
+	if (n->up && n->ring == ring && n->group == group)
 		return;
-	n->ring = ring;
+	n->ring = ring; /* the machine is in it, also without our process */
+	if (!n->up)
+		return;
 	n->group = group;
 	push(s, (struct event){ .t = s->now + (int64_t)sim_rand(s, 3),
 				.type = EV_RING,
@@ -420,6 +422,8 @@ void sim_crash(struct sim *s, unsigned node, bool power)
 		return;
 	sim_trace(s, "n%u crash%s, %u writes under way", node, power ? " (power)" : "",
 		  n->n_writes);
+	if (n->frozen) /* the machine answers the ring again */
+		ring_later(s, s->c.ring_gain_ms);
 	n->up = false;
 	n->life++;
 	n->frozen = false;
