@@ -23,6 +23,8 @@ pkglibexec_PROGRAMS += clusterd-vm-launch
 clusterd_vm_launch_SOURCES = migration/launcher.c
 clusterd_vm_launch_LDADD = migration/libmigration.a lib/libcl.a $(JANSSON_LIBS) $(QB_LIBS)
 
+EXTRA_DIST += docs/vm.md
+
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/plan_migrate_test tests/unit/qmp_test tests/unit/vm_config_test
 tests_unit_plan_migrate_test_SOURCES = tests/unit/plan_migrate_test.c
