@@ -38,22 +38,59 @@ static int find_process(struct vm *vm, struct cl_error *err)
 	if (vm->pidfd < 0)
 		return cl_error_errno(err, vm->pidfd, "process %d", (int)vm->pid);
 	r = proc_start_time(vm->pid, &start);
-	if (r < 0 || start != want || !proc_cmdline_has(vm->pid, vm->config.uuid))
-		return cl_error_set(err, -ESRCH, "process %d is another one", (int)vm->pid);
-	return 0;
+	return r < 0 || start != want
+		       ? cl_error_set(err, -ESRCH, "process %d is another one", (int)vm->pid)
+		       : 0;
+}
+
+/*
+ * Killed, and not gone yet: its first thread has ended, another may still wait in the kernel, with a
+ * write to a disk under way. The command line is empty then, and the pidfd tells the end of them all.
+ */
+static void adopt_dying(struct vm *vm)
+{
+	vm_kill(vm, "was ending when clusterd began");
+	vm->ordered_gone = false;
 }
 
 static int adopt_alive(struct vm *vm, struct cl_error *err)
 {
 	char marker[512];
-	int r = find_process(vm, err);
+	int r = vm_watch_process(vm, err);
 
 	if (r < 0)
 		return r;
+	if (!proc_cmdline_has(vm->pid, vm->config.uuid)) {
+		adopt_dying(vm);
+		return 0;
+	}
+	/*
+	 * Paused by signal, and nobody remembers why. It would answer only after SIGCONT, and then its
+	 * guest would run before it could be stopped by QMP: without the log's word. So it ends.
+	 */
+	if (proc_all_stopped(vm->pid)) {
+		vm_kill(vm, "was paused by signal when clusterd ended");
+		return 0;
+	}
 	snprintf(marker, sizeof(marker), "%s/incoming", vm->dir);
 	vm->incoming = access(marker, F_OK) == 0;
-	r = vm_watch_process(vm, err);
-	return r < 0 ? r : vm_connect(vm, err);
+	return vm_connect(vm, err);
+}
+
+/* 1: adopted, or told to end; 0: nobody is alive. */
+static int find_and_adopt(struct vm *vm, struct cl_error *err)
+{
+	int r = launch_alive(vm->dir);
+
+	if (r <= 0)
+		return r;
+	r = find_process(vm, err);
+	if (r == 0)
+		r = adopt_alive(vm, err);
+	/* It ended in between, unless somebody else holds its lock: that is nobody's to clean up. */
+	if (r == -ESRCH && launch_alive(vm->dir) == 0)
+		return 0;
+	return r < 0 ? r : 1;
 }
 
 int vm_adopt(struct vm_host *host, const char *name, vm_event_fn fn, void *user, struct vm **ret,
@@ -72,14 +109,10 @@ int vm_adopt(struct vm_host *host, const char *name, vm_event_fn fn, void *user,
 	vm_config_fini(&config);
 	if (r < 0)
 		return r;
-	alive = launch_alive(dir);
-	if (alive > 0)
-		r = adopt_alive(vm, err);
-	if (r == -ESRCH)
-		alive = 0; /* it ended meanwhile */
-	else if (r < 0)
-		return cl_error_wrap(err, r, "vm '%s'", name);
-	if (alive <= 0) {
+	alive = find_and_adopt(vm, err);
+	if (alive < 0)
+		return cl_error_wrap(err, alive, "vm '%s'", name);
+	if (alive == 0) {
 		launch_clean(dir);
 		vm_set_state(vm, VM_GONE, "nobody is alive");
 		vm_tell_later(vm, VM_EV_GONE);
