@@ -74,11 +74,23 @@ up_work() {
 up_abandoned() {
 	local code=$?
 	trap '' INT TERM HUP
-	((code > 128)) || tail -qn 3 "$DISK"/node*/log/boot.log >&2 2>/dev/null || true
+	((code > 128)) || up_keep_logs || true
 	say "taking back what was made" >&2
 	take_down
 	rm -f "$LOCK"
 	exit "$code"
+}
+
+# Of an `up` that failed by itself: what the nodes wrote, for whoever looks for the reason.
+up_keep_logs() {
+	local keep=$BUILD/failed-$LAB_NAME node
+	rm -rf "$keep"
+	for node in "$DISK"/node*/; do
+		[[ -d $node/log ]] || continue
+		mkdir -p "$keep"
+		cp -r "$node/log" "$keep/$(basename "$node")"
+	done
+	[[ ! -d $keep ]] || say "the nodes' logs are in $keep" >&2
 }
 
 up_already() {
