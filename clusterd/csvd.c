@@ -21,6 +21,8 @@
 #include "proto/volume.pb-c.h"
 
 #define PAY_AGAIN_MS 2000
+/* How long `create volume` waits for a csvd that is not there: it may be starting. */
+#define FORMAT_WAIT_MS 15000
 
 enum order_kind { ORDER_PAY, ORDER_FAIL, ORDER_CLOSE, ORDER_FORMAT, ORDER_HAND_OVER };
 
@@ -35,7 +37,8 @@ struct order {
 	uint32_t node;		   /* PAY */
 	uint64_t incarnation;	   /* PAY */
 	uint64_t client;	   /* FORMAT */
-	struct cl_source *again;   /* PAY: the pause before another try */
+	struct cl_source *timer;   /* PAY: the pause before another try; FORMAT: no csvd came */
+	bool answered;		   /* PAY: pausing */
 	uint8_t *msg;
 	size_t len;
 };
@@ -117,7 +120,7 @@ static void send_go(struct csvd *csvd, uint64_t id, bool yes)
 static void order_free(struct order *o)
 {
 	TAILQ_REMOVE(&o->csvd->orders, o, link);
-	cl_source_free(o->again);
+	cl_source_free(o->timer);
 	free(o->msg);
 	free(o);
 }
@@ -275,6 +278,21 @@ void csvd_close_sessions(struct csvd *csvd, uint64_t incarnation)
 		no_memory(csvd);
 }
 
+static void on_format_late(void *user)
+{
+	struct order *o = user;
+	struct requests *requests = o->csvd->d->requests;
+	struct cl_error err = CL_ERROR_INIT;
+	uint64_t client = o->client;
+
+	if (o->csvd->hello)
+		return; /* it has the order, and may take its time */
+	(void)cl_error_set(&err, -CL_EREFUSED, "csvd is not running on this node");
+	(void)cl_error_hint(&err, "is the service running? `systemctl status csvd`");
+	order_free(o);
+	requests_formatted(requests, client, &err);
+}
+
 int csvd_format(struct csvd *csvd, uint64_t client, const char *name, const uint8_t uuid[16],
 		const char *url, bool force, struct cl_error *err)
 {
@@ -282,13 +300,10 @@ int csvd_format(struct csvd *csvd, uint64_t client, const char *name, const uint
 	Vol__Format format = VOL__FORMAT__INIT;
 	struct order *o;
 
-	if (!csvd->hello) {
-		(void)cl_error_set(err, -CL_EREFUSED, "csvd is not running on this node");
-		return cl_error_hint(err, "is the service running? `systemctl status csvd`");
-	}
 	o = order_new(csvd, ORDER_FORMAT, name, client);
-	if (!o)
+	if (!o || cl_timer_new(csvd->d->loop, on_format_late, o, &o->timer) < 0)
 		return cl_error_set(err, -ENOMEM, "out of memory");
+	(void)cl_timer_set_in(o->timer, FORMAT_WAIT_MS);
 	o->client = client;
 	format.name = (char *)name;
 	format.uuid = (ProtobufCBinaryData){ 16, (uint8_t *)uuid };
@@ -353,12 +368,13 @@ static void pay_done(struct order *o, const Vol__Done *done)
 
 	(void)strcpy(volume, o->name);
 	what.volume = volume;
+	o->answered = true;
 	if (done->ok)
 		order_free(o);
-	else if (cl_timer_new(csvd->d->loop, on_pay_again, o, &o->again) < 0)
+	else if (cl_timer_new(csvd->d->loop, on_pay_again, o, &o->timer) < 0)
 		no_memory(csvd);
 	else
-		(void)cl_timer_set_in(o->again, PAY_AGAIN_MS);
+		(void)cl_timer_set_in(o->timer, PAY_AGAIN_MS);
 	report(csvd, &what);
 }
 
@@ -425,7 +441,7 @@ static void on_done(struct csvd *csvd, const Vol__Done *done)
 	struct order *o;
 
 	TAILQ_FOREACH(o, &csvd->orders, link)
-	if (o->id == done->id && !o->again)
+	if (o->id == done->id && !o->answered)
 		break;
 	if (!o)
 		return;
@@ -541,7 +557,7 @@ static void on_hello(struct csvd *csvd, const Vol__Hello *hello)
 	csvd_tables(csvd);
 	csvd_lease(csvd, csvd->lease_until_ms);
 	TAILQ_FOREACH(o, &csvd->orders, link)
-	if (!o->again)
+	if (!o->answered)
 		order_send(o);
 	report(csvd, &what);
 }

@@ -27,7 +27,7 @@ void csvd_release(struct csvd *csvd, const struct node_action *action);
 /* Answered by vms_requests_failed(), vms_sessions_closed(), requests_formatted(). */
 void csvd_fail_requests(struct csvd *csvd, const char *resource, uint64_t generation);
 void csvd_close_sessions(struct csvd *csvd, uint64_t incarnation);
-/* -CL_EREFUSED when no csvd is connected. */
+/* A csvd that is not there is waited for, but not for long. */
 int csvd_format(struct csvd *csvd, uint64_t client, const char *name, const uint8_t uuid[16],
 		const char *url, bool force, struct cl_error *err);
 
