@@ -655,16 +655,14 @@ static Vol__Order *order_copy(const Vol__Order *order)
 	return copy;
 }
 
+/* It may come before the tables that make this node the coordinator: kept until they do, or say that
+ * somebody else is. */
 void volume_pay(struct volume *v, const Vol__Order *order)
 {
 	Vol__Order *copy;
 
 	if (order_known(v, order->id))
 		return;
-	if (v->coordinator != v->d->tables->self) {
-		csvd_done(v->d, order->id, EAGAIN, "this node does not coordinate the volume");
-		return;
-	}
 	copy = order_copy(order);
 	if (!copy || order_vec_push(&v->orders, copy) < 0) {
 		csvd_done(v->d, order->id, ENOMEM, "out of memory");
@@ -778,7 +776,6 @@ static void look(void *user)
 
 	if (!v->d->tables)
 		return;
-	return_orders(v);
 	look_at_role(v);
 	look_at_hand_over(v);
 	look_at_mount(v);
@@ -800,6 +797,7 @@ void volume_update(struct volume *v, const Vol__Volume *in)
 	v->epoch = in->epoch;
 	v->debts = in->n_debts;
 	v->offline = in->offline;
+	return_orders(v);
 	(void)snprintf(v->url, sizeof(v->url), "%s", in->url);
 	if (v->client)
 		client_set_tables(v->client, v->d->tables);
