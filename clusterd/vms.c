@@ -381,6 +381,19 @@ static void order_failed(struct slot *s, const struct node_action *a, const stru
 	}
 }
 
+/*
+ * The core orders it after the target is proven dead. A source that has handed everything over stands
+ * in postmigrate and holds the whole state: it is continued. One that failed by itself runs already.
+ */
+static int run_here_again(struct slot *s, struct cl_error *err)
+{
+	if (vm_state(s->vm) == VM_SENT)
+		return vm_cont(s->vm, err);
+	if (!vm_is_migrating(s->vm))
+		return 0;
+	return vm_migrate_abort(s->vm, true, "the migration is given up", err);
+}
+
 static int order_slot(struct slot *s, const struct node_action *a, struct cl_error *err)
 {
 	switch (a->vm.what) {
@@ -400,7 +413,7 @@ static int order_slot(struct slot *s, const struct node_action *a, struct cl_err
 	case NODE_VM_SWITCH:
 		return vm_migrate_switch(s->vm, err);
 	case NODE_VM_MIGRATE_CANCEL:
-		return vm_migrate_abort(s->vm, true, "the migration is given up", err);
+		return run_here_again(s, err);
 	default:
 		return 0;
 	}
