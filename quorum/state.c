@@ -146,8 +146,9 @@ const char *state_mode_name(enum state_volume_mode mode)
 
 bool state_name_valid(const char *name)
 {
-	static const char *const reserved[] = { "vm",	"volume", "node",    "group",
-						"rule", "event",  "cluster", "resource" };
+	/* Not "vm": a VM may be called so, and `move vm node2` means it. */
+	static const char *const reserved[] = { "volume", "node",    "group",	"rule",
+						"event",  "cluster", "resource" };
 	size_t n = strlen(name);
 
 	if (n == 0 || n >= STATE_NAME_MAX)
