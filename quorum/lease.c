@@ -33,11 +33,13 @@ void lease_reset(struct lease *lease)
 		sm_move(&lease->sm, LEASE_NONE, "not admitted");
 }
 
-void lease_inherit(struct lease *lease, int64_t now_ms)
+void lease_inherit(struct lease *lease, int64_t now_ms, int64_t until_ms)
 {
 	cl_assert(lease_state(lease) == LEASE_NONE);
-	lease->until_ms = now_ms + LEASE_INHERIT_MS + LEASE_PAUSE_MS;
+	lease->until_ms = until_ms > 0 ? until_ms : now_ms + LEASE_INHERIT_MS + LEASE_PAUSE_MS;
 	lease->inherited = true;
+	/* It may have ended while nobody looked. */
+	sm_move(&lease->sm, LEASE_VALID, "inherited");
 	(void)lease_tick(lease, now_ms);
 }
 

@@ -68,10 +68,11 @@ void lease_init(struct lease *lease, int64_t length_ms);
 void lease_reset(struct lease *lease);
 
 /*
- * This process begins while VMs of an earlier one run, under a lease whose end is not known. They run
- * on for a moment, long enough to ask, instead of being paused at every upgrade of the daemon.
+ * This process begins while VMs of an earlier one run. Its lease goes on when its end is known (it was
+ * kept where a restart finds it); else (0) they run on for a moment, long enough to ask, instead of
+ * being paused at every upgrade of the daemon.
  */
-void lease_inherit(struct lease *lease, int64_t now_ms);
+void lease_inherit(struct lease *lease, int64_t now_ms, int64_t until_ms);
 
 /* A voter acked the beat that we sent at sent_ms. Only a time that we did send is accepted. */
 void lease_acked(struct lease *lease, const struct raft_id *voter, int64_t sent_ms);

@@ -9,6 +9,9 @@
  *  - What the state names here no more is killed, unless the state is older than the thing itself (a
  *    restarted daemon reads its log while VMs run): a state that has not given the number yet says
  *    nothing about it.
+ *  - What it found after a restart it takes for its own only after the same question: with a log that
+ *    lags, a source that stands in `postmigrate` looks like one that was paused for want of a lease,
+ *    and continuing it would run it beside its committed target.
  *  - Without a lease guests stand: paused, and killed when that is not confirmed in time.
  *  - `stopped g` is reported until the state has taken note.
  */
@@ -24,7 +27,8 @@
 static const struct sm_state local_states[] = {
 	[LOCAL_ASKING] = { "asking", SM_TO(LOCAL_STARTING) | SM_TO(LOCAL_GONE), SM_INITIAL },
 	[LOCAL_STARTING] = { "starting", SM_TO(LOCAL_RUNNING) | ENDS, 0 },
-	[LOCAL_RUNNING] = { "running", SM_TO(LOCAL_PAUSING) | SM_TO(LOCAL_DONE) | ENDS,
+	[LOCAL_RUNNING] = { "running",
+			    SM_TO(LOCAL_PAUSING) | SM_TO(LOCAL_PAUSED) | SM_TO(LOCAL_DONE) | ENDS,
 			    SM_INITIAL },
 	[LOCAL_PAUSING] = { "pausing",
 			    SM_TO(LOCAL_PAUSED) | SM_TO(LOCAL_DONE) | SM_TO(LOCAL_RUNNING) | ENDS,
@@ -38,8 +42,8 @@ static const struct sm_state local_states[] = {
 	[LOCAL_INCOMING] = { "incoming", SM_TO(LOCAL_LISTENING) | ENDS, SM_INITIAL },
 	[LOCAL_LISTENING] = { "listening", SM_TO(LOCAL_LOADED) | ENDS, 0 },
 	[LOCAL_LOADED] = { "loaded", SM_TO(LOCAL_CONTINUING) | ENDS, 0 },
-	[LOCAL_DONE] = { "done", SM_TO(LOCAL_RUNNING) | ENDS, 0 },
-	[LOCAL_STOPPING] = { "stopping", SM_TO(LOCAL_GONE), 0 },
+	[LOCAL_DONE] = { "done", SM_TO(LOCAL_RUNNING) | SM_TO(LOCAL_PAUSED) | ENDS, 0 },
+	[LOCAL_STOPPING] = { "stopping", SM_TO(LOCAL_GONE), SM_INITIAL },
 	[LOCAL_GONE] = { "gone", 0, SM_FINAL | SM_INITIAL },
 };
 
@@ -234,7 +238,7 @@ static void ask_go(struct node *n, struct local *l)
 {
 	MESSAGE(GO_ASK, GoAsk, go_ask);
 
-	if (n->cfg.defects & NODE_DEFECT_GO_NOT_ASKED) {
+	if ((n->cfg.defects & NODE_DEFECT_GO_NOT_ASKED) && !l->found) {
 		core_vm(n, NODE_VM_START, l, "");
 		local_enter(n, l, LOCAL_STARTING, "go");
 		return;
@@ -246,6 +250,7 @@ static void ask_go(struct node *n, struct local *l)
 	m.id = l->go_id;
 	m.resource = l->name;
 	m.number = l->generation;
+	m.resume = l->found;
 	message_send(n, raft_leader(n->raft).node, &msg);
 }
 
@@ -260,6 +265,14 @@ static void report_started(struct node *n, struct local *l)
 	agent_propose(n, l->name, &c);
 }
 
+/* Not in the middle of a switch: there the entries decide whether it may run again. */
+static bool settled(const struct local *l, const struct state_resource *r)
+{
+	return (r->phase == STATE_STARTING || r->phase == STATE_ONLINE ||
+		r->phase == STATE_MIGRATING) &&
+	       !l->switched;
+}
+
 static void owner_step(struct node *n, struct local *l, const struct state_resource *r)
 {
 	enum local_state s = local_state(l);
@@ -271,10 +284,11 @@ static void owner_step(struct node *n, struct local *l, const struct state_resou
 		shut_down(n, l, r->force);
 	} else if (!beats_may_run(n)) {
 		hold(n, l, r);
-	} else if (s == LOCAL_ASKING) {
+	} else if (s == LOCAL_ASKING ||
+		   (l->found && (r->phase == STATE_ONLINE || r->phase == STATE_STARTING))) {
 		if (beats_may_begin(n))
 			ask_go(n, l);
-	} else if (s == LOCAL_LOADED || s == LOCAL_PAUSED) {
+	} else if (s == LOCAL_LOADED || (s == LOCAL_PAUSED && !l->found && settled(l, r))) {
 		/* Loaded: the commit is applied, or it would not be the owner. */
 		if (!n->lease.inherited)
 			go_on(n, l);
@@ -331,11 +345,14 @@ static void owned_step(struct node *n, const struct state_resource *r)
 			(void)local_new(n, r->name, r->generation, LOCAL_ASKING);
 		return;
 	}
-	/* It was here, and is not: it ended while no daemon looked. */
-	l = local_new(n, r->name, r->generation, LOCAL_GONE);
+	/* It was here, and is not: it ended while no daemon looked. Its process is gone, but csvd may
+	 * hold a request of it: the stop order is gone through like any other. */
+	l = local_new(n, r->name, r->generation, LOCAL_STOPPING);
 	if (l) {
 		l->ill = r->phase != STATE_STOPPING;
+		l->killed = true;
 		CORE_COPY(l->why, "its process was gone");
+		core_vm(n, NODE_VM_KILL, l, l->why);
 	}
 }
 
@@ -379,38 +396,47 @@ void agent_step(struct node *n)
 
 /* ---- events -------------------------------------------------------------------------------------------- */
 
+/* Looked at again: the answer may have been on its way for long. */
+static void local_go(struct node *n, struct local *l)
+{
+	const struct state_resource *r = state_resource(&n->state, l->name);
+
+	if (!r || role_of(n, l, r) != ROLE_OWNER || !beats_may_begin(n))
+		return;
+	if (local_state(l) == LOCAL_ASKING && r->phase == STATE_STARTING) {
+		core_vm(n, NODE_VM_START, l, "");
+		local_enter(n, l, LOCAL_STARTING, "go");
+	} else if (l->found && settled(l, r)) {
+		l->found = false;
+		l->told_ms = INT64_MIN / 2;
+	}
+}
+
+static void volume_go(struct node *n, const struct volume_ask *v, const Core__GoAnswer *a)
+{
+	struct node_action *x = core_emit(n, NODE_DO_CSVD_GO);
+
+	CORE_COPY(x->csvd.volume, v->volume);
+	x->csvd.epoch = v->epoch;
+	x->csvd.code = a->yes && beats_may_begin(n) ? 0 : -CL_EMOVED;
+	CORE_COPY(x->csvd.text, a->text);
+}
+
 void agent_on_go_answer(struct node *n, const Core__Message *msg)
 {
 	const Core__GoAnswer *a = msg->go_answer;
 
-	for (size_t i = 0; i < n->locals.n; i++) {
-		struct local *l = n->locals.v[i];
-		const struct state_resource *r = state_resource(&n->state, l->name);
-
-		if (local_state(l) != LOCAL_ASKING || l->go_id != a->id || !a->yes)
-			continue;
-		/* Looked at again: the answer may have been on its way for long. */
-		if (!r || role_of(n, l, r) != ROLE_OWNER || r->phase != STATE_STARTING ||
-		    !beats_may_begin(n))
+	for (size_t i = 0; i < n->locals.n; i++)
+		if (n->locals.v[i]->go_id == a->id && a->yes) {
+			local_go(n, n->locals.v[i]);
 			return;
-		core_vm(n, NODE_VM_START, l, "");
-		local_enter(n, l, LOCAL_STARTING, "go");
-		return;
-	}
-	for (size_t i = 0; i < n->volume_asks.n; i++) {
-		struct volume_ask *v = &n->volume_asks.v[i];
-		struct node_action *x;
-
-		if (v->go_id != a->id)
-			continue;
-		x = core_emit(n, NODE_DO_CSVD_GO);
-		CORE_COPY(x->csvd.volume, v->volume);
-		x->csvd.epoch = v->epoch;
-		x->csvd.code = a->yes && beats_may_begin(n) ? 0 : -CL_EMOVED;
-		CORE_COPY(x->csvd.text, a->text);
-		volume_ask_vec_remove(&n->volume_asks, i);
-		return;
-	}
+		}
+	for (size_t i = 0; i < n->volume_asks.n; i++)
+		if (n->volume_asks.v[i].go_id == a->id) {
+			volume_go(n, &n->volume_asks.v[i], a);
+			volume_ask_vec_remove(&n->volume_asks, i);
+			return;
+		}
 }
 
 static void on_found(struct node *n, const struct node_vm_event *ev)
@@ -423,7 +449,7 @@ static void on_found(struct node *n, const struct node_vm_event *ev)
 		return;
 	l->found = true;
 	if (lease_state(&n->lease) == LEASE_NONE && n->incarnation)
-		lease_inherit(&n->lease, n->now_ms);
+		lease_inherit(&n->lease, n->now_ms, n->cfg.lease_until_ms);
 }
 
 static void on_stopped(struct node *n, struct local *l, const struct node_vm_event *ev)
@@ -432,10 +458,22 @@ static void on_stopped(struct node *n, struct local *l, const struct node_vm_eve
 
 	if (local_state(l) == LOCAL_GONE)
 		return;
-	l->ill = ev->failed && !asked;
+	l->ill = l->ill || (ev->failed && !asked);
 	if (!asked || l->why[0] == 0)
 		CORE_COPY(l->why, ev->text);
 	local_enter(n, l, LOCAL_GONE, "stopped");
+}
+
+static void on_move_failed(struct node *n, struct local *l, const struct node_vm_event *ev)
+{
+	enum local_state to = ev->stands ? LOCAL_PAUSED : LOCAL_RUNNING;
+
+	l->move_failed = l->moving;
+	l->moving = 0;
+	l->ready = l->switched = l->cancelled = false;
+	CORE_COPY(l->why, ev->text);
+	if (sm_may(&l->sm, (int)to))
+		local_enter(n, l, to, "the migration failed");
 }
 
 /* The driver speaks about what it did; a report that does not fit (late, or a race) changes nothing. */
@@ -476,14 +514,8 @@ void agent_on_vm(struct node *n, const struct node_vm_event *ev)
 	if (ev->report == NODE_VM_PROGRESS)
 		l->percent = ev->percent;
 	l->told_ms = INT64_MIN / 2;
-	if (ev->report == NODE_VM_MIGRATE_FAILED) {
-		l->move_failed = l->moving;
-		l->moving = 0;
-		l->ready = l->switched = l->cancelled = false;
-		CORE_COPY(l->why, ev->text);
-		if (sm_may(&l->sm, LOCAL_RUNNING))
-			local_enter(n, l, LOCAL_RUNNING, "migration failed, runs here again");
-	}
+	if (ev->report == NODE_VM_MIGRATE_FAILED)
+		on_move_failed(n, l, ev);
 }
 
 /* All VMs and sessions of what ran before are gone: nothing is left to report about. */

@@ -259,8 +259,12 @@ void beats_on_view(struct node *n, const struct node_view *view)
 		n->quorate_since_ms = INT64_MAX;
 	else if (!old.quorate)
 		n->quorate_since_ms = n->now_ms;
-	n->expected_votes = 0; /* said again after each ring change */
-	raft_ring(n);
+	/* Said again after each ring change; only then: votequorum answers each word with a view. */
+	if (view->ring != old.ring)
+		n->expected_votes = 0;
+	if (view->ring != old.ring || view->n_group != old.n_group ||
+	    memcmp(view->group, old.group, sizeof(old.group)) != 0)
+		raft_ring(n);
 }
 
 /* A too low number harms nothing: corosync's quorum alone starts nothing. */

@@ -158,7 +158,7 @@ struct go_wait {
 	uint64_t read_id, ask_id;
 	uint32_t from;
 	uint64_t incarnation, number;
-	bool volume;
+	bool volume, resume;
 	char object[STATE_NAME_MAX];
 };
 CL_DEFINE_VEC(go_wait_vec, struct go_wait);

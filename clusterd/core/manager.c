@@ -277,6 +277,7 @@ void manager_on_go_ask(struct node *n, const Core__Message *msg)
 		.incarnation = msg->incarnation,
 		.number = q->number,
 		.volume = q->volume[0] != 0,
+		.resume = q->resume,
 	};
 
 	if (!log_is_leader(n) || n->mgr.go_waits.n > STATE_RESOURCES_MAX)
@@ -287,6 +288,15 @@ void manager_on_go_ask(struct node *n, const Core__Message *msg)
 		n->out->no_memory = true;
 	else
 		log_feed(n, &ev);
+}
+
+/* A volume with a debt is opened by nobody new. */
+static bool volumes_fenced(const struct node *n, const struct state_resource *r)
+{
+	for (size_t i = 0; i < r->n_volumes; i++)
+		if (state_has_debt(&n->state, r->volumes[i]))
+			return false;
+	return true;
 }
 
 static bool go_holds(const struct node *n, const struct go_wait *w, const char **ret_text)
@@ -301,7 +311,9 @@ static bool go_holds(const struct node *n, const struct go_wait *w, const char *
 		return v && v->epoch == w->number && v->coordinator == w->from &&
 		       v->coordinator_incarnation == w->incarnation;
 	return r && r->generation == w->number && r->owner == w->from &&
-	       r->owner_incarnation == w->incarnation && r->phase == STATE_STARTING;
+	       r->owner_incarnation == w->incarnation &&
+	       ((r->phase == STATE_STARTING && volumes_fenced(n, r)) ||
+		(w->resume && (r->phase == STATE_STARTING || r->phase == STATE_ONLINE)));
 }
 
 static void go_answer(struct node *n, const struct go_wait *w)

@@ -69,10 +69,11 @@ struct node_config {
 	uint64_t memory_bytes; /* what VMs may use here */
 	uint32_t cpus;
 	uint32_t token_ms, consensus_ms; /* corosync's: L = token + consensus + 3 s */
-	uint64_t incarnation;  /* found in NODE_DO_INCARNATION's file; 0 = not in this boot */
-	uint64_t seed;	       /* for the election's random part */
-	uint32_t defects;      /* enum node_defect */
-	uint64_t raft_defects; /* mask of RAFT_DEFECT(): the simulator's */
+	uint64_t incarnation;	/* found in NODE_DO_INCARNATION's file; 0 = not in this boot */
+	int64_t lease_until_ms; /* NODE_DO_CSVD_LEASE's last word, from its file; 0 = not known */
+	uint64_t seed;		/* for the election's random part */
+	uint32_t defects;	/* enum node_defect */
+	uint64_t raft_defects;	/* mask of RAFT_DEFECT(): the simulator's */
 };
 
 /*
@@ -151,7 +152,7 @@ enum node_vm_report {
 	NODE_VM_SOURCE_DONE, /* source: `completed` and status `postmigrate`: never runs by itself
 			      */
 	NODE_VM_TARGET_DONE, /* target: complete and paused */
-	NODE_VM_MIGRATE_FAILED, /* source: it failed or was cancelled, guest runs again here */
+	NODE_VM_MIGRATE_FAILED, /* source: it failed or was cancelled; runs again here, or .stands */
 	NODE_VM_PROGRESS,	/* source: percent */
 };
 
@@ -161,6 +162,7 @@ struct node_vm_event {
 	uint64_t generation;
 	const char *text; /* never NULL */
 	bool failed;	  /* STOPPED: it was not asked to, or could not start */
+	bool stands;	  /* MIGRATE_FAILED: paused here, as it was before */
 	uint32_t percent, downtime_ms;
 };
 
@@ -218,7 +220,8 @@ enum node_action_type {
 	NODE_DO_CSVD_PAY, /* .csvd: pay (volume, epoch): all debts of node with <= incarnation */
 	NODE_DO_CSVD_RELEASE, /* .csvd: give up (volume, epoch) in order */
 	NODE_DO_CSVD_TABLES,  /* volumes, nodes or owners changed: send csvd the whole tables */
-	NODE_DO_CSVD_LEASE,   /* .lease: issue nothing after until_ms (0: stop now) */
+	NODE_DO_CSVD_LEASE,   /* .lease: issue nothing after until_ms (0: stop now). Also kept in a
+				file in /run: by it the next process's VMs stand */
 	NODE_DO_INCARNATION,  /* .incarnation: write it to the file in /run, before anything else */
 	NODE_DO_CLEANUP, /* .incarnation: end all of it: kill every VM, empty its cgroups, close
 			    its csvd sessions; then NODE_EV_CLEANED */
@@ -231,12 +234,13 @@ enum node_vm_do {
 	NODE_VM_START,		/* -> STARTED | STOPPED(failed) */
 	NODE_VM_START_INCOMING, /* as a paused migration target -> INCOMING | STOPPED(failed) */
 	NODE_VM_SHUTDOWN,	/* ask the guest, kill after 60 s -> STOPPED */
-	NODE_VM_KILL,		/* at once, in the stop order -> STOPPED */
-	NODE_VM_PAUSE,		/* -> PAUSED */
-	NODE_VM_CONT,		/* -> CONTINUED */
-	NODE_VM_MIGRATE,	/* source: text = target's URI -> PROGRESS.. PRE_SWITCHOVER |
+	NODE_VM_KILL,	 /* at once, in the stop order -> STOPPED. Also of what has no process
+				   (any more): csvd may hold requests of it */
+	NODE_VM_PAUSE,	 /* -> PAUSED */
+	NODE_VM_CONT,	 /* -> CONTINUED */
+	NODE_VM_MIGRATE, /* source: text = target's URI -> PROGRESS.. PRE_SWITCHOVER |
 				   MIGRATE_FAILED */
-	NODE_VM_SWITCH, /* source: go on from pre-switchover -> SOURCE_DONE | MIGRATE_FAILED */
+	NODE_VM_SWITCH,	 /* source: go on from pre-switchover -> SOURCE_DONE | MIGRATE_FAILED */
 	NODE_VM_MIGRATE_CANCEL, /* source: end the migration, run here again -> MIGRATE_FAILED */
 };
 

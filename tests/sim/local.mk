@@ -1,19 +1,23 @@
-# tests/sim/: pure nodes in a simulated world. `make check-sim SEEDS=A-B|A,B NODES=n DEFECT=name TRACE=1`
+# tests/sim/: pure nodes in a simulated world.
+# make check-sim SEEDS=A-B|A,B NODES=n DEFECT=name TRACE=1 MODEL=cluster|raft (default: both)
 noinst_PROGRAMS += tests/sim/sim
 tests_sim_sim_SOURCES = \
 	tests/sim/main.c tests/sim/suite.h \
 	tests/sim/sim.c tests/sim/sim.h \
 	tests/sim/raft_sim.c tests/sim/raft_world.c tests/sim/raft_world.h \
-	tests/sim/raft_oracle.c tests/sim/raft_nemesis.c
+	tests/sim/raft_oracle.c tests/sim/raft_nemesis.c \
+	tests/sim/cluster_sim.c tests/sim/cluster_world.c tests/sim/cluster_world.h \
+	tests/sim/cluster_driver.c tests/sim/cluster_nemesis.c
 tests_sim_sim_CPPFLAGS = $(AM_CPPFLAGS) -DCL_SIM
-tests_sim_sim_LDADD = quorum/libquorum_sim.a lib/libcl.a
+tests_sim_sim_LDADD = clusterd/libcore.a quorum/libstate.a quorum/libquorum_sim.a \
+	resources/libplan.a proto/libpb.a lib/libcl.a $(PROTOBUFC_LIBS)
 
 # Command-line variables of make are in the recipe's environment.
 SEEDS = 1-1000
 .PHONY: check-sim
 check-sim: tests/sim/sim
 	@tests/sim/sim --seeds "$(SEEDS)" $${NODES:+--nodes "$$NODES"} \
-		$${DEFECT:+--defect "$$DEFECT"} $${TRACE:+--trace}
+		$${DEFECT:+--defect "$$DEFECT"} $${TRACE:+--trace} $${MODEL:+--suite "$$MODEL"}
 
 # What make check does of it: some seeds, and each defect switch shown caught.
 dist_check_SCRIPTS += tests/sim/check-seeds tests/sim/check-defects

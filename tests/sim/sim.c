@@ -408,7 +408,8 @@ void sim_boot(struct sim *s, unsigned node)
 	n->timer_gen++;
 	sim_trace(s, "n%u boot", node);
 	s->ops->boot(s, node);
-	if (was_on)
+	/* A process that restarts before its machine was told a ring is told one like a new machine. */
+	if (was_on && n->ring)
 		form_groups(s);
 	else
 		ring_later(s, s->c.ring_gain_ms);

@@ -90,7 +90,7 @@ static void test_inherited(void **state)
 
 	(void)state;
 	lease_init(&l, L);
-	lease_inherit(&l, 10000);
+	lease_inherit(&l, 10000, 0);
 	assert_int_equal(lease_state(&l), LEASE_VALID);
 	assert_true(l.inherited);
 	assert_true(lease_tick(&l, 10000 + LEASE_INHERIT_MS));
@@ -101,6 +101,9 @@ static void test_inherited(void **state)
 	lease_reset(&l);
 	assert_int_equal(lease_state(&l), LEASE_NONE);
 	assert_false(lease_renew(&l, &c));
+	/* One whose end is known, and has passed while nobody looked. */
+	lease_inherit(&l, 20000, 15000);
+	assert_int_equal(lease_state(&l), LEASE_LOST);
 }
 
 static void answer(struct lease_bound *b, uint32_t n, uint64_t age_ms, int64_t now_ms)

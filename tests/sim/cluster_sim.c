@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The suite `cluster`: one seed = init and join of 3..5 nodes, a volume, three VMs; then two virtual
+ * minutes of faults and clients' requests; then all is healed, and within two minutes every node is up
+ * and every VM runs once and writes.
+ *
+ * Invariants while it runs: one-writer, one-history, two-running, early-start, started-twice
+ * (cluster_driver.c), states-agree (cluster_world.c); all of raft's own and the core's asserts. At the
+ * end: all-online.
+ */
+#include "config.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/sim/cluster_world.h"
+#include "tests/sim/suite.h"
+
+enum { SETUP_MS = 40000, FAULTS_MS = 120000, HEAL_MS = 120000 };
+
+static const struct {
+	const char *name;
+	uint32_t node;
+	int rule; /* of raft */
+} defects[] = {
+	{ "fence-skipped", NODE_DEFECT_FENCE_SKIPPED, 0 },
+	{ "bound-skipped", NODE_DEFECT_BOUND_SKIPPED, 0 },
+	{ "lease-ignored", NODE_DEFECT_LEASE_IGNORED, 0 },
+	{ "go-not-asked", NODE_DEFECT_GO_NOT_ASKED, 0 },
+	{ "ack-failed", NODE_DEFECT_ACK_FAILED, 0 },
+	{ "commit-unreported", NODE_DEFECT_COMMIT_UNREPORTED, 0 },
+	{ "reuse-generation", NODE_DEFECT_REUSE_GENERATION, 0 },
+	{ "keep-incarnation", NODE_DEFECT_KEEP_INCARNATION, 0 },
+	{ "expect-nothing", NODE_DEFECT_EXPECT_NOTHING, 0 },
+	{ "lease-from-ack", NODE_DEFECT_LEASE_FROM_ACK, 0 },
+	{ "bound-of-one", NODE_DEFECT_BOUND_OF_ONE, 0 },
+	{ "unclean-admission", NODE_DEFECT_UNCLEAN_ADMISSION, 0 },
+};
+
+static struct cworld *world_new(const struct suite_args *args)
+{
+	struct cworld *w = calloc(1, sizeof(*w));
+	struct sim_config c = {
+		.latency_min_ms = 1,
+		.latency_max_ms = 5,
+		.fifo = true, /* a CPG gives it so */
+		.disk_max_ms = 20,
+		.ring = true,
+		.ring_lost_ms = 2200,
+		.ring_gain_ms = 300,
+	};
+
+	cl_assert(w);
+	w->seed = args->seed;
+	w->nodes = args->nodes ? args->nodes : 3 + (unsigned)(args->seed % 5 == 4) * 2;
+	if (w->nodes > CW_NODES - 1)
+		w->nodes = CW_NODES - 1;
+	for (size_t i = 0; args->defect && i < sizeof(defects) / sizeof(*defects); i++)
+		if (strcmp(defects[i].name, args->defect) == 0)
+			w->defects = defects[i].node;
+	w->s = sim_new(&cluster_ops, &c, w->nodes, args->seed, w);
+	for (unsigned i = 1; i <= w->nodes; i++) {
+		for (unsigned k = 0; k < 16; k++)
+			w->node[i].uuid[k] = (uint8_t)sim_rand(w->s, 256);
+		w->node[i].clock_off = (int64_t)sim_rand(w->s, 1u << 30);
+		w->node[i].thawed_ms = INT64_MIN / 2;
+	}
+	return w;
+}
+
+static void world_free(struct cworld *w)
+{
+	for (unsigned i = 1; i <= w->nodes; i++) {
+		node_free(w->node[i].core);
+		node_actions_fini(&w->node[i].out);
+		cw_image_fini(&w->node[i].disk);
+	}
+	sim_free(w->s);
+	free(w->hash);
+	free(w);
+}
+
+static void rough(struct cworld *w)
+{
+	struct sim_config *c = sim_config(w->s);
+
+	c->latency_max_ms = 20;
+	c->tail_ppm = (uint32_t)sim_rand(w->s, 2) * 10000;
+	c->tail_ms = sim_chance(w->s, 500000) ? 600 : 4000;
+	c->loss_ppm = (uint32_t)sim_rand(w->s, 3) * 15000;
+	c->disk_max_ms = 40;
+	w->faults = true;
+	task_new(w, T_NEMESIS, 0, 500);
+	task_new(w, T_CLIENT, 0, 500);
+}
+
+/* Everything is well again, and every VM is wanted. */
+static void heal(struct cworld *w)
+{
+	struct sim_config *c = sim_config(w->s);
+
+	w->faults = false;
+	c->latency_max_ms = 5;
+	c->tail_ppm = c->loss_ppm = 0;
+	for (unsigned a = 1; a <= w->nodes; a++) {
+		w->node[a].storage_cut = false;
+		for (unsigned b = 1; b <= w->nodes; b++)
+			w->cut[a][b] = false;
+	}
+	sim_mend_all(w->s);
+}
+
+static void ask_each(struct cworld *w, enum node_verb verb)
+{
+	static const char *const vms[] = { "vm0", "vm1", "vm2" };
+	static const char *const nodes[] = { "node1", "node2", "node3", "node4",
+					     "node5", "node6", "node7" };
+	size_t n = verb == NODE_START ? CW_VMS : w->nodes;
+
+	for (size_t i = 0; i < n; i++) {
+		struct node_request rq = {
+			.client = ++w->client,
+			.verb = verb,
+			.object = verb == NODE_START ? vms[i] : nodes[i],
+			.target = "",
+		};
+		struct node_event ev = { .type = NODE_EV_REQUEST, .request = &rq };
+
+		cw_event(w, 1, &ev);
+	}
+}
+
+static unsigned running(const struct cworld *w, unsigned vm)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < CW_QEMUS; i++)
+		n += w->qemu[i].vm == vm && w->qemu[i].state == Q_RUN;
+	return n;
+}
+
+/* Why not all is well; NULL when it is. */
+static const char *unwell(struct cworld *w, char *text, size_t size)
+{
+	for (unsigned i = 1; i <= w->nodes; i++) {
+		struct node_self self;
+
+		if (!w->node[i].core)
+			return "a node is off";
+		node_get_self(w->node[i].core, &self);
+		if (self.life != NODE_UP) {
+			(void)snprintf(text, size, "n%u is not up: %s", i, self.reason);
+			return text;
+		}
+	}
+	for (unsigned i = 0; i < CW_VMS; i++) {
+		const struct state_resource *r = NULL;
+		const char *const vms[] = { "vm0", "vm1", "vm2" };
+
+		if (cw_truth(w))
+			r = state_resource(cw_truth(w), vms[i]);
+		if (running(w, i) != 1 || !r || r->phase != STATE_ONLINE) {
+			(void)snprintf(text, size, "%s is %s, %u run: %s", vms[i],
+				       r ? state_phase_name(r->phase) : "unknown", running(w, i),
+				       r ? r->reason : "");
+			return text;
+		}
+	}
+	return NULL;
+}
+
+static void judge_end(struct cworld *w)
+{
+	int64_t end = sim_now(w->s) + HEAL_MS, asked = 0;
+	uint64_t before;
+	char text[300];
+	const char *why = "";
+
+	while (sim_now(w->s) < end && (why = unwell(w, text, sizeof(text)))) {
+		if (sim_now(w->s) - asked > 10000) {
+			asked = sim_now(w->s);
+			ask_each(w, NODE_RESUME);
+			ask_each(w, NODE_START);
+		}
+		sim_run(w->s, sim_now(w->s) + 500, UINT64_MAX);
+	}
+	for (unsigned i = 1; why && i <= w->nodes; i++) {
+		struct node_self self;
+
+		node_get_self(w->node[i].core, &self);
+		sim_trace(w->s,
+			  "n%u life %d quorate %d leader n%u applied %" PRIu64
+			  " ring %u expected %u storage %d go %" PRIu64 " key %" PRIu64,
+			  i, self.life, self.quorate, self.leader, self.applied, w->node[i].n_ring,
+			  w->node[i].expected_votes, !w->node[i].storage_cut, w->node[i].go_epoch,
+			  w->lun.key[i]);
+	}
+	if (why)
+		sim_fail(w->s, "all-online", "%s", why);
+	/* A write may have hung in a buffer since before. */
+	sim_run(w->s, sim_now(w->s) + 10000, UINT64_MAX);
+	before = w->lun.accepted;
+	sim_run(w->s, sim_now(w->s) + 2000, UINT64_MAX);
+	if (w->lun.accepted < before + 20)
+		sim_fail(w->s, "all-online", "the guests do not write");
+}
+
+static uint64_t run(const struct suite_args *args)
+{
+	struct cworld *w = world_new(args);
+	uint64_t steps;
+	char text[300];
+	const char *why;
+
+	suite_running(w->s);
+	for (unsigned i = 1; i <= w->nodes; i++)
+		sim_boot(w->s, i);
+	task_new(w, T_JOIN, 0, 1000);
+	task_new(w, T_GUEST, 0, 100);
+	sim_run(w->s, SETUP_MS, UINT64_MAX);
+	why = unwell(w, text, sizeof(text));
+	if (why)
+		sim_fail(w->s, "setup", "%s", why);
+	rough(w);
+	sim_run(w->s, SETUP_MS + FAULTS_MS, UINT64_MAX);
+	heal(w);
+	judge_end(w);
+	steps = sim_steps(w->s);
+	suite_running(NULL);
+	world_free(w);
+	return steps;
+}
+
+static bool knows_defect(const char *name)
+{
+	for (size_t i = 0; i < sizeof(defects) / sizeof(*defects); i++)
+		if (strcmp(defects[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static const char *defect_at(unsigned i)
+{
+	return i < sizeof(defects) / sizeof(*defects) ? defects[i].name : NULL;
+}
+
+const struct suite cluster_suite = {
+	.name = "cluster",
+	.run = run,
+	.knows_defect = knows_defect,
+	.defect_at = defect_at,
+};

@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Drives the decision core as clusterd does: events in, actions carried out in order. */
+#include "config.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/sim/cluster_world.h"
+
+/* ---- disk ------------------------------------------------------------------------------------------ */
+
+struct op {
+	struct raft_persist *p; /* taken from the action */
+	struct raft_line line;
+};
+
+static void disk_free(struct sim *s, void *ptr)
+{
+	struct op *op = ptr;
+
+	(void)s;
+	free(op->p);
+	free(op);
+}
+
+static void cut_back(struct image *img, uint64_t from)
+{
+	while (img->n && img->v[img->n - 1].index >= from)
+		free((void *)img->v[--img->n].data);
+}
+
+static void cut_front(struct image *img, uint64_t first)
+{
+	size_t drop = 0;
+
+	while (drop < img->n && img->v[drop].index < first)
+		free((void *)img->v[drop++].data);
+	img->n -= drop;
+	memmove(img->v, img->v + drop, img->n * sizeof(*img->v));
+}
+
+static void *copy(const void *from, size_t len)
+{
+	void *to = malloc(len + 1);
+
+	cl_assert(to);
+	if (len)
+		memcpy(to, from, len);
+	return to;
+}
+
+static void put_snapshot(struct image *img, const struct raft_persist *p)
+{
+	free(img->blob);
+	img->snapshot = *p->snapshot;
+	img->blob = copy(p->snapshot->blob, p->snapshot->len);
+	img->snapshot.blob = img->blob;
+	if (p->reset_log)
+		cut_back(img, 0);
+	else
+		cut_front(img, p->first_index);
+}
+
+/* One transaction: all or nothing, so that a torn write is a lost one. */
+static void disk_apply(struct sim *s, unsigned node, void *ptr, bool torn)
+{
+	struct cworld *w = sim_user(s);
+	struct image *img = &w->node[node].disk;
+	const struct op *op = ptr;
+
+	if (torn)
+		return;
+	img->any = true;
+	img->line = op->line;
+	if (op->p->has_snapshot)
+		put_snapshot(img, op->p);
+	if (op->p->truncate_from)
+		cut_back(img, op->p->truncate_from);
+	img->v = reallocarray(img->v, img->n + op->p->n_entries + 1, sizeof(*img->v));
+	cl_assert(img->v);
+	for (uint32_t i = 0; i < op->p->n_entries; i++) {
+		struct raft_entry e = op->p->entries[i];
+
+		e.data = copy(e.data, e.len);
+		img->v[img->n++] = e;
+	}
+	if (op->p->has_vote) {
+		img->term = op->p->term;
+		img->vote = op->p->vote;
+	}
+}
+
+void cw_image_fini(struct image *img)
+{
+	cut_back(img, 0);
+	free(img->v);
+	free(img->blob);
+}
+
+/* ---- carrying out ------------------------------------------------------------------------------------ */
+
+static void send(struct cworld *w, unsigned from, const struct node_action *a)
+{
+	for (unsigned to = 1; to <= w->nodes; to++)
+		if (to != from && (a->send.to == 0 || a->send.to == to))
+			sim_send(w->s, from, to, a->send.data, a->send.len);
+}
+
+static void persist(struct cworld *w, unsigned node, struct node_action *a)
+{
+	struct op *op = calloc(1, sizeof(*op));
+
+	cl_assert(op);
+	op->p = a->persist.data;
+	op->line = a->persist.line;
+	a->persist.data = NULL;
+	sim_write(w->s, node, op, a->persist.seq);
+}
+
+static void carry_out(struct cworld *w, unsigned node, struct node_action *a)
+{
+	struct cnode *c = &w->node[node];
+
+	switch (a->type) {
+	case NODE_DO_PERSIST:
+		persist(w, node, a);
+		break;
+	case NODE_DO_SEND:
+		send(w, node, a);
+		break;
+	case NODE_DO_REPLY:
+		w->replies++;
+		sim_trace(w->s, "n%u reply %d %s", node, a->reply.code, a->reply.text);
+		break;
+	case NODE_DO_VM:
+		driver_order(w, node, a);
+		break;
+	case NODE_DO_INCARNATION:
+		c->file_incarnation = a->incarnation;
+		break;
+	case NODE_DO_CLEANUP:
+		driver_cleanup(w, node, a->incarnation);
+		break;
+	case NODE_DO_EXPECT:
+		c->expected_votes = a->votes;
+		task_new(w, T_VIEW, node, 1)->instance = c->instance;
+		break;
+	case NODE_DO_EVENT:
+		sim_trace(w->s, "n%u event %" PRIu64 " %s %s: %s", node, a->event.id,
+			  a->event.event, a->event.object, a->event.cause);
+		break;
+	case NODE_DO_STOP:
+		sim_fail(w->s, "stopped", "n%u ended itself: %s", node, a->reply.text);
+	default:
+		driver_csvd(w, node, a);
+	}
+}
+
+/* All nodes have the same state after the same index. */
+static void check_state(struct cworld *w, unsigned node)
+{
+	struct cnode *c = &w->node[node];
+	const struct state *s = node_state(c->core);
+	uint64_t h;
+
+	if (s->applied == c->checked)
+		return;
+	c->checked = s->applied;
+	h = state_hash(s);
+	if (s->applied >= w->n_hash) {
+		size_t n = s->applied * 2 + 64;
+
+		w->hash = reallocarray(w->hash, n, sizeof(*w->hash));
+		cl_assert(w->hash);
+		memset(w->hash + w->n_hash, 0, (n - w->n_hash) * sizeof(*w->hash));
+		w->n_hash = n;
+	}
+	if (w->hash[s->applied] == 0)
+		w->hash[s->applied] = h;
+	else if (w->hash[s->applied] != h)
+		sim_fail(w->s, "states-agree", "n%u has another state after index %" PRIu64, node,
+			 s->applied);
+	sim_hash(w->s, h);
+}
+
+void cw_event(struct cworld *w, unsigned node, struct node_event *ev)
+{
+	struct cnode *c = &w->node[node];
+	struct node_action_vec mine;
+
+	if (!c->core)
+		return;
+	ev->now_ms = sim_now(w->s) + c->clock_off;
+	ev->wall_ms = sim_now(w->s);
+	node_step(c->core, ev, &c->out);
+	cl_assert(!c->out.no_memory);
+	check_state(w, node);
+	/* Carrying out may lead to the next step of the same node: that has its own list. */
+	mine = c->out.v;
+	c->out.v = (struct node_action_vec){ 0 };
+	for (size_t i = 0; i < mine.n && c->core; i++)
+		carry_out(w, node, &mine.v[i]);
+	{
+		struct node_actions done = { .v = mine };
+
+		node_actions_fini(&done);
+	}
+	if (c->core)
+		sim_timer(w->s, node, node_deadline(c->core) - c->clock_off);
+}
+
+/* ---- the engine's calls --------------------------------------------------------------------------------- */
+
+static void tell_view(struct cworld *w, unsigned node)
+{
+	struct cnode *c = &w->node[node];
+	struct node_view v = { .ring = c->ring_seq };
+	struct node_event ev = { .type = NODE_EV_VIEW, .view = &v };
+
+	v.n_members = c->n_ring;
+	v.n_group = c->n_group;
+	memcpy(v.members, c->ring, sizeof(c->ring));
+	memcpy(v.group, c->group, sizeof(c->group));
+	v.quorate = c->n_ring * 2 > c->expected_votes;
+	cw_event(w, node, &ev);
+}
+
+static void ring(struct sim *s, unsigned node, const uint32_t *members, uint32_t n_members,
+		 const uint32_t *group, uint32_t n_group)
+{
+	struct cworld *w = sim_user(s);
+	struct cnode *c = &w->node[node];
+
+	memcpy(c->ring, members, n_members * sizeof(*members));
+	memcpy(c->group, group, n_group * sizeof(*group));
+	c->ring_seq++;
+	memset(c->ring + n_members, 0, (CW_NODES - n_members) * sizeof(*members));
+	memset(c->group + n_group, 0, (CW_NODES - n_group) * sizeof(*group));
+	c->n_ring = n_members;
+	c->n_group = n_group;
+	tell_view(w, node);
+}
+
+static void boot(struct sim *s, unsigned node)
+{
+	struct cworld *w = sim_user(s);
+	struct cnode *c = &w->node[node];
+	struct cl_error err = CL_ERROR_INIT;
+	struct node_config cfg = {
+		.id = node,
+		.instance = ++c->instance,
+		.memory_bytes = UINT64_C(8) << 30,
+		.cpus = 4,
+		.token_ms = 1000,
+		.consensus_ms = 1200,
+		.incarnation = c->file_incarnation,
+		.lease_until_ms = c->file_lease_ms,
+		.seed = w->seed * 1000 + node * 100 + c->instance,
+		.defects = w->defects,
+		.raft_defects = w->raft_defects,
+	};
+	struct raft_stored st = {
+		.line = c->disk.line,
+		.term = c->disk.term,
+		.vote = c->disk.vote,
+		.snapshot = c->disk.snapshot,
+		.entries = c->disk.v,
+		.n_entries = c->disk.n,
+	};
+
+	(void)snprintf(cfg.name, sizeof(cfg.name), "node%u", node);
+	memcpy(cfg.uuid, c->uuid, sizeof(cfg.uuid));
+	if (node_new(&cfg, c->disk.any ? &st : NULL, sim_now(s) + c->clock_off, &c->core, &err) < 0)
+		sim_fail(s, "restart", "n%u: its own disk was refused: %s", node, err.msg);
+	c->checked = 0;
+	c->n_ring = c->n_group = 0;
+	if (c->expected_votes == 0)
+		c->expected_votes = w->nodes;
+	driver_boot(w, node);
+}
+
+static void crash(struct sim *s, unsigned node)
+{
+	struct cworld *w = sim_user(s);
+	struct cnode *c = &w->node[node];
+
+	node_free(c->core);
+	c->core = NULL;
+	if (!c->power_lost)
+		return;
+	c->file_incarnation = 0;
+	c->file_lease_ms = 0;
+	c->expected_votes = 0;
+	c->machine++;
+	driver_power_lost(w, node);
+}
+
+static void deliver(struct sim *s, unsigned node, unsigned from, const uint8_t *buf, size_t len)
+{
+	struct node_event ev = { .type = NODE_EV_MESSAGE };
+
+	ev.message.data = buf;
+	ev.message.len = len;
+	ev.message.from = from;
+	cw_event(sim_user(s), node, &ev);
+}
+
+static void timer(struct sim *s, unsigned node)
+{
+	struct node_event ev = { .type = NODE_EV_TICK };
+
+	cw_event(sim_user(s), node, &ev);
+}
+
+static void persisted(struct sim *s, unsigned node, uint64_t seq)
+{
+	struct node_event ev = { .type = NODE_EV_PERSISTED, .persisted = seq };
+
+	cw_event(sim_user(s), node, &ev);
+}
+
+const struct sim_ops cluster_ops = {
+	.boot = boot,
+	.crash = crash,
+	.deliver = deliver,
+	.timer = timer,
+	.persisted = persisted,
+	.ring = ring,
+	.disk_apply = disk_apply,
+	.disk_free = disk_free,
+	.call = task_call,
+};
+
+/* ---- what is true ------------------------------------------------------------------------------------------ */
+
+/* What anybody has applied is committed: the most advanced one is the nearest to the truth. */
+const struct state *cw_truth(const struct cworld *w)
+{
+	const struct state *best = NULL;
+
+	for (unsigned i = 1; i <= w->nodes; i++) {
+		const struct state *s = w->node[i].core ? node_state(w->node[i].core) : NULL;
+
+		if (s && (!best || s->applied > best->applied))
+			best = s;
+	}
+	return best;
+}
+
+bool cw_on(const struct cworld *w, unsigned node)
+{
+	return !sim_frozen(w->s, node);
+}
+
+/* ---- tasks ---------------------------------------------------------------------------------------------------- */
+
+struct task *task_new(struct cworld *w, int kind, unsigned node, uint64_t delay_ms)
+{
+	for (unsigned i = 0; i < CW_TASKS; i++)
+		if (w->task[i].kind == T_FREE) {
+			w->task[i] = (struct task){
+				.kind = kind,
+				.node = node,
+				.machine = w->node[node].machine,
+			};
+			sim_at(w->s, sim_now(w->s) + (int64_t)delay_ms, i);
+			return &w->task[i];
+		}
+	cl_assert(!"too many tasks");
+	return NULL;
+}
+
+void task_call(struct sim *s, unsigned what)
+{
+	struct cworld *w = sim_user(s);
+	struct task t = w->task[what];
+
+	/* A frozen machine does nothing; what was due happens after the thaw. Writes that have left
+	 * it go on. */
+	if (t.node && t.kind != T_LAND && t.kind != T_BOOT && t.kind != T_THAW &&
+	    sim_frozen(s, t.node)) {
+		sim_at(s, sim_now(s) + 20, what);
+		return;
+	}
+	w->task[what].kind = T_FREE;
+	if (t.node && t.kind != T_LAND && t.kind != T_BOOT && t.kind != T_THAW &&
+	    t.machine != w->node[t.node].machine)
+		return;
+	if (t.instance && t.instance != w->node[t.node].instance)
+		return;
+	if (t.kind == T_VIEW)
+		tell_view(w, t.node);
+	else if (t.kind == T_NEMESIS || t.kind == T_CLIENT || t.kind == T_BOOT ||
+		 t.kind == T_THAW || t.kind == T_JOIN)
+		nemesis_task(w, &t);
+	else
+		driver_task(w, &t);
+}

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The suite `cluster`: the decision core of clusterd/core on 3..5 nodes, with simulated disks,
+ * QEMUs, csvds and one LUN. What is judged is what happens outside of the core: who executes, what
+ * the LUN accepted. See cluster_sim.c for the invariants.
+ */
+#ifndef CL_TESTS_SIM_CLUSTER_WORLD_H
+#define CL_TESTS_SIM_CLUSTER_WORLD_H
+
+#include "clusterd/core/node.h"
+#include "lib/assert.h"
+#include "tests/sim/sim.h"
+
+enum {
+	CW_NODES = 8,
+	CW_VMS = 3, /* names vm0.. */
+	CW_QEMUS = 64,
+	CW_TASKS = 4096,
+	CW_NUMBERS = 8192,
+	CW_THAW_MS =
+		300, /* after a thaw so long two may execute: nothing can act before it is on */
+};
+
+/* ---- a QEMU ------------------------------------------------------------------------------------ */
+
+enum qemu_state {
+	Q_NONE,
+	Q_STARTING,
+	Q_RUN,
+	Q_PAUSED,
+	Q_LISTEN,
+	Q_LOADED,
+	Q_POSTMIGRATE,
+	Q_DEAD, /* killed; a write of it may still be on its way */
+};
+
+struct qemu {
+	enum qemu_state state;
+	unsigned vm, node;
+	uint64_t generation;
+	uint64_t life; /* distinguishes it from a later one in the same slot */
+	uint64_t seq;  /* last block that the guest knows to be on disk */
+	bool writing;  /* one write is under way */
+	bool copying, ready, was_running;
+	unsigned peer; /* the other side of a migration, slot + 1 */
+	uint64_t peer_life;
+	bool report_dead;
+};
+
+/* ---- the LUN ------------------------------------------------------------------------------------ */
+
+struct lun {
+	uint64_t key[CW_NODES + 1]; /* registered incarnation of each node; 0 = none */
+	uint64_t seq[CW_VMS];
+	uint64_t generation[CW_VMS];
+	uint64_t accepted;
+};
+
+/* ---- a node -------------------------------------------------------------------------------------- */
+
+struct image {
+	bool any;
+	struct raft_line line;
+	uint64_t term;
+	struct raft_id vote;
+	struct raft_snapshot snapshot;
+	uint8_t *blob;
+	struct raft_entry *v;
+	size_t n;
+};
+
+struct owner_row {
+	uint64_t generation;
+	uint32_t node;
+};
+
+struct cnode {
+	struct node *core;
+	struct node_actions out;
+	struct image disk;
+	uint8_t uuid[16];
+	uint64_t instance; /* of the process */
+	uint64_t machine;  /* of the power-on */
+	int64_t clock_off;
+	uint64_t file_incarnation; /* in /run: gone with the power */
+	int64_t file_lease_ms;
+	bool power_lost; /* the crash that is being done */
+	int64_t thawed_ms;
+	uint32_t expected_votes;
+	uint32_t ring[CW_NODES], group[CW_NODES];
+	uint32_t n_ring, n_group;
+	uint64_t ring_seq;
+	bool storage_cut;
+	uint64_t unclean[CW_VMS]; /* the power took it: key it had */
+	/* csvd: its tables, its session, the epoch that it got `go` for */
+	struct owner_row owner[CW_VMS];
+	int64_t lease_ms;
+	uint64_t csvd_incarnation, go_epoch, coordinates;
+	bool asked;
+	uint64_t checked; /* applied index that was compared */
+};
+
+struct task {
+	int kind; /* 0 = free */
+	unsigned node;
+	uint64_t machine, instance; /* 0 = does not matter */
+	unsigned slot;
+	uint64_t life;
+	char name[STATE_NAME_MAX];
+	uint64_t a, b, c;
+};
+
+struct cworld {
+	struct sim *s;
+	uint64_t seed;
+	unsigned nodes;
+	uint32_t defects;
+	uint64_t raft_defects;
+	bool cut[CW_NODES + 1][CW_NODES + 1];
+	bool faults; /* the nemesis is at work */
+	struct cnode node[CW_NODES + 1];
+	struct qemu qemu[CW_QEMUS];
+	struct lun lun;
+	uint8_t given[CW_VMS][CW_NUMBERS]; /* generation -> node */
+	struct task task[CW_TASKS];
+	uint64_t lives, client, joined;
+	/* hash of the state after each index */
+	uint64_t *hash;
+	size_t n_hash;
+	uint64_t replies, moves_done, starts;
+};
+
+extern const struct sim_ops cluster_ops;
+
+/* cluster_world.c: the core and what it needs */
+void cw_event(struct cworld *w, unsigned node, struct node_event *ev);
+const struct state *cw_truth(const struct cworld *w); /* of who has applied most; NULL = nobody */
+void cw_image_fini(struct image *img);
+bool cw_on(const struct cworld *w, unsigned node); /* power on and not frozen */
+
+/* cluster_driver.c: QEMUs, csvd, LUN */
+void driver_order(struct cworld *w, unsigned node, const struct node_action *a);
+void driver_csvd(struct cworld *w, unsigned node, const struct node_action *a);
+void driver_boot(struct cworld *w, unsigned node);
+void driver_power_lost(struct cworld *w, unsigned node);
+void driver_task(struct cworld *w, struct task *t);
+void driver_cleanup(struct cworld *w, unsigned node, uint64_t incarnation);
+void driver_crash_qemu(struct cworld *w, unsigned slot);
+void driver_judge(struct cworld *w);
+
+/* Tasks: something that happens later on a node. */
+struct task *task_new(struct cworld *w, int kind, unsigned node, uint64_t delay_ms);
+void task_call(struct sim *s, unsigned what);
+
+enum task_kind {
+	T_FREE,
+	T_NEMESIS,
+	T_CLIENT,
+	T_BOOT,
+	T_THAW,
+	T_GUEST, /* the guests of the world write */
+	T_LAND,	 /* a write reaches the LUN */
+	T_VM,	 /* an order to a QEMU takes effect: a = node_vm_do */
+	T_COPY,	 /* a migration goes on */
+	T_LOAD,	 /* the switch ends */
+	T_PAY,
+	T_RELEASE,
+	T_CLEANED,
+	T_CSVD,
+	T_JOIN,
+	T_VIEW, /* votequorum counts anew */
+};
+
+/* cluster_nemesis.c */
+void nemesis_task(struct cworld *w, struct task *t);
+void client_task(struct cworld *w);
+
+#endif
