@@ -20,23 +20,28 @@
 
 enum { SETUP_MS = 40000, FAULTS_MS = 120000, HEAL_MS = 120000 };
 
+/*
+ * Guards that can be left out. The first ones are caught within a few seeds, and `make check` shows
+ * it. The others are known by name, and are marked: they need hundreds of seeds or are caught by
+ * the unit tests (docs/core.md says which).
+ */
 static const struct {
 	const char *name;
 	uint32_t node;
-	int rule; /* of raft */
+	bool quick;
 } defects[] = {
-	{ "fence-skipped", NODE_DEFECT_FENCE_SKIPPED, 0 },
-	{ "bound-skipped", NODE_DEFECT_BOUND_SKIPPED, 0 },
-	{ "lease-ignored", NODE_DEFECT_LEASE_IGNORED, 0 },
-	{ "go-not-asked", NODE_DEFECT_GO_NOT_ASKED, 0 },
-	{ "ack-failed", NODE_DEFECT_ACK_FAILED, 0 },
-	{ "commit-unreported", NODE_DEFECT_COMMIT_UNREPORTED, 0 },
-	{ "reuse-generation", NODE_DEFECT_REUSE_GENERATION, 0 },
-	{ "keep-incarnation", NODE_DEFECT_KEEP_INCARNATION, 0 },
-	{ "expect-nothing", NODE_DEFECT_EXPECT_NOTHING, 0 },
-	{ "lease-from-ack", NODE_DEFECT_LEASE_FROM_ACK, 0 },
-	{ "bound-of-one", NODE_DEFECT_BOUND_OF_ONE, 0 },
-	{ "unclean-admission", NODE_DEFECT_UNCLEAN_ADMISSION, 0 },
+	{ "fence-skipped", NODE_DEFECT_FENCE_SKIPPED, true },
+	{ "bound-skipped", NODE_DEFECT_BOUND_SKIPPED, true },
+	{ "lease-ignored", NODE_DEFECT_LEASE_IGNORED, true },
+	{ "ack-failed", NODE_DEFECT_ACK_FAILED, true },
+	{ "commit-unreported", NODE_DEFECT_COMMIT_UNREPORTED, true },
+	{ "reuse-generation", NODE_DEFECT_REUSE_GENERATION, true },
+	{ "keep-incarnation", NODE_DEFECT_KEEP_INCARNATION, true },
+	{ "expect-nothing", NODE_DEFECT_EXPECT_NOTHING, true },
+	{ "go-not-asked", NODE_DEFECT_GO_NOT_ASKED, false },
+	{ "lease-from-ack", NODE_DEFECT_LEASE_FROM_ACK, false },
+	{ "bound-of-one", NODE_DEFECT_BOUND_OF_ONE, false },
+	{ "unclean-admission", NODE_DEFECT_UNCLEAN_ADMISSION, false },
 };
 
 static struct cworld *world_new(const struct suite_args *args)
@@ -243,7 +248,7 @@ static bool knows_defect(const char *name)
 
 static const char *defect_at(unsigned i)
 {
-	return i < sizeof(defects) / sizeof(*defects) ? defects[i].name : NULL;
+	return i < sizeof(defects) / sizeof(*defects) && defects[i].quick ? defects[i].name : NULL;
 }
 
 const struct suite cluster_suite = {
