@@ -15,6 +15,7 @@
 
 #include <ext2fs/ext2_fs.h>
 #include <ext2fs/ext2fs.h>
+#include <pthread.h>
 /* ext2fs.h's own min()/max() style macros are not used here. */
 
 #include "csv/fs.h"
@@ -156,6 +157,12 @@ void fs_cache_shrink(struct fs *fs);
 void fs_cache_drop_clean(struct fs *fs);
 /* Open with libext2fs through the cache. */
 int fs_e2_open(struct fs *fs, int flags, struct cl_error *err);
+void fs_e2_free(struct fs *fs);
+/*
+ * libext2fs keeps one buffer of zeros for the whole process: ext2fs_free() of any volume frees it, allocating
+ * an attribute block uses it. Volumes may live in different threads, so these take turns.
+ */
+extern pthread_mutex_t fs_e2_zero_buffer;
 
 /* fs_open.c */
 /* Open what mke2fs made, before /.csv is there. */

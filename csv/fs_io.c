@@ -343,12 +343,24 @@ static errcode_t io_open(const char *name, int flags, io_channel *ret)
 	return 0;
 }
 
+pthread_mutex_t fs_e2_zero_buffer = PTHREAD_MUTEX_INITIALIZER;
+
+void fs_e2_free(struct fs *fs)
+{
+	(void)pthread_mutex_lock(&fs_e2_zero_buffer);
+	ext2fs_free(fs->e2);
+	(void)pthread_mutex_unlock(&fs_e2_zero_buffer);
+	fs->e2 = NULL;
+}
+
 int fs_e2_open(struct fs *fs, int flags, struct cl_error *err)
 {
 	errcode_t e;
 
 	cl_assert(!fs->e2 && !opening);
+	(void)pthread_mutex_lock(&fs_e2_zero_buffer);
 	initialize_ext2_error_table();
+	(void)pthread_mutex_unlock(&fs_e2_zero_buffer);
 	opening = fs;
 	/* MMP goes past the io_manager (it opens the device by name): never let it start. */
 	e = ext2fs_open2("volume", NULL, flags | EXT2_FLAG_64BITS | EXT2_FLAG_SKIP_MMP, 0, 0,

@@ -187,8 +187,7 @@ static int load(struct fs *fs, const struct fs_open_options *opt, struct cl_erro
 	errcode_t e;
 	int r;
 
-	ext2fs_free(fs->e2);
-	fs->e2 = NULL;
+	fs_e2_free(fs);
 	fs_cache_drop_clean(fs);
 	r = fs_e2_open(fs, EXT2_FLAG_RW, err);
 	if (r < 0)
@@ -260,7 +259,7 @@ void fs_free(struct fs *fs)
 {
 	if (!fs)
 		return;
-	ext2fs_free(fs->e2);
+	fs_e2_free(fs);
 	fs_cache_fini(&fs->cache);
 	fs_names_free(fs->names);
 	jbd2_log_fini(&fs->log);

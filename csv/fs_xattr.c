@@ -89,7 +89,9 @@ int fs_xattr_set(struct fs *fs, uint32_t ino, const char *name, const void *valu
 		if (!there && flags & FS_XATTR_REPLACE)
 			return -ENODATA;
 	}
+	(void)pthread_mutex_lock(&fs_e2_zero_buffer);
 	r = fs_errno(ext2fs_xattr_set(h, name, value, len));
+	(void)pthread_mutex_unlock(&fs_e2_zero_buffer);
 	return r < 0 ? r : touch(fs, ino);
 }
 
@@ -103,7 +105,9 @@ int fs_xattr_remove(struct fs *fs, uint32_t ino, const char *name)
 	if (!has(h, name))
 		return -ENODATA;
 	fs->op.use_reserve = true;
+	(void)pthread_mutex_lock(&fs_e2_zero_buffer);
 	r = fs_errno(ext2fs_xattr_remove(h, name));
+	(void)pthread_mutex_unlock(&fs_e2_zero_buffer);
 	return r < 0 ? r : touch(fs, ino);
 }
 
