@@ -13,6 +13,7 @@
 #include "migration/proc.h"
 #include "migration/vm_private.h"
 
+#define CONT_TIMEOUT_MS (INT64_C(86400) * 1000)
 #define STOPPED_POLL_MS 10 /* there is no event for "all threads are stopped" */
 
 void vm_pause_fini(struct vm *vm)
@@ -26,7 +27,8 @@ static void paused(struct vm *vm, enum vm_pause_how how)
 	struct vm_event event = { .kind = VM_EV_PAUSED, .pause = how, .text = vm->reason };
 
 	vm_pause_fini(vm);
-	if (vm_state(vm) == VM_RUNNING || vm_state(vm) == VM_STARTING)
+	vm->cont_sent = false;
+	if (vm_state(vm) != VM_PAUSED)
 		vm_set_state(vm, VM_PAUSED, "paused by order");
 	event.state = vm_state(vm);
 	(void)vm_tell_event(vm, event);
@@ -85,6 +87,20 @@ static int begin_pause(struct vm *vm, struct cl_mono deadline, struct cl_error *
 	return 0;
 }
 
+/*
+ * No guest instruction is executed and none will be without an order. A `cont` that is not answered
+ * yet may be carried out at any moment: that is a guest that runs.
+ */
+static bool stands(const struct vm *vm)
+{
+	enum vm_state state = vm_state(vm);
+
+	if (vm->cont_sent)
+		return false;
+	return state == VM_PAUSED || state == VM_INCOMING || state == VM_LOADED ||
+	       state == VM_SENT || (state == VM_STARTING && vm->incoming);
+}
+
 int vm_pause(struct vm *vm, struct cl_mono deadline, const char *why, struct cl_error *err)
 {
 	enum vm_state state = vm_state(vm);
@@ -102,8 +118,7 @@ int vm_pause(struct vm *vm, struct cl_mono deadline, const char *why, struct cl_
 	if (vm->mig.active && state != VM_SENT)
 		(void)vm_migrate_abort(vm, false, why, NULL);
 	vm_set_reason(vm, "%s", why);
-	vm->cont_wanted = false;
-	if (state == VM_PAUSED || state == VM_INCOMING || state == VM_LOADED || state == VM_SENT) {
+	if (stands(vm)) {
 		vm_tell_later(vm, VM_EV_PAUSED);
 		return 0;
 	}
@@ -119,8 +134,9 @@ static void on_cont_reply(void *user, const json_t *result, const struct cl_erro
 	enum vm_state state = vm_state(vm);
 
 	(void)result;
-	if (state == VM_KILLING || state == VM_GONE || vm->pausing)
+	if (state == VM_KILLING || state == VM_GONE || vm->pausing || !vm->cont_sent)
 		return; /* a later order decides */
+	vm->cont_sent = false;
 	if (err && first) {
 		vm_set_reason(vm, "%s", err->msg);
 		vm_kill(vm, NULL);
@@ -132,8 +148,6 @@ static void on_cont_reply(void *user, const json_t *result, const struct cl_erro
 		return;
 	}
 	vm->announced = true;
-	vm->incoming = false;
-	vm->mig.active = false;
 	vm->reason[0] = '\0';
 	vm_set_state(vm, VM_RUNNING, "continued");
 	(void)vm_tell_event(vm, (struct vm_event){ .kind = first ? VM_EV_STARTED : VM_EV_RUNNING,
@@ -152,7 +166,12 @@ void vm_send_cont(struct vm *vm)
 		vm->sigstopped = false;
 		(void)proc_signal(vm->pidfd, SIGCONT);
 	}
-	if (vm_qmp(vm, "cont", NULL, on_cont_reply) < 0)
+	vm->cont_sent = true;
+	vm->incoming = false;
+	if (vm_state(vm) == VM_SENT)
+		vm->mig.active = false; /* over, and taken back */
+	/* It opens the disks for writing, and may wait for as long as their volume does. */
+	if (!vm->qmp || qmp_exec(vm->qmp, "cont", NULL, CONT_TIMEOUT_MS, on_cont_reply, vm) < 0)
 		vm_kill(vm, "its control socket is closed");
 }
 

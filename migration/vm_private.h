@@ -65,7 +65,8 @@ struct vm {
 	/* vm_pause.c */
 	struct cl_source *pause_timer;
 	struct cl_mono pause_deadline;
-	bool pausing, sigstopped, cont_wanted;
+	bool pausing, sigstopped;
+	bool cont_sent; /* and not answered */
 
 	struct cl_source *grace; /* vm_stop() */
 	struct vm_migration mig;
