@@ -90,8 +90,6 @@ int handle_may(struct coord *c, const struct handle *h, bool writes)
 		return 0;
 	case OWNER_WAIT:
 		return OP_PARK;
-	case OWNER_READ_ONLY:
-		return -EROFS;
 	case OWNER_STALE:
 	default:
 		return -ESTALE;

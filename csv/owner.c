@@ -26,7 +26,13 @@ enum owner_verdict owner_judge(const Vol__Tables *tables, const char *resource, 
 	if (generation == o->generation)
 		return OWNER_ALLOW;
 	if (o->reserved_generation && generation == o->reserved_generation)
-		return writes ? OWNER_READ_ONLY : OWNER_ALLOW;
+		/*
+		 * The target of a migration may look, not touch. It waits rather than fails: the
+		 * commit that makes it the owner may have reached it before it reaches this table,
+		 * and a `cont` that comes with it takes the image lock at once. A number that is
+		 * burnt never becomes the owner's; its QEMU is killed and its requests are failed.
+		 */
+		return writes ? OWNER_WAIT : OWNER_ALLOW;
 	/* Generations only grow: a lower one was replaced (or burnt), a higher one is news. */
 	return generation < o->generation || generation < o->reserved_generation ? OWNER_STALE
 										 : OWNER_WAIT;

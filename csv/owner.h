@@ -13,9 +13,8 @@
 
 enum owner_verdict {
 	OWNER_ALLOW,
-	OWNER_WAIT, /* the table here is older than the handle: decide again with the next one */
-	OWNER_READ_ONLY, /* reserved for a migration's target: it may look, not touch (EROFS) */
-	OWNER_STALE,	 /* its time is over (ESTALE) */
+	OWNER_WAIT,  /* not yet, or the table is older than the handle: decide with the next one */
+	OWNER_STALE, /* its time is over (ESTALE) */
 };
 
 /*
