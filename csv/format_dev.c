@@ -9,6 +9,9 @@
 
 #include "iscsi/lun_sync.h"
 #include "iscsi/pr.h"
+#include "iscsi/probe.h"
+
+#define PROBE_MS 15000
 
 struct plain_lun {
 	struct fs_dev dev;
@@ -40,6 +43,21 @@ static void plain_free(struct fs_dev *dev)
 
 static const struct fs_dev_ops plain_ops = { plain_read, plain_write, plain_flush, plain_free };
 
+/* A target that cannot fence is no place for a shared volume: found out now, not in a failover. */
+static int check_target(const struct lun_url *url, const char *name, struct cl_error *err)
+{
+	struct lun_probe_result found;
+	int r = lun_probe(url, name, PROBE_MS, &found, err);
+
+	if (r < 0)
+		return r;
+	if (found.pr_type)
+		return 0;
+	(void)cl_error_set(err, -ENOTSUP, "the target (%s %s) cannot fence: %.150s", found.vendor,
+			   found.product, found.type6);
+	return cl_error_hint(err, "a shared volume needs persistent reservations of type 6 or 8");
+}
+
 static int open_lun(const struct lun_url *url, uint32_t node, struct lun_sync **ret,
 		    struct cl_error *err)
 {
@@ -54,12 +72,14 @@ static int open_lun(const struct lun_url *url, uint32_t node, struct lun_sync **
 	int r;
 
 	(void)snprintf(name, sizeof(name), "iqn.2026-11.org.clusterd:node%u.format", node);
-	/* A key, because data needs a GO and a GO a registration; nobody fences this session. */
+	r = check_target(url, name, err);
+	if (r < 0)
+		return r;
+	/* A key, because data needs a GO and a GO a registration; taken away again at the end. */
 	r = pr_key_make(node, 1, 0xffff, &cfg.key);
 	if (r < 0)
 		return cl_error_errno(err, r, "key");
-	r = lun_sync_open(&cfg, ret, err);
-	return r < 0 ? r : lun_sync_go(*ret, err);
+	return lun_sync_open_unused(&cfg, ret, err);
 }
 
 int format_dev_open(const char *url, uint32_t node, struct fs_dev **ret, struct cl_error *err)
@@ -78,7 +98,6 @@ int format_dev_open(const char *url, uint32_t node, struct fs_dev **ret, struct 
 		return cl_error_set(err, -ENOMEM, "out of memory");
 	r = open_lun(&lun, node, &p->sync, err);
 	if (r < 0) {
-		lun_sync_close(p->sync);
 		free(p);
 		return r;
 	}

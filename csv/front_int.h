@@ -20,4 +20,22 @@ void front_interrupted(struct front *front, uint64_t unique);
 
 extern const struct fuse_lowlevel_ops front_ops;
 
+/* front_reply.c: frees the call, gives its request back for the reply. */
+fuse_req_t front_finish(struct call *call);
+/* The done functions of calls, by what the kernel is owed. */
+void front_done_err(struct call *call, const Csv__Result *res);
+void front_done_entry(struct call *call, const Csv__Result *res);
+void front_done_attr(struct call *call, const Csv__Result *res);
+void front_done_open(struct call *call, const Csv__Result *res);
+void front_done_create(struct call *call, const Csv__Result *res);
+void front_done_data(struct call *call, const Csv__Result *res);
+void front_done_write(struct call *call, const Csv__Result *res);
+void front_done_readlink(struct call *call, const Csv__Result *res);
+void front_done_xattr(struct call *call, const Csv__Result *res);
+void front_done_statfs(struct call *call, const Csv__Result *res);
+void front_done_readdir(struct call *call, const Csv__Result *res);
+void front_done_getlk(struct call *call, const Csv__Result *res);
+void front_done_lseek(struct call *call, const Csv__Result *res);
+void front_done_ioctl(struct call *call, const Csv__Result *res);
+
 #endif

@@ -19,245 +19,10 @@
 
 #define DIRECT_ALIGN 512
 
-static uint64_t ino_out(uint64_t ino)
-{
-	return ino == 2 ? FUSE_ROOT_ID : ino;
-}
-
 static uint64_t ino_of(fuse_ino_t ino)
 {
 	return ino == FUSE_ROOT_ID ? 2 : ino;
 }
-
-/* ---- results ------------------------------------------------------------------------------- */
-
-static fuse_req_t finish(struct call *call)
-{
-	fuse_req_t req = call->user;
-
-	call_free(call);
-	return req;
-}
-
-static struct timespec from_ns(int64_t ns)
-{
-	struct timespec t = { ns / 1000000000, ns % 1000000000 };
-
-	if (t.tv_nsec < 0) {
-		t.tv_sec--;
-		t.tv_nsec += 1000000000;
-	}
-	return t;
-}
-
-static void to_stat(const Csv__Attr *a, struct stat *st)
-{
-	*st = (struct stat){
-		.st_ino = a->ino,
-		.st_mode = a->mode,
-		.st_nlink = a->nlink,
-		.st_uid = a->uid,
-		.st_gid = a->gid,
-		.st_rdev = a->rdev,
-		.st_size = (off_t)a->size,
-		.st_blocks = (blkcnt_t)a->blocks,
-		.st_blksize = 4096,
-		.st_atim = from_ns(a->atime_ns),
-		.st_mtim = from_ns(a->mtime_ns),
-		.st_ctim = from_ns(a->ctime_ns),
-	};
-}
-
-/* The attributes that the kind owes; a peer that leaves them out is answered EIO. */
-static bool bad(struct call *call, const Csv__Result *res, bool need_attr)
-{
-	int error = (int)res->error;
-
-	if (!error && need_attr && !res->attr)
-		error = EIO;
-	if (error)
-		(void)fuse_reply_err(finish(call), error);
-	return error != 0;
-}
-
-static void done_err(struct call *call, const Csv__Result *res)
-{
-	(void)fuse_reply_err(finish(call), (int)res->error);
-}
-
-static struct fuse_entry_param entry_of(const Csv__Attr *a)
-{
-	struct fuse_entry_param e = { .ino = ino_out(a->ino), .generation = a->generation };
-
-	to_stat(a, &e.attr);
-	return e;
-}
-
-static void done_entry(struct call *call, const Csv__Result *res)
-{
-	struct fuse_entry_param e;
-
-	if (bad(call, res, true))
-		return;
-	e = entry_of(res->attr);
-	(void)fuse_reply_entry(finish(call), &e);
-}
-
-static void done_attr(struct call *call, const Csv__Result *res)
-{
-	struct stat st;
-
-	if (bad(call, res, true))
-		return;
-	to_stat(res->attr, &st);
-	(void)fuse_reply_attr(finish(call), &st, 0);
-}
-
-static struct fuse_file_info info_of(const struct call *call)
-{
-	return (struct fuse_file_info){ .fh = call->op.unique, .direct_io = 1 };
-}
-
-static void done_open(struct call *call, const Csv__Result *res)
-{
-	struct fuse_file_info fi = info_of(call);
-
-	if (!bad(call, res, true))
-		(void)fuse_reply_open(finish(call), &fi);
-}
-
-static void done_create(struct call *call, const Csv__Result *res)
-{
-	struct fuse_file_info fi = info_of(call);
-	struct fuse_entry_param e;
-
-	if (bad(call, res, true))
-		return;
-	e = entry_of(res->attr);
-	(void)fuse_reply_create(finish(call), &e, &fi);
-}
-
-static void done_data(struct call *call, const Csv__Result *res)
-{
-	size_t len = res->data.len < call->room ? res->data.len : call->room;
-
-	if (!bad(call, res, false))
-		(void)fuse_reply_buf(finish(call), (const char *)res->data.data, len);
-}
-
-static void done_write(struct call *call, const Csv__Result *res)
-{
-	if (!bad(call, res, false))
-		(void)fuse_reply_write(finish(call), res->count);
-}
-
-static void done_readlink(struct call *call, const Csv__Result *res)
-{
-	char target[4097] = "";
-
-	if (bad(call, res, false))
-		return;
-	memcpy(target, res->data.data, res->data.len < 4096 ? res->data.len : 4096);
-	(void)fuse_reply_readlink(finish(call), target);
-}
-
-/* getxattr and listxattr: with size 0 only the length is asked for. */
-static void done_xattr(struct call *call, const Csv__Result *res)
-{
-	size_t room = call->room;
-
-	if (bad(call, res, false))
-		return;
-	if (!room)
-		(void)fuse_reply_xattr(finish(call), res->data.len);
-	else if (res->data.len > room)
-		(void)fuse_reply_err(finish(call), ERANGE);
-	else
-		(void)fuse_reply_buf(finish(call), (const char *)res->data.data, res->data.len);
-}
-
-static void done_statfs(struct call *call, const Csv__Result *res)
-{
-	const Csv__Statfs *in = res->statfs;
-	struct statvfs st;
-
-	if (bad(call, res, false))
-		return;
-	if (!in) {
-		(void)fuse_reply_err(finish(call), EIO);
-		return;
-	}
-	st = (struct statvfs){
-		.f_bsize = in->bsize,
-		.f_frsize = in->bsize,
-		.f_blocks = in->blocks,
-		.f_bfree = in->bfree,
-		.f_bavail = in->bfree,
-		.f_files = in->files,
-		.f_ffree = in->ffree,
-		.f_favail = in->ffree,
-		.f_namemax = 255,
-	};
-	(void)fuse_reply_statfs(finish(call), &st);
-}
-
-static void done_readdir(struct call *call, const Csv__Result *res)
-{
-	char *buf;
-	size_t used = 0, room = call->room;
-	fuse_req_t req = call->user;
-
-	if (bad(call, res, false))
-		return;
-	buf = malloc(room);
-	if (!buf) {
-		(void)fuse_reply_err(finish(call), ENOMEM);
-		return;
-	}
-	for (size_t i = 0; i < res->n_dirents; i++) {
-		const Csv__Dirent *d = res->dirents[i];
-		struct stat st = { .st_ino = d->ino, .st_mode = (mode_t)d->type << 12 };
-		size_t n = fuse_add_direntry(req, buf + used, room - used, d->name, &st,
-					     (off_t)d->next);
-
-		if (n > room - used)
-			break;
-		used += n;
-	}
-	(void)fuse_reply_buf(finish(call), buf, used);
-	free(buf);
-}
-
-static void done_getlk(struct call *call, const Csv__Result *res)
-{
-	const Csv__Lock *l = res->lock;
-	struct flock fl = { .l_type = F_UNLCK };
-
-	if (bad(call, res, false))
-		return;
-	if (l && l->type != F_UNLCK) {
-		fl.l_type = (short)l->type;
-		fl.l_whence = SEEK_SET;
-		fl.l_start = (off_t)l->start;
-		fl.l_len = l->end >= INT64_MAX ? 0 : (off_t)(l->end - l->start + 1);
-		fl.l_pid = (pid_t)l->pid;
-	}
-	(void)fuse_reply_lock(finish(call), &fl);
-}
-
-static void done_lseek(struct call *call, const Csv__Result *res)
-{
-	if (!bad(call, res, false))
-		(void)fuse_reply_lseek(finish(call), (off_t)res->count);
-}
-
-static void done_ioctl(struct call *call, const Csv__Result *res)
-{
-	if (!bad(call, res, false))
-		(void)fuse_reply_ioctl(finish(call), 0, NULL, 0);
-}
-
-/* ---- requests ------------------------------------------------------------------------------ */
 
 /* NULL: out of memory, the request is answered. */
 static struct call *begin(fuse_req_t req, Csv__Kind kind, fuse_ino_t ino,
@@ -286,7 +51,7 @@ static void submit(struct call *call)
 static void submit_or(struct call *call, int r)
 {
 	if (r < 0)
-		(void)fuse_reply_err(finish(call), -r);
+		(void)fuse_reply_err(front_finish(call), -r);
 	else
 		submit(call);
 }
@@ -301,7 +66,7 @@ static void set_owner(struct call *call)
 
 static void front_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	struct call *call = begin(req, CSV__KIND__LOOKUP, parent, done_entry);
+	struct call *call = begin(req, CSV__KIND__LOOKUP, parent, front_done_entry);
 
 	if (call)
 		submit_or(call, call_set_name(call, name));
@@ -309,7 +74,7 @@ static void front_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 static void front_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct call *call = begin(req, CSV__KIND__GETATTR, ino, done_attr);
+	struct call *call = begin(req, CSV__KIND__GETATTR, ino, front_done_attr);
 
 	(void)fi;
 	if (call)
@@ -324,7 +89,7 @@ static int64_t to_ns(const struct timespec *t)
 static void front_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 			  struct fuse_file_info *fi)
 {
-	struct call *call = begin(req, CSV__KIND__SETATTR, ino, done_attr);
+	struct call *call = begin(req, CSV__KIND__SETATTR, ino, front_done_attr);
 
 	if (!call)
 		return;
@@ -342,7 +107,7 @@ static void front_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int
 
 static void front_readlink(fuse_req_t req, fuse_ino_t ino)
 {
-	struct call *call = begin(req, CSV__KIND__READLINK, ino, done_readlink);
+	struct call *call = begin(req, CSV__KIND__READLINK, ino, front_done_readlink);
 
 	if (call)
 		submit(call);
@@ -351,7 +116,7 @@ static void front_readlink(fuse_req_t req, fuse_ino_t ino)
 static void make(fuse_req_t req, Csv__Kind kind, fuse_ino_t parent, const char *name, mode_t mode,
 		 dev_t rdev)
 {
-	struct call *call = begin(req, kind, parent, done_entry);
+	struct call *call = begin(req, kind, parent, front_done_entry);
 
 	if (!call)
 		return;
@@ -374,7 +139,7 @@ static void front_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mod
 
 static void front_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
 {
-	struct call *call = begin(req, CSV__KIND__SYMLINK, parent, done_entry);
+	struct call *call = begin(req, CSV__KIND__SYMLINK, parent, front_done_entry);
 	int r;
 
 	if (!call)
@@ -386,7 +151,7 @@ static void front_symlink(fuse_req_t req, const char *target, fuse_ino_t parent,
 
 static void front_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	struct call *call = begin(req, CSV__KIND__UNLINK, parent, done_err);
+	struct call *call = begin(req, CSV__KIND__UNLINK, parent, front_done_err);
 
 	if (call)
 		submit_or(call, call_set_name(call, name));
@@ -394,7 +159,7 @@ static void front_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 static void front_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	struct call *call = begin(req, CSV__KIND__RMDIR, parent, done_err);
+	struct call *call = begin(req, CSV__KIND__RMDIR, parent, front_done_err);
 
 	if (call)
 		submit_or(call, call_set_name(call, name));
@@ -403,7 +168,7 @@ static void front_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 static void front_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
 			 const char *new_name, unsigned flags)
 {
-	struct call *call = begin(req, CSV__KIND__RENAME, parent, done_err);
+	struct call *call = begin(req, CSV__KIND__RENAME, parent, front_done_err);
 	int r;
 
 	if (!call)
@@ -416,7 +181,7 @@ static void front_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fu
 
 static void front_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const char *new_name)
 {
-	struct call *call = begin(req, CSV__KIND__LINK, ino, done_entry);
+	struct call *call = begin(req, CSV__KIND__LINK, ino, front_done_entry);
 
 	if (!call)
 		return;
@@ -426,7 +191,7 @@ static void front_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, co
 
 static void front_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct call *call = begin(req, CSV__KIND__OPEN, ino, done_open);
+	struct call *call = begin(req, CSV__KIND__OPEN, ino, front_done_open);
 
 	if (!call)
 		return;
@@ -437,7 +202,7 @@ static void front_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 static void front_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 			 struct fuse_file_info *fi)
 {
-	struct call *call = begin(req, CSV__KIND__CREATE, parent, done_create);
+	struct call *call = begin(req, CSV__KIND__CREATE, parent, front_done_create);
 
 	if (!call)
 		return;
@@ -462,7 +227,7 @@ static void front_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		(void)fuse_reply_err(req, EINVAL);
 		return;
 	}
-	call = begin(req, CSV__KIND__READ, ino, done_data);
+	call = begin(req, CSV__KIND__READ, ino, front_done_data);
 	if (!call)
 		return;
 	call->op.fh = fi->fh;
@@ -480,7 +245,7 @@ static void front_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t 
 		(void)fuse_reply_err(req, EINVAL);
 		return;
 	}
-	call = begin(req, CSV__KIND__WRITE, ino, done_write);
+	call = begin(req, CSV__KIND__WRITE, ino, front_done_write);
 	if (!call)
 		return;
 	call->op.fh = fi->fh;
@@ -499,7 +264,7 @@ static void front_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *f
 		(void)fuse_reply_err(req, 0);
 		return;
 	}
-	call = begin(req, CSV__KIND__FLUSH, ino, done_err);
+	call = begin(req, CSV__KIND__FLUSH, ino, front_done_err);
 	if (!call)
 		return;
 	call->op.fh = fi->fh;
@@ -510,7 +275,7 @@ static void front_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *f
 
 static void front_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct call *call = begin(req, CSV__KIND__RELEASE, ino, done_err);
+	struct call *call = begin(req, CSV__KIND__RELEASE, ino, front_done_err);
 
 	if (!call)
 		return;
@@ -520,7 +285,7 @@ static void front_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info 
 
 static void front_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
-	struct call *call = begin(req, CSV__KIND__FSYNC, ino, done_err);
+	struct call *call = begin(req, CSV__KIND__FSYNC, ino, front_done_err);
 
 	(void)datasync;
 	if (!call)
@@ -538,7 +303,7 @@ static void front_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info 
 static void front_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 			  struct fuse_file_info *fi)
 {
-	struct call *call = begin(req, CSV__KIND__READDIR, ino, done_readdir);
+	struct call *call = begin(req, CSV__KIND__READDIR, ino, front_done_readdir);
 
 	(void)fi;
 	if (!call)
@@ -557,7 +322,7 @@ static void front_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_in
 
 static void front_statfs(fuse_req_t req, fuse_ino_t ino)
 {
-	struct call *call = begin(req, CSV__KIND__STATFS, ino, done_statfs);
+	struct call *call = begin(req, CSV__KIND__STATFS, ino, front_done_statfs);
 
 	if (call)
 		submit(call);
@@ -566,7 +331,7 @@ static void front_statfs(fuse_req_t req, fuse_ino_t ino)
 static void front_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value,
 			   size_t size, int flags)
 {
-	struct call *call = begin(req, CSV__KIND__SETXATTR, ino, done_err);
+	struct call *call = begin(req, CSV__KIND__SETXATTR, ino, front_done_err);
 	int r;
 
 	if (!call)
@@ -578,7 +343,7 @@ static void front_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, con
 
 static void front_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
-	struct call *call = begin(req, CSV__KIND__GETXATTR, ino, done_xattr);
+	struct call *call = begin(req, CSV__KIND__GETXATTR, ino, front_done_xattr);
 
 	if (!call)
 		return;
@@ -588,7 +353,7 @@ static void front_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, siz
 
 static void front_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
-	struct call *call = begin(req, CSV__KIND__LISTXATTR, ino, done_xattr);
+	struct call *call = begin(req, CSV__KIND__LISTXATTR, ino, front_done_xattr);
 
 	if (!call)
 		return;
@@ -598,7 +363,7 @@ static void front_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 
 static void front_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
-	struct call *call = begin(req, CSV__KIND__REMOVEXATTR, ino, done_err);
+	struct call *call = begin(req, CSV__KIND__REMOVEXATTR, ino, front_done_err);
 
 	if (call)
 		submit_or(call, call_set_name(call, name));
@@ -619,7 +384,7 @@ static void set_lock(struct call *call, const struct fuse_file_info *fi, const s
 static void front_getlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
 			struct flock *lock)
 {
-	struct call *call = begin(req, CSV__KIND__GETLK, ino, done_getlk);
+	struct call *call = begin(req, CSV__KIND__GETLK, ino, front_done_getlk);
 
 	if (!call)
 		return;
@@ -644,7 +409,7 @@ static void submit_lock(struct call *call, bool wait)
 static void front_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
 			struct flock *lock, int sleep)
 {
-	struct call *call = begin(req, CSV__KIND__SETLK, ino, done_err);
+	struct call *call = begin(req, CSV__KIND__SETLK, ino, front_done_err);
 
 	if (!call)
 		return;
@@ -654,7 +419,7 @@ static void front_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *f
 
 static void front_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int op)
 {
-	struct call *call = begin(req, CSV__KIND__SETLK, ino, done_err);
+	struct call *call = begin(req, CSV__KIND__SETLK, ino, front_done_err);
 	struct flock fl = { 0 };
 
 	if (!call)
@@ -684,7 +449,7 @@ static void front_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
 		(void)fuse_reply_err(req, EINVAL);
 		return;
 	}
-	call = begin(req, CSV__KIND__TAG, ino, done_ioctl);
+	call = begin(req, CSV__KIND__TAG, ino, front_done_ioctl);
 	if (!call)
 		return;
 	call->op.fh = fi->fh;
@@ -695,7 +460,7 @@ static void front_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
 static void front_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
 			    struct fuse_file_info *fi)
 {
-	struct call *call = begin(req, CSV__KIND__FALLOCATE, ino, done_err);
+	struct call *call = begin(req, CSV__KIND__FALLOCATE, ino, front_done_err);
 
 	if (!call)
 		return;
@@ -709,7 +474,7 @@ static void front_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offs
 static void front_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
 			struct fuse_file_info *fi)
 {
-	struct call *call = begin(req, CSV__KIND__LSEEK, ino, done_lseek);
+	struct call *call = begin(req, CSV__KIND__LSEEK, ino, front_done_lseek);
 
 	if (!call)
 		return;

@@ -31,8 +31,9 @@ CSVD_LIBS = csv/libcsvd.a csv/libcsvfs.a iscsi/libiscsilun.a proto/libproto.a pr
 	lib/libcl.a $(EXT2FS_LIBS) $(ISCSI_LIBS) $(PROTOBUFC_LIBS) $(QB_LIBS) -lpthread
 
 pkglibexec_PROGRAMS += csvd csv-keeper
-csvd_SOURCES = csv/csvd.c csv/csvd_int.h csv/volume.c csv/format.c \
-	csv/front.c csv/front.h csv/front_int.h csv/front_ops.c
+csvd_SOURCES = csv/csvd.c csv/csvd_int.h csv/format.c \
+	csv/volume.c csv/volume_int.h csv/volume_role.c csv/volume_status.c csv/volume_transport.c \
+	csv/front.c csv/front.h csv/front_int.h csv/front_ops.c csv/front_reply.c
 csvd_LDFLAGS = $(AM_LDFLAGS) $(EXT2FS_WRAP)
 csvd_LDADD = $(CSVD_LIBS) $(FUSE_LIBS)
 $(csvd_OBJECTS): $(BUILT_SOURCES)

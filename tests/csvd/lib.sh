@@ -228,11 +228,11 @@ volume_make() {	# COUNT [CSVD-OPTION...]
 	done
 }
 fail_over() {	# N TO EPOCH
-	tell "node $1 node$1 1 $NET.$1 down"
-	tell "debt $VOLUME $1 1"
+	tell "node $1 node$1 ${INCARNATION:-1} $NET.$1 down"
+	tell "debt $VOLUME $1 ${INCARNATION:-1}"
 	tell "volume $VOLUME $URL $2 $3"
 	tell commit
-	order 20 "pay $2 $VOLUME $1 1"
+	order 20 "pay $2 $VOLUME $1 ${INCARNATION:-1}"
 	tell "nodebts $VOLUME"
 	tell commit
 }

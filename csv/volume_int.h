@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Inside a volume: shared by volume*.c only. All of it belongs to the loop's thread. */
+#ifndef CL_CSV_VOLUME_INT_H
+#define CL_CSV_VOLUME_INT_H
+
+#include "csv/client.h"
+#include "csv/csvd_int.h"
+#include "csv/front.h"
+#include "csv/link.h"
+#include "csv/store.h"
+
+CL_DEFINE_VEC(order_vec, Vol__Order *);
+
+struct volume {
+	struct csvd *d;
+	char name[64], url[256];
+	uint8_t uuid[16];
+	/* what the log says */
+	uint32_t coordinator;
+	uint64_t epoch;
+	size_t debts;
+	bool offline;
+	/* mount and session */
+	bool mount_asked, mount_failed;
+	struct mount_state *state;
+	uint64_t incarnation;
+	struct client *client;
+	struct front *front;
+	struct link *link;
+	bool link_down;
+	uint64_t local_conn; /* != 0: the session runs to the coordinator here */
+	uint32_t to_node;    /* whom the transport leads to */
+	uint64_t to_epoch;
+	struct cl_source *eval, *reconnect, *pause;
+	bool reconnect_wait;
+	char refused[128];
+	/* the coordinator's role */
+	struct store *store;
+	uint64_t store_epoch, store_incarnation;
+	bool store_spoilt, claiming, paused;
+	char store_why[256];
+	uint64_t go_id;
+	struct coord *coord;
+	uint64_t coord_epoch;
+	int coord_state;
+	char coord_text[256];
+	uint64_t size_bytes, free_bytes;
+	struct order_vec orders; /* to pay; the first is under way when `paying` */
+	bool paying;
+	size_t fence_left;
+	uint64_t hand_over; /* order id; 0 = none */
+	uint64_t handed_epoch;
+	/* last told */
+	Vol__Mode mode;
+	char reason[256];
+	uint64_t since_ms;
+	bool told, told_serving, told_path;
+};
+
+/* volume_status.c: tells clusterd when something about mode, reason, path or role has changed. */
+void volume_update_status(struct volume *v);
+
+/* volume_transport.c */
+void volume_look_at_transport(struct volume *v);
+void volume_transport_drop(struct volume *v);
+/* A pause, then another attempt. */
+void volume_retry_transport(struct volume *v);
+void volume_on_reconnect(void *user);
+/* For the client's config. */
+bool volume_client_send(void *user, bool bulk, Csv__Message *msg);
+void volume_client_changed(void *user, const char *reason);
+
+/* volume_role.c */
+void volume_look_at_role(struct volume *v);
+void volume_look_at_hand_over(struct volume *v);
+void volume_stop_coord(struct volume *v);
+void volume_drop_store(struct volume *v);
+void volume_on_pause(void *user);
+/* The first order to pay is met (code 0) or given back. */
+void volume_order_done(struct volume *v, int code, const char *error);
+/* Orders that are no longer this node's. */
+void volume_return_orders(struct volume *v);
+
+#endif

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The coordinator's role on this node: the path that every node keeps, the claim, fence debts, the
+ * coordinator's thread, hand-over. What to do next is decided in role.c.
+ */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "csv/role.h"
+#include "csv/volume_int.h"
+#include "lib/log.h"
+
+#define FAILURE_PAUSE_MS 1000
+#define CLAIM_PAUSE_MS 200
+#define GO_AGAIN_MS 500
+#define HAND_OVER_MS 10000
+
+/* Not at once again: what failed would fail in a circle. */
+static void pause_for(struct volume *v, int64_t ms)
+{
+	v->paused = true;
+	(void)cl_timer_set_in(v->pause, ms);
+}
+
+static void on_store_state(void *user, enum store_state state, const char *why)
+{
+	struct volume *v = user;
+
+	if (state == STORE_UP && *why && v->claiming)
+		pause_for(v, CLAIM_PAUSE_MS);
+	if (state != STORE_UP || *why)
+		v->claiming = false;
+	(void)snprintf(v->store_why, sizeof(v->store_why), "%s", why);
+	if (state != STORE_HOLDING && v->paying) {
+		v->paying = false; /* the fence ended with it; paid anew when it is held again */
+		v->fence_left = 0;
+	}
+	volume_poke(v);
+}
+
+/* The store asks: is this node still the coordinator, at the epoch for which it claims? */
+static void on_ask_log(void *user)
+{
+	struct volume *v = user;
+	Vol__FromCsvd msg = VOL__FROM_CSVD__INIT;
+	Vol__Go go = VOL__GO__INIT;
+
+	v->go_id = ++v->d->last_go;
+	go.id = v->go_id;
+	go.volume = (ProtobufCBinaryData){ .len = 16, .data = v->uuid };
+	go.epoch = v->store_epoch;
+	msg.msg_case = VOL__FROM_CSVD__MSG_GO;
+	msg.go = &go;
+	cluster_send(v->d->cluster, &msg);
+	(void)cl_timer_set_in(v->pause, GO_AGAIN_MS);
+}
+
+bool volume_on_go(struct volume *v, uint64_t id, bool yes)
+{
+	if (!v->go_id || v->go_id != id)
+		return false;
+	v->go_id = 0;
+	log_info("volume '%s': the log says %s for epoch %llu", v->name, yes ? "go" : "no",
+		 (unsigned long long)v->store_epoch);
+	if (!v->store)
+		return true;
+	store_log_says(v->store, yes);
+	if (!yes) {
+		v->store_spoilt = true; /* claim anew, later: the tables are about to move */
+		pause_for(v, FAILURE_PAUSE_MS);
+		volume_poke(v);
+	}
+	return true;
+}
+
+/* After a failure, or when an answer of clusterd was lost: go on. */
+void volume_on_pause(void *user)
+{
+	struct volume *v = user;
+
+	if (v->go_id && v->store)
+		on_ask_log(v);
+	v->paused = false;
+	volume_poke(v);
+}
+
+static void make_store(struct volume *v)
+{
+	const Vol__Node *me = csvd_node(v->d, v->d->tables->self);
+	struct store_config cfg = {
+		.url = v->url,
+		.node = me->id,
+		.incarnation = me->incarnation,
+		.defects = v->d->defects.no_barrier ? STORE_DEFECT_NO_BARRIER : 0,
+		.hooks = { on_store_state, on_ask_log, v },
+	};
+	struct cl_error err = CL_ERROR_INIT;
+
+	memcpy(cfg.volume, v->uuid, sizeof(cfg.volume));
+	v->store_epoch = 0;
+	v->store_incarnation = me->incarnation;
+	v->store_spoilt = v->claiming = false;
+	if (store_new(v->d->loop, &cfg, &v->store, &err) >= 0)
+		return;
+	log_error("volume '%s': %s", v->name, err.msg);
+	(void)snprintf(v->store_why, sizeof(v->store_why), "%.250s", err.msg);
+	pause_for(v, FAILURE_PAUSE_MS);
+}
+
+void volume_drop_store(struct volume *v)
+{
+	store_free(v->store);
+	v->store = NULL;
+	v->go_id = 0;
+	v->paying = v->claiming = false;
+	v->fence_left = 0;
+}
+
+static void claim(struct volume *v)
+{
+	struct cl_error err = CL_ERROR_INIT;
+
+	v->claiming = true;
+	v->store_epoch = v->epoch;
+	if (store_coordinate(v->store, &err) >= 0)
+		return;
+	v->claiming = false;
+	(void)snprintf(v->store_why, sizeof(v->store_why), "%.250s", err.msg);
+	pause_for(v, FAILURE_PAUSE_MS);
+}
+
+static unsigned coord_defects(const struct csvd_defects *d)
+{
+	return (d->no_record ? COORD_DEFECT_NO_RECORD : 0) |
+	       (d->no_grace ? COORD_DEFECT_NO_GRACE : 0);
+}
+
+static void start_coord(struct volume *v)
+{
+	struct coord_config cfg = {
+		.name = v->name,
+		.self = v->d->tables->self,
+		.epoch = v->epoch,
+		.open = store_open_fn(v->store),
+		.user = v->store,
+		.lease_until_ms = &v->d->lease_until_ms,
+		.out = &v->d->mail,
+		.defects = coord_defects(&v->d->defects),
+	};
+	struct csv_mail *tables = csvd_pack_tables(v->d);
+	struct cl_error err = CL_ERROR_INIT;
+
+	memcpy(cfg.volume, v->uuid, sizeof(cfg.volume));
+	v->coord_epoch = v->epoch;
+	v->coord_state = COORD_OPENING;
+	(void)snprintf(v->coord_text, sizeof(v->coord_text), "opening");
+	if (tables && coord_new(&cfg, tables->body, tables->len, &v->coord, &err) < 0)
+		log_error("%s", err.msg);
+	free(tables);
+}
+
+void volume_stop_coord(struct volume *v)
+{
+	struct csv_mail *mail = csv_mail_new(MAIL_STOP, NULL, 0);
+
+	/* What it still has open may be of unknown fate: only a new claim ends that. */
+	if (v->coord_state != COORD_CLOSED) {
+		v->store_spoilt = true;
+		if (v->coord_state == COORD_FAILED)
+			pause_for(v, FAILURE_PAUSE_MS);
+	}
+	if (v->coord_state == COORD_FAILED)
+		(void)snprintf(v->store_why, sizeof(v->store_why), "%.250s", v->coord_text);
+	peers_close_volume(v->d->peers, v->uuid);
+	if (v->local_conn) {
+		v->local_conn = 0;
+		v->to_node = 0;
+		client_down(v->client);
+	}
+	store_break(v->store);
+	if (mail)
+		coord_post(v->coord, mail);
+	coord_free(v->coord);
+	v->coord = NULL;
+	v->coord_state = COORD_CLOSED;
+	log_notice("volume '%s': not its coordinator any more", v->name);
+}
+
+/* ---- debts ---------------------------------------------------------------------------------- */
+
+void volume_order_done(struct volume *v, int code, const char *error)
+{
+	Vol__Order *order = v->orders.v[0];
+
+	v->paying = false;
+	csvd_done(v->d, order->id, code, error);
+	vol__order__free_unpacked(order, NULL);
+	order_vec_remove(&v->orders, 0);
+	volume_poke(v);
+}
+
+static void on_fence_paid(void *user, bool paid, const char *why)
+{
+	struct volume *v = user;
+	const Vol__PayDebts *pay;
+
+	if (!v->paying || !v->orders.n)
+		return;
+	if (!paid) {
+		log_warning("volume '%s': the fence did not succeed: %s", v->name, why);
+		volume_order_done(v, ENOLINK, why);
+		return;
+	}
+	pay = v->orders.v[0]->pay;
+	/* Not open here: sessions of the fenced are not loaded when it will be. */
+	if (!v->coord || (v->coord_state != COORD_GRACE && v->coord_state != COORD_SERVING)) {
+		volume_order_done(v, 0, "");
+		return;
+	}
+	v->fence_left = pay->n_debts;
+	for (size_t i = 0; i < pay->n_debts; i++) {
+		struct csv_mail *mail = csv_mail_new(MAIL_FENCED, NULL, 0);
+
+		if (!mail)
+			continue;
+		mail->id = v->orders.v[0]->id;
+		mail->node = pay->debts[i]->node;
+		mail->incarnation = pay->debts[i]->incarnation;
+		coord_post(v->coord, mail);
+	}
+	if (!pay->n_debts)
+		volume_order_done(v, 0, "");
+}
+
+static void pay_first(struct volume *v)
+{
+	const Vol__PayDebts *pay = v->orders.v[0]->pay;
+	struct cl_error err = CL_ERROR_INIT;
+
+	v->paying = true;
+	if (store_fence(v->store, (const Vol__Debt *const *)pay->debts, pay->n_debts, on_fence_paid,
+			v, &err) < 0)
+		volume_order_done(v, ENOLINK, err.msg);
+}
+
+static bool order_known(const struct volume *v, uint64_t id)
+{
+	for (size_t i = 0; i < v->orders.n; i++)
+		if (v->orders.v[i]->id == id)
+			return true;
+	return false;
+}
+
+static Vol__Order *order_copy(const Vol__Order *order)
+{
+	size_t len = vol__order__get_packed_size(order);
+	uint8_t *buf = malloc(len ? len : 1);
+	Vol__Order *copy;
+
+	if (!buf)
+		return NULL;
+	(void)vol__order__pack(order, buf);
+	copy = vol__order__unpack(NULL, len, buf);
+	free(buf);
+	return copy;
+}
+
+/* It may come before the tables that make this node the coordinator: kept until they do, or say that
+ * somebody else is. */
+void volume_pay(struct volume *v, const Vol__Order *order)
+{
+	Vol__Order *copy;
+
+	if (order_known(v, order->id))
+		return;
+	copy = order_copy(order);
+	if (!copy || order_vec_push(&v->orders, copy) < 0) {
+		csvd_done(v->d, order->id, ENOMEM, "out of memory");
+		return;
+	}
+	volume_poke(v);
+}
+
+/* Orders that can no longer be met here. */
+void volume_return_orders(struct volume *v)
+{
+	while (v->orders.n && v->coordinator != v->d->tables->self)
+		volume_order_done(v, EAGAIN, "this node does not coordinate the volume any more");
+}
+
+/* ---- hand-over ------------------------------------------------------------------------------ */
+
+void volume_hand_over(struct volume *v, const Vol__Order *order)
+{
+	struct csv_mail *mail;
+
+	if (v->hand_over == order->id)
+		return;
+	if (!v->coord || v->coord_epoch != order->hand_over->epoch) {
+		csvd_done(v->d, order->id, 0, ""); /* nothing of that epoch is open here */
+		return;
+	}
+	mail = csv_mail_new(MAIL_CLOSE, NULL, 0);
+	if (!mail) {
+		csvd_done(v->d, order->id, ENOMEM, "out of memory");
+		return;
+	}
+	v->hand_over = order->id;
+	v->handed_epoch = v->coord_epoch;
+	coord_post(v->coord, mail);
+}
+
+void volume_look_at_hand_over(struct volume *v)
+{
+	if (!v->hand_over || (v->coord && v->coord_state != COORD_CLOSED))
+		return;
+	csvd_done(v->d, v->hand_over, 0, "");
+	v->hand_over = 0;
+	/* Without new tables within 10 s the role is taken up again. */
+	pause_for(v, HAND_OVER_MS);
+}
+
+/* ---- one step at a time ---------------------------------------------------------------------- */
+
+static struct role_view view_of(const struct volume *v)
+{
+	const Vol__Node *me = csvd_node(v->d, v->d->tables->self);
+	bool present = me && me->living && me->incarnation > v->d->closed_up_to && !v->offline &&
+		       !v->d->stopping;
+	struct role_view view = {
+		.present = present,
+		.wanted = present && v->coordinator == v->d->tables->self,
+		.epoch = v->epoch,
+		.debts = v->debts,
+		.order_to_pay = v->orders.n > 0,
+		.paying = v->paying,
+		.store = v->store ? (enum role_store)(ROLE_STORE_IDLE + (int)v->store->state)
+				  : ROLE_STORE_NONE,
+		.store_epoch = v->store_epoch,
+		.claiming = v->claiming,
+		.store_spoilt = v->store_spoilt || (me && v->store_incarnation != me->incarnation),
+		.running = v->coord,
+		.running_epoch = v->coord_epoch,
+		.ended = v->coord_state == COORD_FAILED || v->coord_state == COORD_CLOSED,
+		.waiting = v->paused,
+	};
+
+	return view;
+}
+
+void volume_look_at_role(struct volume *v)
+{
+	for (;;) {
+		struct role_view view = view_of(v);
+
+		switch (role_next(&view, v->d->defects.no_fence_wait)) {
+		case ROLE_NOTHING:
+			return;
+		case ROLE_MAKE_STORE:
+			make_store(v);
+			break;
+		case ROLE_COORDINATE:
+			claim(v);
+			break;
+		case ROLE_PAY:
+			pay_first(v);
+			break;
+		case ROLE_START:
+			start_coord(v);
+			if (!v->coord)
+				return;
+			break;
+		case ROLE_STOP:
+			volume_stop_coord(v);
+			break;
+		case ROLE_DROP_STORE:
+			volume_drop_store(v);
+			break;
+		}
+	}
+}

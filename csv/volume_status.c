@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* How this node reaches a volume, in one mode and one reason; told to clusterd when it changes. */
+#include "config.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "csv/volume_int.h"
+#include "lib/log.h"
+
+static bool is_serving(const struct volume *v)
+{
+	return v->coord && v->coord_state == COORD_SERVING;
+}
+
+static Vol__Mode mode_now(const struct volume *v, const char **reason)
+{
+	bool here = v->local_conn != 0;
+
+	*reason = "";
+	if (!v->front) {
+		*reason = v->offline	    ? "offline"
+			  : v->mount_failed ? "cannot be mounted here; see csvd's log"
+					    : "not mounted yet";
+		return VOL__MODE__UNAVAILABLE;
+	}
+	if (csvd_lease_over(v->d))
+		*reason = "this node's run lease is over";
+	else if (!v->coordinator)
+		*reason = "no coordinator; ends when the cluster names one";
+	else if (v->debts)
+		*reason = "a failed node is being fenced";
+	else if (v->coord && v->coord_state != COORD_SERVING)
+		*reason = v->coord_text;
+	else if (v->coordinator == v->d->tables->self && !v->coord)
+		*reason = *v->store_why ? v->store_why : "taking over the coordinator's role";
+	else if (client_state(v->client) != CLIENT_ACTIVE)
+		*reason = *v->refused ? v->refused : "waiting for the coordinator";
+	if (**reason)
+		return VOL__MODE__PAUSED;
+	*reason = here ? "" : "direct I/O off";
+	return here ? VOL__MODE__DIRECT : VOL__MODE__FILE_SYSTEM_REDIRECTED;
+}
+
+static uint64_t wall_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_REALTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+void volume_tell_status(struct volume *v)
+{
+	Vol__FromCsvd msg = VOL__FROM_CSVD__INIT;
+	Vol__Status st = VOL__STATUS__INIT;
+
+	st.volume = (ProtobufCBinaryData){ .len = 16, .data = v->uuid };
+	st.mode = v->mode;
+	st.reason = v->reason;
+	st.since_ms = v->since_ms;
+	st.has_path = v->store && v->store->state >= STORE_UP;
+	st.serving = is_serving(v);
+	st.epoch = v->epoch;
+	st.size_bytes = v->size_bytes;
+	st.free_bytes = v->free_bytes;
+	msg.msg_case = VOL__FROM_CSVD__MSG_STATUS;
+	msg.status = &st;
+	cluster_send(v->d->cluster, &msg);
+	v->told_serving = st.serving;
+	v->told_path = st.has_path;
+	v->told = true;
+}
+
+void volume_update_status(struct volume *v)
+{
+	const char *reason;
+	Vol__Mode mode = mode_now(v, &reason);
+	bool path = v->store && v->store->state >= STORE_UP;
+
+	if (v->told && mode == v->mode && !strcmp(reason, v->reason) &&
+	    v->told_serving == is_serving(v) && v->told_path == path)
+		return;
+	if (!v->told || mode != v->mode)
+		v->since_ms = wall_ms();
+	if (mode != v->mode || strcmp(reason, v->reason))
+		log_notice("volume '%s': %s%s%s", v->name,
+			   protobuf_c_enum_descriptor_get_value(&vol__mode__descriptor, (int)mode)
+				   ->name,
+			   *reason ? ": " : "", reason);
+	v->mode = mode;
+	(void)snprintf(v->reason, sizeof(v->reason), "%s", reason);
+	volume_tell_status(v);
+}
