@@ -58,3 +58,4 @@ tests_unit_csv_session_test_LDADD = csv/libcsvd.a proto/libpb.a lib/libcl.a $(PR
 $(tests_unit_csv_session_test_OBJECTS): $(BUILT_SOURCES)
 endif
 EXTRA_DIST += tests/csvd/lib.sh
+dist_man_MANS += man/csvd.8
