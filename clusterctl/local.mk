@@ -11,3 +11,20 @@ bin_PROGRAMS += clusterctl/clusterctl
 clusterctl_clusterctl_SOURCES = clusterctl/main.c
 clusterctl_clusterctl_LDADD = clusterctl/libclusterctl.a proto/libproto.a proto/libpb.a \
 	lib/libcl.a $(QB_LIBS) $(PROTOBUFC_LIBS) $(JANSSON_LIBS) $(UUID_LIBS)
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/clusterctl_test
+tests_unit_clusterctl_test_SOURCES = tests/unit/clusterctl_test.c
+tests_unit_clusterctl_test_LDADD = clusterctl/libclusterctl.a proto/libproto.a proto/libpb.a \
+	lib/libcl.a $(QB_LIBS) $(PROTOBUFC_LIBS) $(JANSSON_LIBS) $(UUID_LIBS) $(CMOCKA_LIBS)
+endif
+
+# Made by the program itself: it has to be built for the machine that builds.
+bashcompletiondir = $(datadir)/bash-completion/completions
+nodist_bashcompletion_DATA = clusterctl/completion/clusterctl
+clusterctl/completion/clusterctl: clusterctl/clusterctl$(EXEEXT)
+	$(AM_V_GEN)$(MKDIR_P) clusterctl/completion && clusterctl/clusterctl completion bash >$@.new && mv $@.new $@
+CLEANFILES += clusterctl/completion/clusterctl
+
+dist_man_MANS += man/clusterctl.8 man/clusterd.8
+EXTRA_DIST += docs/cli.md

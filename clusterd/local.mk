@@ -38,3 +38,19 @@ clusterd_clusterd_LDADD = clusterd/libclusterd.a clusterd/libcore.a quorum/libqu
 	quorum/libstate.a resources/libplan.a resources/libvmspec.a migration/libmigration.a \
 	proto/libproto.a proto/libpb.a lib/libcl.a $(COROSYNC_LIBS) $(QB_LIBS) $(SQLITE_LIBS) \
 	$(UUID_LIBS) $(PROTOBUFC_LIBS) $(JANSSON_LIBS)
+
+# systemd: where the paths are this build's.
+systemdunitdir = $(prefix)/lib/systemd/system
+nodist_systemdunit_DATA = units/clusterd.service units/csvd.service
+EXTRA_DIST += units/clusterd.service.in units/csvd.service.in
+CLEANFILES += $(nodist_systemdunit_DATA)
+units/clusterd.service: units/clusterd.service.in
+units/csvd.service: units/csvd.service.in
+$(nodist_systemdunit_DATA): Makefile
+	$(AM_V_GEN)$(MKDIR_P) units && sed -e 's|@sbindir[@]|$(sbindir)|g' \
+		-e 's|@pkglibexecdir[@]|$(pkglibexecdir)|g' $(srcdir)/$@.in >$@
+
+# What the drill of garbage on the sockets sends it with.
+noinst_PROGRAMS += tests/ipc/garbage
+tests_ipc_garbage_SOURCES = tests/ipc/garbage.c
+tests_ipc_garbage_LDADD = proto/libproto.a proto/libpb.a lib/libcl.a $(QB_LIBS) $(PROTOBUFC_LIBS)
