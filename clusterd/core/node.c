@@ -113,6 +113,10 @@ static void life_step(struct node *n)
 		life_living(n);
 	} else if (!n->started) {
 		life_enter(n, NODE_JOINING, "starting");
+	} else if (s->incarnation < n->incarnation) {
+		/* A restarted daemon has its log, but not yet the leader's word of how much of it is
+		 * committed. Taken for the truth, this state would end VMs that run here rightly. */
+		life_enter(n, NODE_JOINING, "reading the cluster's log");
 	} else if (s->phase == STATE_NODE_KNOWN) {
 		clean(n, s->incarnation);
 		life_enter(n, NODE_JOINING, "waiting to be admitted");
