@@ -382,7 +382,9 @@ static int service_run(struct ipc *ipc, const char *name)
 		.dispatch_del = hook_del,
 	};
 
-	ipc->service = qb_ipcs_create(name, 0, QB_IPC_SOCKET, &handlers);
+	/* Not QB_IPC_SOCKET: to a client that does not read, libqb 2.0.6 sends in a loop with sleeps,
+	 * inside our loop, until the lease is gone. A full ring in shared memory is EAGAIN at once. */
+	ipc->service = qb_ipcs_create(name, 0, QB_IPC_SHM, &handlers);
 	if (!ipc->service)
 		return -errno;
 	qb_ipcs_enforce_buffer_size(ipc->service, IPC_MESSAGE_MAX);
