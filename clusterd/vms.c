@@ -271,7 +271,7 @@ static void on_vm(void *user, struct vm *vm, const struct vm_event *e)
 		break;
 	case VM_EV_MIGRATE_NEED_DEAD:
 		/* The core aborts by killing the target first; its CANCEL then brings the proof. */
-		report_slot(s, NODE_VM_MIGRATE_FAILED, e->text);
+		report_slot(s, NODE_VM_MIGRATE_STUCK, e->text);
 		break;
 	case VM_EV_LOADED:
 		report_slot(s, NODE_VM_TARGET_DONE, "");
@@ -419,6 +419,23 @@ static int order_slot(struct slot *s, const struct node_action *a, struct cl_err
 	}
 }
 
+/* Its process is gone, perhaps with an earlier clusterd; what csvd holds of it ends first. */
+static void end_requests(struct vms *vms, const struct node_action *a)
+{
+	struct slot *s = slot_new(vms, a->vm.name, a->vm.generation);
+
+	if (!s) {
+		daemon_stop(vms->d, 1);
+		return;
+	}
+	s->gone = true;
+	s->on_volumes = node_state(vms->d->node)->volumes.n > 0;
+	if (s->on_volumes)
+		csvd_fail_requests(vms->d->csvd, s->name, s->generation);
+	else
+		slot_check_end(s);
+}
+
 void vms_order(struct vms *vms, const struct node_action *a)
 {
 	struct slot *s = slot_find(vms, a->vm.name);
@@ -426,6 +443,10 @@ void vms_order(struct vms *vms, const struct node_action *a)
 
 	if (a->vm.what == NODE_VM_START || a->vm.what == NODE_VM_START_INCOMING) {
 		do_start(vms, a, a->vm.what == NODE_VM_START_INCOMING);
+		return;
+	}
+	if (!s && (a->vm.what == NODE_VM_KILL || a->vm.what == NODE_VM_SHUTDOWN)) {
+		end_requests(vms, a);
 		return;
 	}
 	if (!s || s->generation != a->vm.generation) {

@@ -470,7 +470,7 @@ static void on_move_failed(struct node *n, struct local *l, const struct node_vm
 
 	l->move_failed = l->moving;
 	l->moving = 0;
-	l->ready = l->switched = l->cancelled = false;
+	l->ready = l->switched = l->cancelled = l->stuck = false;
 	CORE_COPY(l->why, ev->text);
 	if (sm_may(&l->sm, (int)to))
 		local_enter(n, l, to, "the migration failed");
@@ -509,8 +509,17 @@ void agent_on_vm(struct node *n, const struct node_vm_event *ev)
 			local_enter(n, l, plain[i].to, "reported");
 			return;
 		}
+	/* Of a migration that we did not begin: an earlier daemon's. It has to be ended. */
+	if (l->moving == 0 &&
+	    (ev->report == NODE_VM_PRE_SWITCHOVER || ev->report == NODE_VM_PROGRESS ||
+	     ev->report == NODE_VM_MIGRATE_STUCK))
+		l->moving = MOVING_UNKNOWN;
 	if (ev->report == NODE_VM_PRE_SWITCHOVER)
 		l->ready = true;
+	if (ev->report == NODE_VM_MIGRATE_STUCK) {
+		l->stuck = true;
+		CORE_COPY(l->why, ev->text);
+	}
 	if (ev->report == NODE_VM_PROGRESS)
 		l->percent = ev->percent;
 	l->told_ms = INT64_MIN / 2;

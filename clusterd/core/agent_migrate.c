@@ -68,10 +68,10 @@ static void source_begin(struct node *n, struct local *l, const struct state_res
 
 	if (!to || local_state(l) != LOCAL_RUNNING || !beats_may_run(n))
 		return;
-	if (l->found) /* a restarted daemon does not know how far an earlier one came */
+	if (l->found || l->moving) /* an earlier one is not over yet */
 		return;
 	l->moving = r->reserved;
-	l->ready = l->switched = l->cancelled = false;
+	l->ready = l->switched = l->cancelled = l->stuck = false;
 	l->percent = 0;
 	core_vm(n, NODE_VM_MIGRATE, l, to->uri);
 	listening_forget(n);
@@ -81,10 +81,11 @@ static void source_begin(struct node *n, struct local *l, const struct state_res
 static void source_tell(struct node *n, struct local *l, const struct state_resource *r)
 {
 	int what = CORE__VM_REPORT__WHAT__PROGRESS;
+	bool unknown = l->moving == MOVING_UNKNOWN || (l->found && l->moving == 0);
 
 	if (!agent_due(n, &l->told_ms))
 		return;
-	if (l->move_failed == r->reserved || (l->found && l->moving == 0))
+	if (l->stuck || l->move_failed == r->reserved || unknown)
 		what = CORE__VM_REPORT__WHAT__FAILED;
 	else if (local_state(l) == LOCAL_DONE)
 		what = CORE__VM_REPORT__WHAT__SOURCE_DONE;
@@ -93,8 +94,8 @@ static void source_tell(struct node *n, struct local *l, const struct state_reso
 	else if (l->moving == 0)
 		return;
 	agent_report(n, l->name, r->reserved, what,
-		     l->found && l->moving == 0 ? "the source's daemon was restarted" : l->why,
-		     l->percent, l->downtime_ms);
+		     unknown ? "the source's daemon was restarted" : l->why, l->percent,
+		     l->downtime_ms);
 }
 
 /* Run here again. The driver cancels, or continues what stands in `postmigrate`. */
@@ -114,7 +115,9 @@ void agent_source(struct node *n, struct local *l, const struct state_resource *
 		return;
 	switch (r->phase) {
 	case STATE_MIGRATING:
-		if (l->moving != r->reserved && l->move_failed != r->reserved)
+		if (l->moving && l->moving != r->reserved && l->moving != MOVING_UNKNOWN)
+			source_back(n, l); /* an aborted one, first */
+		else if (l->moving == 0 && l->move_failed != r->reserved)
 			source_begin(n, l, r);
 		source_tell(n, l, r);
 		break;
@@ -130,7 +133,7 @@ void agent_source(struct node *n, struct local *l, const struct state_resource *
 		break;
 	case STATE_ONLINE:
 	case STATE_STARTING:
-		if (l->moving && beats_may_run(n))
+		if (l->moving && !l->found && beats_may_run(n))
 			source_back(n, l);
 		break;
 	default:

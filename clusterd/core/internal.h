@@ -34,7 +34,8 @@ enum {
 	CORE_PAY_MS = 2000,   /* a debt's payment is ordered again */
 	CORE_MOVE_IDLE_MS = 60000,   /* a copy without progress is given up */
 	CORE_MOVE_SWITCH_MS = 30000, /* a switch that does not end is given up */
-	CORE_NO_LEADER_MS = 5000,    /* a request waits so long for somebody to decide */
+	CORE_MOVE_AGAIN_MS = 5000,
+	CORE_NO_LEADER_MS = 5000, /* a request waits so long for somebody to decide */
 	CORE_MESSAGE_MAX = 8 << 20,
 	CORE_MOVES_PER_NODE = 2, /* at once, for a drain */
 };
@@ -105,14 +106,17 @@ struct local {
 	bool ill;	 /* GONE: it was not asked to end */
 	int64_t told_ms; /* last question or report about it */
 	uint64_t go_id;	 /* ASKING: the question */
-	/* Source of a migration to .moving (the reserved generation), 0 = none. */
+	/* Source of a migration to .moving (the reserved generation); 0 = none, MOVING_UNKNOWN = one
+	 * that an earlier daemon began. */
 	uint64_t moving, move_failed;
 	bool ready, switched; /* at pre-switchover; told to go on */
 	bool cancelled;
+	bool stuck; /* failed in the switch: only MIGRATE_CANCEL brings it back */
 	uint32_t percent, downtime_ms;
 	char uri[STATE_URL_MAX]; /* LISTENING: ours */
 	char why[STATE_REASON_MAX];
 };
+#define MOVING_UNKNOWN UINT64_MAX
 /* By pointer: the machine inside is borrowed by address. */
 CL_DEFINE_VEC(local_vec, struct local *);
 
@@ -181,6 +185,13 @@ struct bound_ask {
 };
 CL_DEFINE_VEC(bound_ask_vec, struct bound_ask);
 
+/* A move that failed: a drain tries it again only later. */
+struct backoff {
+	char name[STATE_NAME_MAX];
+	int64_t until_ms;
+};
+CL_DEFINE_VEC(backoff_vec, struct backoff);
+
 struct manager {
 	bool active;
 	int64_t since_ms;
@@ -189,7 +200,7 @@ struct manager {
 	struct move_vec moves;
 	struct bound_ask_vec bounds;
 	struct payment_vec released; /* volumes whose coordinators gave them up */
-	int64_t placed_ms;
+	struct backoff_vec backoffs;
 };
 
 /* ---- requests of our clients -------------------------------------------------------------------- */
@@ -383,6 +394,8 @@ void manager_move_step(struct node *n);
 /* Node for r, rather not one that it must leave; 0 with a reason. */
 uint32_t manager_choose(struct node *n, const struct state_resource *r, uint32_t prefer,
 			uint32_t leave, char reason[STATE_REASON_MAX]);
+/* Whether a move of it failed a moment ago. */
+bool manager_backs_off(const struct node *n, const char *name);
 bool manager_begin_move(struct node *n, const struct state_resource *r, uint32_t target,
 			const char *why, Log__RequestId *request);
 

@@ -17,6 +17,7 @@ void manager_reset(struct node *n)
 	go_wait_vec_fini(&n->mgr.go_waits);
 	move_vec_fini(&n->mgr.moves);
 	bound_ask_vec_fini(&n->mgr.bounds);
+	backoff_vec_fini(&n->mgr.backoffs);
 	n->mgr = (struct manager){ 0 };
 }
 

@@ -87,6 +87,30 @@ void manager_on_report(struct node *n, const Core__Message *msg)
 	}
 }
 
+bool manager_backs_off(const struct node *n, const char *name)
+{
+	for (size_t i = 0; i < n->mgr.backoffs.n; i++)
+		if (strcmp(n->mgr.backoffs.v[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static void back_off(struct node *n, const char *name)
+{
+	struct backoff b = { .until_ms = n->now_ms + CORE_MOVE_AGAIN_MS };
+
+	CORE_COPY(b.name, name);
+	if (backoff_vec_push(&n->mgr.backoffs, b) < 0)
+		n->out->no_memory = true;
+}
+
+static void backoffs_forget(struct node *n)
+{
+	for (size_t i = n->mgr.backoffs.n; i-- > 0;)
+		if (n->mgr.backoffs.v[i].until_ms <= n->now_ms)
+			backoff_vec_remove(&n->mgr.backoffs, i);
+}
+
 static void propose_abort(struct node *n, const struct state_resource *r, const char *why)
 {
 	COMMAND(MIGRATE_ABORT, MigrateAbort, migrate_abort);
@@ -94,7 +118,8 @@ static void propose_abort(struct node *n, const struct state_resource *r, const 
 	m.name = COMMAND_STRING(r->name);
 	m.reserved = r->reserved;
 	m.cause = COMMAND_STRING(why);
-	(void)log_propose(n, r->name, &c);
+	if (log_propose(n, r->name, &c))
+		back_off(n, r->name);
 }
 
 static void propose_switch(struct node *n, const struct state_resource *r, struct move *mv)
@@ -178,6 +203,7 @@ static void move_step(struct node *n, const struct state_resource *r)
 void manager_move_step(struct node *n)
 {
 	moves_forget(n);
+	backoffs_forget(n);
 	for (size_t i = 0; i < n->state.resources.n; i++)
 		if (n->state.resources.v[i].reserved)
 			move_step(n, &n->state.resources.v[i]);

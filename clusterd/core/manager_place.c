@@ -192,7 +192,8 @@ static void drain_step(struct node *n, const struct state_node *s)
 		const struct state_resource *r = &n->state.resources.v[i];
 		uint32_t to;
 
-		if (r->owner != s->id || r->phase != STATE_ONLINE || log_in_flight(n, r->name))
+		if (r->owner != s->id || r->phase != STATE_ONLINE || log_in_flight(n, r->name) ||
+		    manager_backs_off(n, r->name))
 			continue;
 		to = manager_choose(n, r, 0, s->id, why);
 		if (to && manager_begin_move(n, r, to, "its node is drained", NULL))

@@ -154,6 +154,8 @@ enum node_vm_report {
 	NODE_VM_TARGET_DONE, /* target: complete and paused */
 	NODE_VM_MIGRATE_FAILED, /* source: it failed or was cancelled; runs again here, or .stands */
 	NODE_VM_PROGRESS,	/* source: percent */
+	NODE_VM_MIGRATE_STUCK, /* source: stands, and runs again only by MIGRATE_CANCEL, which comes
+				   when the target is proven gone. text: why */
 };
 
 struct node_vm_event {

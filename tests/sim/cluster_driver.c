@@ -196,26 +196,34 @@ static void land(struct cworld *w, const struct task *t)
 
 /* ---- orders ------------------------------------------------------------------------------------------------- */
 
-/* A node where the VM may not have ended in order: it is there still, or the power took it. */
-static bool may_have_left(const struct cworld *w, unsigned vm, unsigned node)
+/* A migration's target that was never continued has written nothing. */
+static bool has_run(const struct qemu *q)
+{
+	return q->state == Q_RUN || q->state == Q_PAUSED || q->state == Q_POSTMIGRATE ||
+	       (q->state == Q_DEAD && q->writing);
+}
+
+/* The key under which the VM may still have writes from a node: it is there, or the power took it. */
+static uint64_t key_left(const struct cworld *w, unsigned vm, unsigned node)
 {
 	for (unsigned i = 0; i < CW_QEMUS; i++)
-		if (w->qemu[i].state != Q_NONE && w->qemu[i].vm == vm && w->qemu[i].node == node)
-			return true;
-	return w->node[node].unclean[vm] != 0;
+		if (has_run(&w->qemu[i]) && w->qemu[i].vm == vm && w->qemu[i].node == node)
+			return w->node[node].csvd_incarnation;
+	return w->node[node].unclean[vm];
 }
 
 static void early_start(struct cworld *w, const char *name, unsigned node)
 {
-	const struct state *s = cw_truth(w);
 	unsigned vm = (unsigned)(name[2] - '0');
 
-	for (unsigned i = 1; s && i <= w->nodes; i++)
-		if (i != node && may_have_left(w, vm, i) && w->lun.key[i] != 0 &&
-		    !state_living(s, i, w->lun.key[i]))
+	for (unsigned i = 1; i <= w->nodes; i++) {
+		uint64_t key = i == node ? 0 : key_left(w, vm, i);
+
+		if (key && w->lun.key[i] == key)
 			sim_fail(w->s, "early-start",
 				 "%s starts on n%u while n%u's key %" PRIu64 " is not preempted",
-				 name, node, i, w->lun.key[i]);
+				 name, node, i, key);
+	}
 	for (unsigned i = 1; i <= w->nodes; i++)
 		w->node[i].unclean[vm] = 0;
 }
@@ -359,12 +367,18 @@ static void load_step(struct cworld *w, struct qemu *q)
 	if (!q->ready || !q->copying || q->state == Q_DEAD)
 		return;
 	if (!linked(w, q, p) || p->state != Q_LISTEN || (w->faults && luck < 10)) {
-		migration_failed(w, q, "connection lost in the switch");
+		if (luck % 2)
+			migration_failed(w, q, "connection lost in the switch");
+		else
+			report(w, q, NODE_VM_MIGRATE_STUCK, "connection lost in `device`", true, 0);
 		return;
 	}
 	p->seq = q->seq;
 	p->state = Q_LOADED;
-	if (w->faults && luck < 30) {
+	if (w->faults && luck < 20) {
+		q->state = Q_POSTMIGRATE; /* its last word is lost; it stands */
+		report(w, q, NODE_VM_MIGRATE_STUCK, "the return path was lost", true, 0);
+	} else if (w->faults && luck < 30) {
 		migration_failed(w, q, "the return path was lost");
 	} else {
 		q->state = Q_POSTMIGRATE;
@@ -656,7 +670,8 @@ void driver_power_lost(struct cworld *w, unsigned node)
 
 	for (unsigned i = 0; i < CW_QEMUS; i++)
 		if (w->qemu[i].node == node && w->qemu[i].state != Q_NONE) {
-			c->unclean[w->qemu[i].vm] = w->lun.key[node];
+			if (has_run(&w->qemu[i]))
+				c->unclean[w->qemu[i].vm] = w->lun.key[node];
 			w->qemu[i].state = Q_NONE;
 		}
 	c->csvd_incarnation = c->go_epoch = c->coordinates = 0;
