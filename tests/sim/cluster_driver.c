@@ -196,10 +196,11 @@ static void land(struct cworld *w, const struct task *t)
 
 /* ---- orders ------------------------------------------------------------------------------------------------- */
 
-/* A migration's target that was never continued has written nothing. */
+/* What may have a write on its way. A target that was never continued has not, and a source that is
+ * ready to switch has none left. */
 static bool has_run(const struct qemu *q)
 {
-	return q->state == Q_RUN || q->state == Q_PAUSED || q->state == Q_POSTMIGRATE ||
+	return ((q->state == Q_RUN || q->state == Q_PAUSED) && !q->ready) ||
 	       (q->state == Q_DEAD && q->writing);
 }
 
