@@ -211,6 +211,7 @@ verb_kill() {
 	esac
 	init=$(node_pid "$node") || die "$E_FAIL" "$node has no power"
 	pid=$(head -n 1 "/proc/$init/root/$file" 2>/dev/null) || die "$E_NONE" "no $what on $node (no /$file there)"
+	pid=${pid%% *} # a VM's is "PID START_TIME"
 	pid=$(pid_outside "$node" "$pid") || die "$E_NONE" "no $what on $node (process $pid is gone)"
 	kill -KILL "$pid"
 }
