@@ -38,7 +38,8 @@ static void cut_front(struct image *img, uint64_t first)
 	while (drop < img->n && img->v[drop].index < first)
 		free((void *)img->v[drop++].data);
 	img->n -= drop;
-	memmove(img->v, img->v + drop, img->n * sizeof(*img->v));
+	if (drop)
+		memmove(img->v, img->v + drop, img->n * sizeof(*img->v));
 }
 
 static void *copy(const void *from, size_t len)
