@@ -265,9 +265,12 @@ void text_event(const json_t *event, FILE *out)
 		(void)snprintf(duration, sizeof(duration), " (%lld ms)", num(event, "duration_ms"));
 	if (!*str(event, "event"))
 		return;
-	(void)fprintf(out, "%s  %s%s%s  %s%s%s%s\n", str(event, "time"), str(event, "event"),
-		      *str(event, "object") ? " " : "", str(event, "object"), str(event, "node"),
-		      *str(event, "cause") ? ": " : "", str(event, "cause"), duration);
+	(void)fprintf(out, "%s  %s%s%s", str(event, "time"), str(event, "event"),
+		      *str(event, "object") ? " " : "", str(event, "object"));
+	if (*str(event, "node") && strcmp(str(event, "node"), str(event, "object")) != 0)
+		(void)fprintf(out, " (%s)", str(event, "node"));
+	(void)fprintf(out, "%s%s%s\n", *str(event, "cause") ? ": " : "", str(event, "cause"),
+		      duration);
 }
 
 void text_progress(const json_t *line, FILE *out)

@@ -143,6 +143,11 @@ void daemon_step(struct daemon *d, struct node_event *event)
 	node_actions_clear(&d->actions);
 	d->stepping = false;
 	arm_tick(d);
+	while (d->gone.n) {
+		uint64_t client = d->gone.v[--d->gone.n];
+
+		requests_gone(d->requests, client);
+	}
 }
 
 static void on_tick(void *user)
@@ -326,9 +331,17 @@ static void on_request(void *user, uint64_t client, enum ipc_role role, const Ip
 	requests_take(((struct daemon *)user)->requests, client, role, msg);
 }
 
+/* libqb closes a connection from within a send, too, and a send may be part of an action. */
 static void on_gone(void *user, uint64_t client)
 {
-	requests_gone(((struct daemon *)user)->requests, client);
+	struct daemon *d = user;
+
+	if (!d->stepping) {
+		requests_gone(d->requests, client);
+	} else if (client_vec_push(&d->gone, client) < 0) {
+		log_crit("out of memory");
+		daemon_stop(d, 1);
+	}
 }
 
 static const struct ipc_ops ipc_ops = { on_request, on_gone };
@@ -418,6 +431,7 @@ static void close_all(struct daemon *d)
 	store_image_fini(&d->image);
 	requests_free(d->requests);
 	node_actions_fini(&d->actions);
+	client_vec_fini(&d->gone);
 	node_free(d->node);
 	cl_source_free(d->tick);
 	cl_source_free(d->sigterm);

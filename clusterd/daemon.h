@@ -18,6 +18,9 @@
 #include "clusterd/store.h"
 #include "clusterd/vms.h"
 #include "lib/loop.h"
+#include "lib/vec.h"
+
+CL_DEFINE_VEC(client_vec, uint64_t);
 
 struct daemon {
 	struct conf conf;
@@ -33,6 +36,7 @@ struct daemon {
 	struct events *events;
 	struct node *node; /* NULL until this node's id is known */
 	struct node_actions actions;
+	struct client_vec gone; /* left while the core was being carried out: told after it */
 	struct cl_source *tick, *sigterm, *sigint;
 	uint32_t id;
 	char name[STATE_NAME_MAX];

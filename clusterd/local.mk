@@ -22,6 +22,10 @@ clusterd_libclusterd_a_SOURCES = \
 	clusterd/vms.c clusterd/vms.h
 
 if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/conf_test
+tests_unit_conf_test_SOURCES = tests/unit/conf_test.c
+tests_unit_conf_test_LDADD = clusterd/libclusterd.a lib/libcl.a $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/ring_gate_test
 tests_unit_ring_gate_test_SOURCES = tests/unit/ring_gate_test.c
 tests_unit_ring_gate_test_LDADD = clusterd/libclusterd.a lib/libcl.a $(CMOCKA_LIBS)

@@ -20,6 +20,7 @@ struct pending {
 	char object[STATE_NAME_MAX];
 	struct cl_mono begun;
 	bool follows;
+	uint32_t downtime_ms;	     /* "move": 0 = not known */
 	struct create_volume volume; /* "create volume", while csvd formats */
 };
 
@@ -404,6 +405,10 @@ static json_t *done_json(const struct pending *p, const struct node_action *a)
 	json_t *done = json_pack("{s:s,s:s,s:s}", "verb", p->verb, "object", p->object, "message",
 				 a->reply.text);
 
+	if (done && p->downtime_ms) {
+		(void)json_object_set_new(done, "blackout_ms", json_integer(p->downtime_ms));
+		(void)json_object_set_new(done, "blackout_source", json_string("qmp"));
+	}
 	if (done && strcmp(p->verb, "move") == 0)
 		(void)json_object_set_new(done, "total_ms",
 					  json_integer(cl_mono_diff_ms(p->begun, cl_mono_now())));
@@ -436,6 +441,15 @@ void requests_reply(struct requests *rq, const struct node_action *a)
 		ipc_fail(rq->d->ipc, p->client, &err, p->object);
 	}
 	pending_free(p);
+}
+
+void requests_downtime(struct requests *rq, const char *name, uint32_t downtime_ms)
+{
+	struct pending *p;
+
+	LIST_FOREACH(p, &rq->pending, link)
+	if (strcmp(p->verb, "move") == 0 && strcmp(p->object, name) == 0)
+		p->downtime_ms = downtime_ms;
 }
 
 void requests_event(struct requests *rq, const char *json)
