@@ -254,7 +254,9 @@ static void on_vm(void *user, struct vm *vm, const struct vm_event *e)
 		slot_gone(s, e);
 		break;
 	case VM_EV_FAILED:
-		log_warning("vm %s: an order failed: %s", s->name, e->text);
+		/* It was to be continued, and stands. */
+		log_warning("vm %s: cannot be continued: %s", s->name, e->text);
+		report_slot(s, NODE_VM_PAUSED, e->text);
 		break;
 	case VM_EV_NOTE:
 		log_notice("vm %s: %s", s->name, e->text);

@@ -37,7 +37,9 @@ static const struct sm_state local_states[] = {
 			   SM_TO(LOCAL_CONTINUING) | SM_TO(LOCAL_DONE) | SM_TO(LOCAL_RUNNING) |
 				   ENDS,
 			   SM_INITIAL },
-	[LOCAL_CONTINUING] = { "continuing", SM_TO(LOCAL_RUNNING) | SM_TO(LOCAL_PAUSING) | ENDS,
+	[LOCAL_CONTINUING] = { "continuing",
+			       SM_TO(LOCAL_RUNNING) | SM_TO(LOCAL_PAUSING) | SM_TO(LOCAL_PAUSED) |
+				       ENDS,
 			       0 },
 	[LOCAL_INCOMING] = { "incoming", SM_TO(LOCAL_LISTENING) | ENDS, SM_INITIAL },
 	[LOCAL_LISTENING] = { "listening", SM_TO(LOCAL_LOADED) | ENDS, 0 },
@@ -290,7 +292,7 @@ static void owner_step(struct node *n, struct local *l, const struct state_resou
 			ask_go(n, l);
 	} else if (s == LOCAL_LOADED || (s == LOCAL_PAUSED && !l->found && settled(l, r))) {
 		/* Loaded: the commit is applied, or it would not be the owner. */
-		if (!n->lease.inherited)
+		if (!n->lease.inherited && (s == LOCAL_LOADED || agent_due(n, &l->told_ms)))
 			go_on(n, l);
 	} else if (s == LOCAL_RUNNING && r->phase == STATE_STARTING) {
 		report_started(n, l);
@@ -476,6 +478,17 @@ static void on_move_failed(struct node *n, struct local *l, const struct node_vm
 		local_enter(n, l, to, "the migration failed");
 }
 
+/*
+ * Not ordered: an I/O error stopped it, or it could not be continued. It is tried again for as long as
+ * it is ours, but not at once: the cause lasts longer than a round trip to QEMU.
+ */
+static void on_stands(struct node *n, struct local *l, const char *why)
+{
+	CORE_COPY(l->why, why);
+	local_enter(n, l, LOCAL_PAUSED, "stands by itself");
+	l->told_ms = n->now_ms;
+}
+
 /* The driver speaks about what it did; a report that does not fit (late, or a race) changes nothing. */
 void agent_on_vm(struct node *n, const struct node_vm_event *ev)
 {
@@ -498,6 +511,11 @@ void agent_on_vm(struct node *n, const struct node_vm_event *ev)
 		return;
 	if (ev->report == NODE_VM_STOPPED) {
 		on_stopped(n, l, ev);
+		return;
+	}
+	if (ev->report == NODE_VM_PAUSED &&
+	    (local_state(l) == LOCAL_RUNNING || local_state(l) == LOCAL_CONTINUING)) {
+		on_stands(n, l, ev->text);
 		return;
 	}
 	if (ev->report == NODE_VM_INCOMING)

@@ -1,0 +1,86 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# For drills of the whole: the lab with the cluster in it and a tiny test VM called `vm`. What these
+# functions say about guests comes from the collector and the process table, not from the cluster.
+. "$(dirname "$0")/lib.sh"
+require qemu-system-x86_64 jq
+
+VM_DISK=/ClusterStorage/vol1/vm.raw
+CG=$(findmnt -n -t cgroup2 -o TARGET | head -n 1)/lab-$LAB_NAME
+
+cluster_up() {	# [UP-OPTION...]
+	lab up --no-vm "$@" >/dev/null
+	[[ -e $(lab_share)/tiny.elf ]] || skip "no tiny guest in this build"
+}
+lab_share() { echo "$(dirname "$(dirname "$(lab lun vol1)")")/share"; }
+vm_up() {	# [NODE]
+	lab vm vm --guest tiny ${1:+--node "$1"}
+	wait_for 20 seen_is '.age_ms < 500 and .disk_writes > 10'
+}
+
+# ---- the guest, from outside ----------------------------------------------------------------
+
+seen() { lab guest vm | jq -r "$1"; }
+seen_is() { lab guest vm | jq -e "$1" >/dev/null; }
+forget_gap() { lab guest vm --reset >/dev/null; }
+# Whatever happens: no write failed or was lost, memory held, no beat of an older boot after a newer
+# one's, and no number went back.
+unharmed() {
+	seen_is '.disk_errors == 0 and .disk_lost == 0 and .mem_errors == 0 and .stale_beats == 0 and .seq_back == 0' ||
+		fail "the guest was harmed: $(lab guest vm)"
+}
+# It writes and beats now, and no later than that.
+alive() { seen_is '.age_ms < 500' && writes_more; }
+writes_more() {
+	local before
+	before=$(seen .disk_writes)
+	wait_for 5 seen_is ".disk_writes > $before"
+}
+
+# Nodes whose processes include a QEMU of vm, frozen nodes too: what the machine's process table says.
+qemu_nodes() {
+	local node pid
+	for node in "$CG"/node*; do
+		while read -r pid; do
+			if tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q -- '-name guest=vm,'; then
+				basename "$node"
+			fi
+		done < <(find "$node" -name cgroup.procs -exec cat {} + 2>/dev/null)
+	done | xargs
+}
+qemu_only_on() { [[ $(qemu_nodes) == "$1" ]]; }
+
+# ---- the cluster ----------------------------------------------------------------------------
+
+status_of() { lab clusterctl status --json | jq -r "$1"; }
+vm_node() { status_of '.resources[] | select(.name == "vm") | .node'; }
+coordinator() { status_of '.volumes[0].coordinator'; }
+manager() { status_of .cluster.manager; }
+others() {	# NODE...: the nodes that are none of these
+	local node
+	for node in node1 node2 node3; do
+		[[ " $* " == *" $node "* ]] || echo "$node"
+	done
+}
+coordinator_to() {	# NODE
+	if [[ $(coordinator) != "$1" ]]; then lab clusterctl move vol1 "$1" >/dev/null; fi
+	lab wait ".volumes[0] | .coordinator == \"$1\" and (.nodes[] | select(.node == \"$1\") | .mode == \"direct\")" 20
+}
+vm_to() {	# NODE
+	if [[ $(vm_node) != "$1" ]]; then lab clusterctl move vm "$1" >/dev/null; fi
+	wait_for 10 qemu_only_on "$1"
+}
+# Every node is a member, has the volume, and the VM runs.
+all_well() {
+	lab wait '([.nodes[] | select(.state == "up")] | length) == (.nodes | length) and
+		([.volumes[].nodes[] | select(.mode == "direct" or .mode == "file-system-redirected")] | length) == (.nodes | length) and
+		all(.resources[]; .state == "online")' "${1:-60}"
+}
+
+# Milliseconds since 1970 of the first EVENT of OBJECT that is younger than SINCE; from any node's log.
+event_ms() {	# SINCE_MS OBJECT EVENT
+	lab clusterctl events --json | jq -s -r --argjson since "$1" --arg object "$2" --arg event "$3" '
+		[.[] | select(.object == $object and .event == $event) |
+		 (.time | sub("\\.[0-9]+Z$"; "Z") | fromdateiso8601) * 1000 +
+		 (.time | capture("\\.(?<ms>[0-9]{3})").ms | tonumber) | select(. >= $since)] | first // empty'
+}
