@@ -5,7 +5,6 @@
 . "$(dirname "$0")/lib.sh"
 require qemu-system-x86_64 jq
 
-VM_DISK=/ClusterStorage/vol1/vm.raw
 CG=$(findmnt -n -t cgroup2 -o TARGET | head -n 1)/lab-$LAB_NAME
 
 cluster_up() {	# [UP-OPTION...]
