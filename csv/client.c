@@ -20,6 +20,13 @@
 
 CL_DEFINE_VEC(unique_vec, uint64_t);
 
+/* A stop order: nothing of these generations goes out any more. */
+struct stopped {
+	char resource[64];
+	uint64_t generation; /* and below */
+};
+CL_DEFINE_VEC(stopped_vec, struct stopped);
+
 struct client {
 	struct client_config cfg;
 	char name[64];
@@ -30,6 +37,7 @@ struct client {
 	unsigned n_calls;
 	struct holding holding;
 	struct unique_vec acks;
+	struct stopped_vec stopped;
 	struct cl_source *ack_timer;
 	const Vol__Tables *tables; /* borrowed */
 };
@@ -216,6 +224,22 @@ static bool is_stale(struct client *c, const struct call *call)
 	       OWNER_STALE;
 }
 
+/*
+ * Of a VM that is being stopped. Also the FLUSH of its dying process, which would wait for a
+ * coordinator: what it would drop goes with the RELEASE, which is never refused.
+ */
+static bool is_stopped(struct client *c, const struct call *call)
+{
+	const struct open_file *o = call->op.fh ? holding_find(&c->holding, call->op.fh) : NULL;
+
+	if (!o || !o->generation || call->op.kind == CSV__KIND__RELEASE)
+		return false;
+	for (size_t i = 0; i < c->stopped.n; i++)
+		if (!strcmp(c->stopped.v[i].resource, o->resource))
+			return o->generation <= c->stopped.v[i].generation;
+	return false;
+}
+
 void client_submit(struct client *c, struct call *call)
 {
 	call->prev = c->last;
@@ -226,8 +250,8 @@ void client_submit(struct client *c, struct call *call)
 		c->calls = call;
 	c->last = call;
 	c->n_calls++;
-	if (is_stale(c, call)) {
-		answer_error(c, call, ESTALE);
+	if (is_stopped(c, call) || is_stale(c, call)) {
+		answer_error(c, call, is_stopped(c, call) ? EIO : ESTALE);
 		return;
 	}
 	/* Not reclaimed from here on; the RELEASE itself still travels. */
@@ -258,20 +282,28 @@ void client_interrupt(struct client *c, uint64_t unique)
 	(void)send_msg(c, false, &msg);
 }
 
-static bool is_of(struct client *c, const struct call *call, const char *resource, uint64_t up_to)
+static void note_stopped(struct client *c, const char *resource, uint64_t generation)
 {
-	const struct open_file *o = call->op.fh ? holding_find(&c->holding, call->op.fh) : NULL;
+	struct stopped entry = { .generation = generation };
 
-	return o && o->generation && o->generation <= up_to && !strcmp(o->resource, resource);
+	for (size_t i = 0; i < c->stopped.n; i++)
+		if (!strcmp(c->stopped.v[i].resource, resource)) {
+			if (c->stopped.v[i].generation < generation)
+				c->stopped.v[i].generation = generation;
+			return;
+		}
+	(void)snprintf(entry.resource, sizeof(entry.resource), "%s", resource);
+	(void)stopped_vec_push(&c->stopped, entry);
 }
 
 void client_fail(struct client *c, const char *resource, uint64_t generation)
 {
 	struct call *call, *next;
 
+	note_stopped(c, resource, generation);
 	for (call = c->calls; call; call = next) {
 		next = call->next;
-		if (is_of(c, call, resource, generation))
+		if (is_stopped(c, call))
 			answer_error(c, call, EIO);
 	}
 }
@@ -490,6 +522,7 @@ void client_free(struct client *c)
 		answer_error(c, c->calls, ENOTCONN);
 	cl_source_free(c->ack_timer);
 	unique_vec_fini(&c->acks);
+	stopped_vec_fini(&c->stopped);
 	holding_fini(&c->holding);
 	free(c);
 }

@@ -50,7 +50,10 @@ $(tests_csvd_clusterd_stub_OBJECTS): $(BUILT_SOURCES)
 tests_csvd_load_SOURCES = tests/csvd/load.c
 
 if HAVE_CMOCKA
-check_PROGRAMS += tests/unit/csv_lock_test tests/unit/csv_session_test
+check_PROGRAMS += tests/unit/csv_lock_test tests/unit/csv_session_test tests/unit/csv_client_test
+tests_unit_csv_client_test_SOURCES = tests/unit/csv_client_test.c
+tests_unit_csv_client_test_LDADD = csv/libcsvd.a proto/libpb.a lib/libcl.a $(PROTOBUFC_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
+$(tests_unit_csv_client_test_OBJECTS): $(BUILT_SOURCES)
 tests_unit_csv_lock_test_SOURCES = tests/unit/csv_lock_test.c
 tests_unit_csv_lock_test_LDADD = csv/libcsvd.a lib/libcl.a $(CMOCKA_LIBS)
 tests_unit_csv_session_test_SOURCES = tests/unit/csv_session_test.c
