@@ -50,6 +50,16 @@ struct question {
 	char volume[STATE_NAME_MAX];
 };
 
+/* What csvd said last of a volume. A clusterd that has just begun may not know the volume yet: it is
+ * told to the core once the log has brought it. */
+struct status {
+	LIST_ENTRY(status) link;
+	uint8_t volume[16];
+	bool given;
+	struct node_csvd_event what; /* without volume and text */
+	char text[STATE_REASON_MAX];
+};
+
 struct csvd {
 	struct daemon *d;
 	char path[108];
@@ -61,6 +71,9 @@ struct csvd {
 	uint64_t next_id;
 	TAILQ_HEAD(, order) orders;
 	LIST_HEAD(, question) questions;
+	LIST_HEAD(, status) statuses;
+	unsigned n_statuses;
+	struct cl_source *give; /* statuses that wait */
 };
 
 /* ---- sending --------------------------------------------------------------------------------------- */
@@ -89,6 +102,8 @@ void csvd_tables(struct csvd *csvd)
 	if (csvd_tables_make(node_state(csvd->d->node), csvd->d->id, &tables) == 0)
 		send_msg(csvd, &tables.msg);
 	csvd_tables_fini(&tables);
+	/* Not from here: this may be an action of the core. */
+	(void)cl_timer_set_in(csvd->give, 0);
 }
 
 void csvd_lease(struct csvd *csvd, int64_t until_ms)
@@ -526,24 +541,60 @@ static enum state_volume_mode mode_of(Vol__Mode mode)
 	}
 }
 
+static void give_statuses(void *user)
+{
+	struct csvd *csvd = user;
+	struct status *st;
+
+	LIST_FOREACH(st, &csvd->statuses, link)
+	{
+		const struct state_volume *v =
+			volume_by_uuid(csvd, (ProtobufCBinaryData){ 16, st->volume });
+		struct node_csvd_event what = st->what;
+		char volume[STATE_NAME_MAX];
+
+		if (st->given || !v)
+			continue;
+		st->given = true;
+		(void)strcpy(volume, v->name);
+		what.volume = volume;
+		what.text = st->text;
+		report(csvd, &what);
+	}
+}
+
+static struct status *status_of(struct csvd *csvd, const uint8_t volume[16])
+{
+	struct status *st;
+
+	LIST_FOREACH(st, &csvd->statuses, link)
+	if (memcmp(st->volume, volume, 16) == 0)
+		return st;
+	st = csvd->n_statuses < STATE_VOLUMES_MAX ? calloc(1, sizeof(*st)) : NULL;
+	if (!st)
+		return NULL;
+	csvd->n_statuses++;
+	memcpy(st->volume, volume, 16);
+	LIST_INSERT_HEAD(&csvd->statuses, st, link);
+	return st;
+}
+
 static void on_status(struct csvd *csvd, const Vol__Status *status)
 {
-	const struct state_volume *v = volume_by_uuid(csvd, status->volume);
-	struct node_csvd_event what = {
+	struct status *st = status->volume.len == 16 ? status_of(csvd, status->volume.data) : NULL;
+
+	if (!st)
+		return;
+	st->given = false;
+	st->what = (struct node_csvd_event){
 		.report = NODE_CSVD_STATUS,
 		.epoch = status->epoch,
 		.mode = mode_of(status->mode),
 		.has_path = status->has_path,
 		.serving = status->serving,
-		.text = status->reason,
 	};
-	char volume[STATE_NAME_MAX];
-
-	if (!v)
-		return;
-	(void)strcpy(volume, v->name);
-	what.volume = volume;
-	report(csvd, &what);
+	(void)snprintf(st->text, sizeof(st->text), "%s", status->reason);
+	give_statuses(csvd);
 }
 
 /* A new csvd, or the same one again: first the tables, then what it has not answered. */
@@ -588,8 +639,16 @@ static void on_frame(void *user, const struct frame *frame)
 	vol__from_csvd__free_unpacked(msg, NULL);
 }
 
-static void forget_questions(struct csvd *csvd)
+/* All that was said by, and to be answered to, a csvd that is gone. */
+static void forget(struct csvd *csvd)
 {
+	while (!LIST_EMPTY(&csvd->statuses)) {
+		struct status *st = LIST_FIRST(&csvd->statuses);
+
+		LIST_REMOVE(st, link);
+		free(st);
+		csvd->n_statuses--;
+	}
 	while (!LIST_EMPTY(&csvd->questions)) {
 		struct question *q = LIST_FIRST(&csvd->questions);
 
@@ -606,7 +665,7 @@ static void drop(struct csvd *csvd)
 	frame_conn_free(csvd->conn);
 	csvd->conn = NULL;
 	csvd->hello = false;
-	forget_questions(csvd);
+	forget(csvd);
 	if (was)
 		report(csvd, &what);
 }
@@ -664,9 +723,12 @@ int csvd_new(struct daemon *d, struct csvd **ret, struct cl_error *err)
 	csvd->listen_fd = -1;
 	TAILQ_INIT(&csvd->orders);
 	LIST_INIT(&csvd->questions);
+	LIST_INIT(&csvd->statuses);
 	(void)snprintf(csvd->path, sizeof(csvd->path), "%s/%s", d->conf.run_directory,
 		       VOLUME_SOCKET);
-	r = listen_on(csvd, err);
+	r = cl_timer_new(d->loop, give_statuses, csvd, &csvd->give);
+	if (r == 0)
+		r = listen_on(csvd, err);
 	if (r < 0) {
 		csvd_free(csvd);
 		return r;
@@ -694,9 +756,10 @@ void csvd_free(struct csvd *csvd)
 		return;
 	while (!TAILQ_EMPTY(&csvd->orders))
 		order_free(TAILQ_FIRST(&csvd->orders));
-	forget_questions(csvd);
+	forget(csvd);
 	frame_conn_free(csvd->conn);
 	cl_source_free(csvd->listen_src);
+	cl_source_free(csvd->give);
 	if (csvd->listen_fd >= 0)
 		(void)close(csvd->listen_fd);
 	free(csvd);
