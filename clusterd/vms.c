@@ -19,6 +19,9 @@
 #define SHUTDOWN_MS 60000
 /* From the order to confirmed or killed: the lease leaves one second (docs/timing). */
 #define PAUSE_MS 800
+/* How often csvd is told to end the requests of a VM that is being killed: each of its threads that
+ * leaves a request may make another one on its way out (the flush of a file that it closes). */
+#define FAIL_AGAIN_MS 250
 #define PORT_FIRST 7420
 #define PORT_LAST 7499
 
@@ -34,6 +37,7 @@ struct slot {
 	bool ordered;	 /* its end was ordered */
 	bool gone, requests_done;
 	bool failed;
+	struct cl_source *again; /* FAIL_AGAIN_MS, from its kill to its end */
 	char why[STATE_REASON_MAX];
 };
 
@@ -65,6 +69,7 @@ static void slot_free(struct slot *s)
 {
 	LIST_REMOVE(s, link);
 	vm_free(s->vm);
+	cl_source_free(s->again);
 	free(s);
 }
 
@@ -145,6 +150,19 @@ static void slot_check_end(struct slot *s)
 	cleanup_go_on(vms);
 }
 
+static void fail_requests(struct slot *s)
+{
+	if (!s->on_volumes)
+		return;
+	csvd_fail_requests(s->vms->d->csvd, s->name, s->generation);
+	(void)cl_timer_set_in(s->again, FAIL_AGAIN_MS);
+}
+
+static void on_fail_again(void *user)
+{
+	fail_requests(user);
+}
+
 static void adopting_ended(struct slot *s)
 {
 	if (!s->adopting)
@@ -170,8 +188,7 @@ static void slot_gone(struct slot *s, const struct vm_event *e)
 		(void)snprintf(s->why, sizeof(s->why), "%s", e->text);
 	vm_free(s->vm);
 	s->vm = NULL;
-	if (s->on_volumes && !s->requests_done)
-		csvd_fail_requests(s->vms->d->csvd, s->name, s->generation);
+	fail_requests(s);
 	slot_check_end(s);
 }
 
@@ -181,7 +198,8 @@ void vms_requests_failed(struct vms *vms, const char *name, uint64_t generation)
 
 	for (s = LIST_FIRST(&vms->slots); s; s = next) {
 		next = LIST_NEXT(s, link);
-		if (strcmp(s->name, name) != 0 || s->generation > generation)
+		/* While the process lives it may ask again: only an answer after its end counts. */
+		if (strcmp(s->name, name) != 0 || s->generation > generation || !s->gone)
 			continue;
 		s->requests_done = true;
 		slot_check_end(s);
@@ -247,8 +265,7 @@ static void on_vm(void *user, struct vm *vm, const struct vm_event *e)
 		break;
 	case VM_EV_KILLED:
 		/* A QEMU that waits in FUSE does not end before its requests are answered. */
-		if (s->on_volumes)
-			csvd_fail_requests(s->vms->d->csvd, s->name, s->generation);
+		fail_requests(s);
 		break;
 	case VM_EV_GONE:
 		slot_gone(s, e);
@@ -299,8 +316,10 @@ static struct slot *slot_new(struct vms *vms, const char *name, uint64_t generat
 {
 	struct slot *s = calloc(1, sizeof(*s));
 
-	if (!s)
+	if (!s || cl_timer_new(vms->d->loop, on_fail_again, s, &s->again) < 0) {
+		free(s);
 		return NULL;
+	}
 	s->vms = vms;
 	s->generation = generation;
 	(void)snprintf(s->name, sizeof(s->name), "%s", name);
