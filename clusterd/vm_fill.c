@@ -3,10 +3,12 @@
 
 #include "clusterd/vm_fill.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "clusterd/vm_glue.h"
+#include "lib/file.h"
 
 static int spec_read(const struct node_action *order, struct vm_spec *ret, struct cl_error *err)
 {
@@ -38,6 +40,23 @@ bool vm_fill_on_volumes(const struct node_action *order, const struct conf *conf
 		return true;
 	for (unsigned i = 0; i < spec.n_disks; i++)
 		if (strncmp(spec.disks[i].path, conf->volume_directory, n) == 0)
+			return true;
+	return false;
+}
+
+bool vm_fill_found_on_volumes(const char *name, const struct conf *conf)
+{
+	_cleanup_(vm_config_fini) struct vm_config config = { 0 };
+	_cleanup_free_ char *text = NULL;
+	size_t n = strlen(conf->volume_directory);
+	char path[300];
+
+	(void)snprintf(path, sizeof(path), "%s/vm/%.63s/spec.json", conf->run_directory, name);
+	if (cl_file_read(path, 1 << 20, &text, NULL, NULL) < 0 ||
+	    vm_config_parse(text, &config, NULL) < 0)
+		return true;
+	for (unsigned i = 0; i < config.n_disks; i++)
+		if (strncmp(config.disks[i].path, conf->volume_directory, n) == 0)
 			return true;
 	return false;
 }

@@ -13,5 +13,7 @@ int vm_fill_config(const struct node_action *order, const struct conf *conf, str
 
 /* Whether any disk lies on a cluster shared volume; true when that cannot be told. */
 bool vm_fill_on_volumes(const struct node_action *order, const struct conf *conf);
+/* The same of a VM that was found running: by what it was started with. */
+bool vm_fill_found_on_volumes(const char *name, const struct conf *conf);
 
 #endif

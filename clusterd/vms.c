@@ -172,16 +172,22 @@ static void adopting_ended(struct slot *s)
 	(void)cl_timer_set_in(s->vms->drain, 0);
 }
 
+/* It died, or was dying, while no clusterd was there: it was here, its requests may still be. The
+ * start does not wait for its end, since csvd, which may have to bring that about, is heard after. */
+static void found_ending(struct slot *s)
+{
+	if (!s->adopting)
+		return;
+	s->generation = vm_generation(s->vm);
+	report_slot(s, NODE_VM_FOUND, "paused");
+	adopting_ended(s);
+}
+
 static void slot_gone(struct slot *s, const struct vm_event *e)
 {
 	s->gone = true;
 	s->failed = !s->ordered;
-	if (s->adopting) {
-		/* It died while no clusterd was there: it was here, its requests may still be. */
-		s->generation = vm_generation(s->vm);
-		report_slot(s, NODE_VM_FOUND, "paused");
-		adopting_ended(s);
-	}
+	found_ending(s);
 	if (e->gone == VM_GONE_GUEST && !*e->text)
 		(void)strcpy(s->why, "the guest powered itself off");
 	else
@@ -265,6 +271,7 @@ static void on_vm(void *user, struct vm *vm, const struct vm_event *e)
 		break;
 	case VM_EV_KILLED:
 		/* A QEMU that waits in FUSE does not end before its requests are answered. */
+		found_ending(s);
 		fail_requests(s);
 		break;
 	case VM_EV_GONE:
@@ -540,7 +547,7 @@ static void on_found(void *user, const char *name)
 
 	cl_assert(s);
 	s->adopting = true;
-	s->on_volumes = has_volumes(vms);
+	s->on_volumes = vm_fill_found_on_volumes(name, &vms->d->conf);
 	vms->adopting++;
 	if (vm_adopt(vms->host, name, on_vm, s, &s->vm, &err) == 0)
 		return;
