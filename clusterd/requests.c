@@ -20,7 +20,6 @@ struct pending {
 	char object[STATE_NAME_MAX];
 	struct cl_mono begun;
 	bool follows;
-	uint32_t downtime_ms;	     /* "move": 0 = not known */
 	struct create_volume volume; /* "create volume", while csvd formats */
 };
 
@@ -400,18 +399,26 @@ void requests_gone(struct requests *rq, uint64_t client)
 
 /* ---- replies of the core ------------------------------------------------------------------------- */
 
-static json_t *done_json(const struct pending *p, const struct node_action *a)
+/* The figures of a move: any node answers the same, as the blackout stands in the database. */
+static void add_move(struct requests *rq, const struct pending *p, json_t *done)
+{
+	const struct state_resource *r = state_resource(node_state(rq->d->node), p->object);
+
+	if (r && r->blackout_ms) {
+		(void)json_object_set_new(done, "blackout_ms", json_integer(r->blackout_ms));
+		(void)json_object_set_new(done, "blackout_source", json_string("qmp"));
+	}
+	(void)json_object_set_new(done, "total_ms",
+				  json_integer(cl_mono_diff_ms(p->begun, cl_mono_now())));
+}
+
+static json_t *done_json(struct requests *rq, const struct pending *p, const struct node_action *a)
 {
 	json_t *done = json_pack("{s:s,s:s,s:s}", "verb", p->verb, "object", p->object, "message",
 				 a->reply.text);
 
-	if (done && p->downtime_ms) {
-		(void)json_object_set_new(done, "blackout_ms", json_integer(p->downtime_ms));
-		(void)json_object_set_new(done, "blackout_source", json_string("qmp"));
-	}
 	if (done && strcmp(p->verb, "move") == 0)
-		(void)json_object_set_new(done, "total_ms",
-					  json_integer(cl_mono_diff_ms(p->begun, cl_mono_now())));
+		add_move(rq, p, done);
 	return json_pack("{s:o}", "done", done);
 }
 
@@ -434,22 +441,13 @@ void requests_reply(struct requests *rq, const struct node_action *a)
 		return;
 	}
 	if (a->reply.code == 0) {
-		answer_json(&ask, done_json(p, a));
+		answer_json(&ask, done_json(rq, p, a));
 	} else {
 		(void)cl_error_set(&err, a->reply.code, "%s", a->reply.text);
 		(void)cl_error_hint(&err, "%s", a->reply.hint);
 		ipc_fail(rq->d->ipc, p->client, &err, p->object);
 	}
 	pending_free(p);
-}
-
-void requests_downtime(struct requests *rq, const char *name, uint32_t downtime_ms)
-{
-	struct pending *p;
-
-	LIST_FOREACH(p, &rq->pending, link)
-	if (strcmp(p->verb, "move") == 0 && strcmp(p->object, name) == 0)
-		p->downtime_ms = downtime_ms;
 }
 
 void requests_event(struct requests *rq, const char *json)

@@ -23,9 +23,6 @@ void requests_gone(struct requests *rq, uint64_t client);
 
 /* NODE_DO_REPLY. */
 void requests_reply(struct requests *rq, const struct node_action *action);
-/* A VM that left this node stood still for so long, as QEMU says: told with the answer to `move` when
- * that was asked here. */
-void requests_downtime(struct requests *rq, const char *name, uint32_t downtime_ms);
 /* A new line of the event log, for those who follow. */
 void requests_event(struct requests *rq, const char *json);
 /* csvd has made the file system of a volume that is being created, or could not. */

@@ -246,8 +246,6 @@ static void report_progress(struct slot *s, enum node_vm_report what, const stru
 	if (p->total && p->remaining <= p->total)
 		r->percent = (uint32_t)((p->total - p->remaining) * 100 / p->total);
 	r->downtime_ms = p->downtime_ms > 0 ? (uint32_t)p->downtime_ms : 0;
-	if (what == NODE_VM_SOURCE_DONE && r->downtime_ms)
-		requests_downtime(s->vms->d->requests, s->name, r->downtime_ms);
 }
 
 static void on_vm(void *user, struct vm *vm, const struct vm_event *e)

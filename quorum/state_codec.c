@@ -77,6 +77,7 @@ static void encode_resource(Log__Resource *to, const struct state_resource *r, c
 	to->target_incarnation = r->target_incarnation;
 	to->reserved = r->reserved;
 	to->failures = r->failures;
+	to->blackout_ms = r->blackout_ms;
 	to->avoid = r->avoid;
 	to->prefer = r->prefer;
 	to->since_ms = r->since_ms;
@@ -263,6 +264,7 @@ static bool decode_resource(struct state *s, const Log__Resource *from)
 		.target_incarnation = from->target_incarnation,
 		.reserved = from->reserved,
 		.failures = from->failures,
+		.blackout_ms = from->blackout_ms,
 		.avoid = from->avoid,
 		.prefer = from->prefer,
 		.force = from->force,

@@ -89,6 +89,7 @@ void apply_migrate_commit(struct apply *ap, const Log__MigrateCommit *c)
 {
 	struct state_resource *r = migrating(ap, c->name, c->reserved);
 	unsigned long from = PHASE(STATE_HANDOVER);
+	char cause[48] = "";
 	uint32_t target;
 
 	if (c->source_done)
@@ -107,12 +108,16 @@ void apply_migrate_commit(struct apply *ap, const Log__MigrateCommit *c)
 	r->reserved = 0;
 	r->target = 0;
 	r->target_incarnation = 0;
+	r->blackout_ms = c->blackout_ms;
+	if (c->blackout_ms)
+		(void)snprintf(cause, sizeof(cause), "blackout %u ms (QEMU's figure)",
+			       c->blackout_ms);
 	if (r->phase == STATE_SWITCHING)
 		resource_enter(ap, r, STATE_HANDOVER, "");
 	resource_enter(ap, r, STATE_ONLINE, "");
 	ap->result->number = r->generation;
 	apply_changed(ap, STATE_CHANGED_RESOURCE, r->name, target, r->generation, "vm-moved", -1,
-		      "");
+		      cause);
 }
 
 void apply_migrate_abort(struct apply *ap, const Log__MigrateAbort *c)

@@ -173,7 +173,7 @@ struct move {
 	uint64_t reserved;
 	bool ready, source_done, target_done, failed;
 	int64_t moved_ms; /* last progress */
-	uint32_t percent;
+	uint32_t percent, blackout_ms;
 	char why[STATE_REASON_MAX];
 };
 CL_DEFINE_VEC(move_vec, struct move);

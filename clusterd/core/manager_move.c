@@ -69,6 +69,7 @@ void manager_on_report(struct node *n, const Core__Message *msg)
 		break;
 	case CORE__VM_REPORT__WHAT__SOURCE_DONE:
 		m->source_done = m->source_done || from_source(msg, r);
+		m->blackout_ms = v->downtime_ms;
 		break;
 	case CORE__VM_REPORT__WHAT__TARGET_DONE:
 		m->target_done = m->target_done || from_target(msg, r);
@@ -132,13 +133,15 @@ static void propose_switch(struct node *n, const struct state_resource *r, struc
 	(void)log_propose(n, r->name, &c);
 }
 
-static void propose_commit(struct node *n, const struct state_resource *r, bool source_done)
+static void propose_commit(struct node *n, const struct state_resource *r, const struct move *mv,
+			   bool source_done)
 {
 	COMMAND(MIGRATE_COMMIT, MigrateCommit, migrate_commit);
 
 	m.name = COMMAND_STRING(r->name);
 	m.reserved = r->reserved;
 	m.source_done = source_done;
+	m.blackout_ms = mv->blackout_ms;
 	(void)log_propose(n, r->name, &c);
 }
 
@@ -160,7 +163,7 @@ static void switching_step(struct node *n, const struct state_resource *r, struc
 	bool unreported = n->cfg.defects & NODE_DEFECT_COMMIT_UNREPORTED;
 
 	if (mv->target_done && (mv->source_done || unreported))
-		propose_commit(n, r, true);
+		propose_commit(n, r, mv, true);
 	else if (mv->failed)
 		propose_abort(n, r, mv->why);
 	else if (mv->source_done)
@@ -189,7 +192,7 @@ static void move_step(struct node *n, const struct state_resource *r)
 		break;
 	case STATE_HANDOVER:
 		if (mv->target_done)
-			propose_commit(n, r, false);
+			propose_commit(n, r, mv, false);
 		else if (mv->failed)
 			propose_abort(n, r, mv->why);
 		else if (n->now_ms - mv->moved_ms > CORE_MOVE_SWITCH_MS)

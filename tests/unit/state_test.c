@@ -257,9 +257,12 @@ static void test_migration_commits_only_with_the_report(void **state)
 	assert_int_equal(SWITCH(r), 0);
 	assert_int_equal(COMMIT(r), -CL_EMOVED);
 	assert_int_equal(SOURCE_DONE(r), 0);
-	assert_int_equal(COMMIT(r), 0);
+	assert_int_equal(DO(MIGRATE_COMMIT, MigrateCommit, migrate_commit, m.name = S("web"),
+			    m.reserved = r, m.blackout_ms = 23),
+			 0);
 	assert_int_equal(web()->owner, 2);
 	assert_int_equal(web()->generation, r);
+	assert_int_equal(web()->blackout_ms, 23);
 }
 
 static void test_aborted_numbers_are_burned(void **state)
