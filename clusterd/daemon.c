@@ -12,11 +12,13 @@
 #include <unistd.h>
 
 #include "clusterd/boot.h"
+#include "clusterd/lease_file.h"
 #include "clusterd/view.h"
 #include "lib/assert.h"
 #include "lib/log.h"
 #include "lib/walltime.h"
 #include "proto/ipc.h"
+#include "quorum/lease.h"
 
 void daemon_stop(struct daemon *d, int code)
 {
@@ -67,6 +69,19 @@ static void do_incarnation(struct daemon *d, uint64_t incarnation)
 	daemon_stop(d, 1);
 }
 
+/* The file first: csvd shall issue by no lease that a next clusterd would not find. */
+static void do_lease(struct daemon *d, int64_t until_ms)
+{
+	struct cl_error err = CL_ERROR_INIT;
+
+	if (lease_file_write(d->lease_fd, until_ms, &err) < 0) {
+		log_crit("%s", err.msg);
+		daemon_stop(d, 1);
+		return;
+	}
+	csvd_lease(d->csvd, until_ms);
+}
+
 static void do_one(struct daemon *d, const struct node_action *a)
 {
 	switch (a->type) {
@@ -95,7 +110,7 @@ static void do_one(struct daemon *d, const struct node_action *a)
 		csvd_tables(d->csvd);
 		break;
 	case NODE_DO_CSVD_LEASE:
-		csvd_lease(d->csvd, a->lease.until_ms);
+		do_lease(d, a->lease.until_ms);
 		break;
 	case NODE_DO_INCARNATION:
 		do_incarnation(d, a->incarnation);
@@ -256,9 +271,17 @@ static int core_new(struct daemon *d, const struct boot *boot, struct cl_error *
 		.incarnation = boot->incarnation,
 		.seed = d->image.instance * 1000003 + d->id,
 	};
+	const int64_t now_ms = cl_mono_ms(cl_mono_now());
 	struct raft_found found;
-	int r = raft_store_found(&d->image, &found, err);
+	int r;
 
+	d->lease_fd =
+		lease_file_open(d->conf.run_directory,
+				now_ms + lease_length_ms(config.token_ms, config.consensus_ms),
+				&config.lease_until_ms, err);
+	if (d->lease_fd < 0)
+		return d->lease_fd;
+	r = raft_store_found(&d->image, &found, err);
 	if (r < 0)
 		return r;
 	d->hard = found.hard;
@@ -268,8 +291,7 @@ static int core_new(struct daemon *d, const struct boot *boot, struct cl_error *
 		       d->conf.storage_address);
 	(void)snprintf(config.migration_address, sizeof(config.migration_address), "%s",
 		       d->conf.migration_address);
-	r = node_new(&config, d->image.hard.data ? &found.stored : NULL, cl_mono_ms(cl_mono_now()),
-		     &d->node, err);
+	r = node_new(&config, d->image.hard.data ? &found.stored : NULL, now_ms, &d->node, err);
 	raft_found_fini(&found);
 	return r;
 }
@@ -282,7 +304,7 @@ static void core_begin(struct daemon *d, const struct boot *boot, const struct r
 	find_name(d, facts);
 	if (core_new(d, boot, &err) < 0) {
 		log_crit("%s", err.msg);
-		daemon_stop(d, EXIT_DAMAGED);
+		daemon_stop(d, err.code == -CL_ECORRUPT ? EXIT_DAMAGED : 1);
 		return;
 	}
 	store_image_fini(&d->image);
@@ -433,6 +455,7 @@ static void close_all(struct daemon *d)
 	node_actions_fini(&d->actions);
 	client_vec_fini(&d->gone);
 	node_free(d->node);
+	cl_closep(&d->lease_fd);
 	cl_source_free(d->tick);
 	cl_source_free(d->sigterm);
 	cl_source_free(d->sigint);
@@ -450,6 +473,7 @@ int daemon_run(const struct conf *conf)
 
 	cl_assert(d);
 	d->conf = *conf;
+	d->lease_fd = -1;
 	if (open_all(d, &err) < 0 || resume(d, &err) < 0) {
 		log_crit("%s%s%s", err.msg, *err.hint ? "; " : "", err.hint);
 		d->exit_code = err.code == -CL_ECORRUPT ? EXIT_DAMAGED : 1;

@@ -38,6 +38,7 @@ struct daemon {
 	struct node_actions actions;
 	struct client_vec gone; /* left while the core was being carried out: told after it */
 	struct cl_source *tick, *sigterm, *sigint;
+	int lease_fd; /* lease_file.h; -1 until there is a core */
 	uint32_t id;
 	char name[STATE_NAME_MAX];
 	bool stepping, have_view, vms_found;

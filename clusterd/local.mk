@@ -10,6 +10,7 @@ clusterd_libclusterd_a_SOURCES = \
 	clusterd/daemon.c clusterd/daemon.h \
 	clusterd/events.c clusterd/events.h \
 	clusterd/ipc.c clusterd/ipc.h \
+	clusterd/lease_file.c clusterd/lease_file.h \
 	clusterd/raft_store.c clusterd/raft_store.h \
 	clusterd/requests.c clusterd/requests.h \
 	clusterd/ring.c clusterd/ring.h \
@@ -25,6 +26,10 @@ if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/conf_test
 tests_unit_conf_test_SOURCES = tests/unit/conf_test.c
 tests_unit_conf_test_LDADD = clusterd/libclusterd.a lib/libcl.a $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/lease_file_test
+tests_unit_lease_file_test_SOURCES = tests/unit/lease_file_test.c
+tests_unit_lease_file_test_LDADD = clusterd/libclusterd.a lib/libcl.a $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/ring_gate_test
 tests_unit_ring_gate_test_SOURCES = tests/unit/ring_gate_test.c
