@@ -68,6 +68,7 @@ void conf_defaults(struct conf *conf)
 		.run_directory = "/run/clusterd",
 		.volume_directory = "/ClusterStorage",
 		.vm_bridge = "vm",
+		.vm_user = "nobody",
 		.log_level = CL_LOG_INFO,
 	};
 }

@@ -55,7 +55,10 @@ mount_devices() {
 	make_device tty 666 5 0
 	make_device fuse 666 10 229
 	make_device net/tun 666 10 200
-	[[ ! -e /dev/kvm ]] || make_device kvm 660 10 232
+	if [[ -e /dev/kvm ]]; then
+		make_device kvm 660 10 232
+		chown --reference=/dev/kvm dev/kvm
+	fi
 	ln -s /proc/self/fd dev/fd
 	ln -s /proc/self/fd/0 dev/stdin
 	ln -s /proc/self/fd/1 dev/stdout

@@ -90,6 +90,7 @@ node_prepare() {	# NODE LINKS COUNT
 		node_name = $1
 		storage_address = $(address_of "$1" storage)
 		migration_address = $(address_of "$1" cluster)
+		vm_user = nobody
 	END
 	write_services >"$disk/services"
 }

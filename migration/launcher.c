@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/file.h"
@@ -166,9 +167,24 @@ static int record_argv(const struct options *o, const struct argv_vec *argv, str
 	return cl_file_write(path, text, 0600, err);
 }
 
-static int drop_privileges(const struct options *o, struct cl_error *err)
+/* QEMU opens /dev/kvm itself, and distributions give it to a group: that one, and no other. */
+static size_t find_groups(const struct vm_config *config, gid_t ret[1])
 {
-	if (o->uid && (setgroups(0, NULL) < 0 || setresgid(o->gid, o->gid, o->gid) < 0 ||
+	struct stat st;
+
+	if (!config->kvm || stat("/dev/kvm", &st) < 0 || st.st_gid == 0)
+		return 0;
+	ret[0] = st.st_gid;
+	return 1;
+}
+
+static int drop_privileges(const struct options *o, const struct vm_config *config,
+			   struct cl_error *err)
+{
+	gid_t groups[1];
+	size_t n = find_groups(config, groups);
+
+	if (o->uid && (setgroups(n, groups) < 0 || setresgid(o->gid, o->gid, o->gid) < 0 ||
 		       setresuid(o->uid, o->uid, o->uid) < 0))
 		return cl_error_errno(err, -errno, "cannot become user %u", (unsigned)o->uid);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
@@ -197,7 +213,7 @@ static int run(const struct options *o, struct cl_error *err)
 	if (r == 0)
 		r = record_argv(o, &argv, err);
 	if (r == 0)
-		r = drop_privileges(o, err);
+		r = drop_privileges(o, &config, err);
 	if (r < 0)
 		return r;
 	(void)execv(o->qemu, argv.v);
