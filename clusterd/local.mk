@@ -39,6 +39,10 @@ check_PROGRAMS += tests/unit/store_test
 tests_unit_store_test_SOURCES = tests/unit/store_test.c
 tests_unit_store_test_LDADD = clusterd/libclusterd.a lib/libcl.a \
 	$(SQLITE_LIBS) $(UUID_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/vms_test
+tests_unit_vms_test_SOURCES = tests/unit/vms_test.c
+tests_unit_vms_test_LDADD = clusterd/libclusterd.a lib/libcl.a $(QB_LIBS) $(CMOCKA_LIBS)
 endif
 
 sbin_PROGRAMS += clusterd/clusterd

@@ -22,13 +22,16 @@
 /* How often csvd is told to end the requests of a VM that is being killed: each of its threads that
  * leaves a request may make another one on its way out (the flush of a file that it closes). */
 #define FAIL_AGAIN_MS 250
+/* How soon a launcher that has just been forked is looked at again. */
+#define ADOPT_AGAIN_MS 20
 #define PORT_FIRST 7420
 #define PORT_LAST 7499
 
 struct slot {
 	LIST_ENTRY(slot) link;
 	struct vms *vms;
-	struct vm *vm; /* NULL once its process is gone */
+	struct vm *vm; /* NULL once its process is gone, and while it cannot be adopted yet */
+	struct cl_source *adopt_again;
 	char name[STATE_NAME_MAX];
 	uint64_t generation;
 	bool adopting;
@@ -45,7 +48,7 @@ struct report {
 	enum node_vm_report what;
 	char name[STATE_NAME_MAX], text[STATE_URL_MAX];
 	uint64_t generation;
-	bool failed;
+	bool failed, stands;
 	uint32_t percent, downtime_ms;
 };
 
@@ -70,6 +73,7 @@ static void slot_free(struct slot *s)
 	LIST_REMOVE(s, link);
 	vm_free(s->vm);
 	cl_source_free(s->again);
+	cl_source_free(s->adopt_again);
 	free(s);
 }
 
@@ -118,6 +122,7 @@ static void on_drain(void *user)
 				.generation = r->generation,
 				.text = r->text,
 				.failed = r->failed,
+				.stands = r->stands,
 				.percent = r->percent,
 				.downtime_ms = r->downtime_ms },
 		};
@@ -214,6 +219,16 @@ void vms_requests_failed(struct vms *vms, const char *name, uint64_t generation)
 
 /* ---- events of the driver ----------------------------------------------------------------------------- */
 
+/* Only what was seen to run is told to run: a guest that stands for want of a lease, taken for a
+ * running one, would never be continued. */
+static void report_move_failed(struct slot *s, enum vm_state state, const char *why)
+{
+	struct report *r = report_new(s->vms, NODE_VM_MIGRATE_FAILED, s->name, s->generation, why);
+
+	if (r)
+		r->stands = state != VM_RUNNING;
+}
+
 static void on_adopted(struct slot *s, const struct vm_event *e)
 {
 	s->generation = vm_generation(s->vm);
@@ -293,7 +308,7 @@ static void on_vm(void *user, struct vm *vm, const struct vm_event *e)
 		report_progress(s, NODE_VM_SOURCE_DONE, e);
 		break;
 	case VM_EV_MIGRATE_FAILED:
-		report_slot(s, NODE_VM_MIGRATE_FAILED, e->text);
+		report_move_failed(s, e->state, e->text);
 		break;
 	case VM_EV_MIGRATE_NEED_DEAD:
 		/* The core aborts by killing the target first; its CANCEL then brings the proof. */
@@ -307,12 +322,23 @@ static void on_vm(void *user, struct vm *vm, const struct vm_event *e)
 
 /* ---- orders --------------------------------------------------------------------------------------------- */
 
-static struct slot *slot_find(struct vms *vms, const char *name)
+static struct slot *slot_of_name(struct vms *vms, const char *name)
 {
 	struct slot *s;
 
 	LIST_FOREACH(s, &vms->slots, link)
 	if (strcmp(s->name, name) == 0)
+		return s;
+	return NULL;
+}
+
+/* There may be two of a name: one that lives, and one of another generation, whose requests end. */
+static struct slot *slot_find(struct vms *vms, const char *name, uint64_t generation)
+{
+	struct slot *s;
+
+	LIST_FOREACH(s, &vms->slots, link)
+	if (s->generation == generation && strcmp(s->name, name) == 0)
 		return s;
 	return NULL;
 }
@@ -352,7 +378,7 @@ static int start_checked(struct slot *s, const struct node_action *a, struct cl_
 static void do_start(struct vms *vms, const struct node_action *a, bool incoming)
 {
 	struct cl_error err = CL_ERROR_INIT;
-	struct slot *s = slot_find(vms, a->vm.name);
+	struct slot *s = slot_of_name(vms, a->vm.name);
 
 	if (s) {
 		(void)cl_error_set(&err, -EEXIST, "generation %" PRIu64 " is still here",
@@ -398,7 +424,7 @@ static void order_failed(struct slot *s, const struct node_action *a, const stru
 	case NODE_VM_MIGRATE:
 	case NODE_VM_SWITCH:
 	case NODE_VM_MIGRATE_CANCEL:
-		report_slot(s, NODE_VM_MIGRATE_FAILED, err->msg);
+		report_move_failed(s, vm_state(s->vm), err->msg);
 		break;
 	case NODE_VM_PAUSE:
 	case NODE_VM_SHUTDOWN:
@@ -447,7 +473,11 @@ static int order_slot(struct slot *s, const struct node_action *a, struct cl_err
 	}
 }
 
-/* Its process is gone, perhaps with an earlier clusterd; what csvd holds of it ends first. */
+/*
+ * There is no process of this generation (any more; it may have gone with an earlier clusterd, or one
+ * of another generation is here). STOPPED at once would let a write of it that csvd still holds reach
+ * the disk after the next owner's: what csvd holds of it ends first.
+ */
 static void end_requests(struct vms *vms, const struct node_action *a)
 {
 	struct slot *s = slot_new(vms, a->vm.name, a->vm.generation);
@@ -466,25 +496,17 @@ static void end_requests(struct vms *vms, const struct node_action *a)
 
 void vms_order(struct vms *vms, const struct node_action *a)
 {
-	struct slot *s = slot_find(vms, a->vm.name);
+	struct slot *s = slot_find(vms, a->vm.name, a->vm.generation);
 	struct cl_error err = CL_ERROR_INIT;
 
 	if (a->vm.what == NODE_VM_START || a->vm.what == NODE_VM_START_INCOMING) {
 		do_start(vms, a, a->vm.what == NODE_VM_START_INCOMING);
 		return;
 	}
-	if (!s && (a->vm.what == NODE_VM_KILL || a->vm.what == NODE_VM_SHUTDOWN)) {
+	if (!s && (a->vm.what == NODE_VM_KILL || a->vm.what == NODE_VM_SHUTDOWN))
 		end_requests(vms, a);
-		return;
-	}
-	if (!s || s->generation != a->vm.generation) {
-		/* Not here: whoever asks for its end is told so. */
-		if (a->vm.what == NODE_VM_KILL || a->vm.what == NODE_VM_SHUTDOWN)
-			report_stopped(vms, a->vm.name, a->vm.generation, false, "");
-		return;
-	}
-	if (!s->vm || s->adopting)
-		return; /* going already, or not known yet: its report follows */
+	if (!s || !s->vm || s->adopting)
+		return; /* not here, going already, or not known yet: its report follows */
 	if (order_slot(s, a, &err) < 0)
 		order_failed(s, a, &err);
 }
@@ -537,22 +559,55 @@ void vms_cleanup(struct vms *vms, uint64_t incarnation)
 
 /* ---- life --------------------------------------------------------------------------------------------------- */
 
+static int adopt(struct slot *s, struct cl_error *err)
+{
+	return vm_adopt(s->vms->host, s->name, on_vm, s, &s->vm, err);
+}
+
+/*
+ * -EAGAIN, -ESRCH: somebody holds the VM's lock whose pid is not written yet, or is dying. To let go
+ * of it now would be to say that it is not here, and the QEMU that a launcher becomes a moment later
+ * would run unseen beside the next one. The lock ends it: it is given back only by the last process.
+ */
+static bool adopt_later(struct slot *s, const struct cl_error *err)
+{
+	return (err->code == -EAGAIN || err->code == -ESRCH) &&
+	       cl_timer_set_in(s->adopt_again, ADOPT_AGAIN_MS) == 0;
+}
+
+static void adopt_failed(struct slot *s, const struct cl_error *err)
+{
+	log_error("vm %s cannot be adopted: %s", s->name, err->msg);
+	adopting_ended(s);
+	s->vm = NULL;
+	slot_free(s);
+}
+
+static void on_adopt_again(void *user)
+{
+	struct cl_error err = CL_ERROR_INIT;
+	struct slot *s = user;
+
+	if (adopt(s, &err) < 0 && !adopt_later(s, &err))
+		adopt_failed(s, &err);
+}
+
 static void on_found(void *user, const char *name)
 {
 	struct vms *vms = user;
 	struct cl_error err = CL_ERROR_INIT;
 	struct slot *s = slot_new(vms, name, 0);
 
-	cl_assert(s);
+	cl_assert(s && cl_timer_new(vms->d->loop, on_adopt_again, s, &s->adopt_again) == 0);
 	s->adopting = true;
 	s->on_volumes = vm_fill_found_on_volumes(name, &vms->d->conf);
 	vms->adopting++;
-	if (vm_adopt(vms->host, name, on_vm, s, &s->vm, &err) == 0)
+	if (adopt(s, &err) == 0)
 		return;
-	log_error("vm %s cannot be adopted: %s", name, err.msg);
-	vms->adopting--;
-	s->vm = NULL;
-	slot_free(s);
+	if (adopt_later(s, &err))
+		log_notice("vm %s cannot be adopted yet: %s", name, err.msg);
+	else
+		adopt_failed(s, &err);
 }
 
 void vms_find(struct vms *vms)
