@@ -5,8 +5,12 @@
  *   snapshot(id=1, idx, term, data, crc)
  *   log(idx, term, kind, data, crc)
  *   event(id, data)                 lines of the event log, the newest EVENTS_KEPT
- *   commits(id=1, n)                one more with every transaction; see the guard in store.h
+ *   commits(id=1, n, sum)           n: one more with every transaction; see the guard in store.h.
+ *                                   sum: XOR of the CRCs of hard state, snapshot and all log rows
  * Every CRC covers the numbers of its row too, so that a row cannot stand in another one's place.
+ * The sum says that they are all of one time. Without it: power goes while a checkpoint copies the WAL
+ * into the database, and the WAL is lost; some pages are new then, others old. When the page of
+ * `commits` is a new one the guard sees nothing missing, though the last entries are.
  */
 #include "config.h"
 
@@ -37,6 +41,7 @@ enum stmt {
 	STMT_COUNT,
 	STMT_EVENT,
 	STMT_EVENT_TRIM,
+	STMT_CRCS,
 	N_STMTS
 };
 
@@ -47,10 +52,11 @@ static const char *const stmt_sql[N_STMTS] = {
 	[STMT_COMPACT] = "DELETE FROM log WHERE idx <= ?",
 	[STMT_TRUNCATE] = "DELETE FROM log WHERE idx >= ?",
 	[STMT_RESET] = "DELETE FROM log",
-	[STMT_COUNT] = "UPDATE commits SET n = ? WHERE id = 1",
+	[STMT_COUNT] = "UPDATE commits SET n = ?, sum = ? WHERE id = 1",
 	[STMT_EVENT] = "INSERT OR REPLACE INTO event VALUES(?,?)",
 	[STMT_EVENT_TRIM] = "DELETE FROM event WHERE id IN "
 			    "(SELECT id FROM event ORDER BY id DESC LIMIT -1 OFFSET 2000)",
+	[STMT_CRCS] = "SELECT crc FROM log WHERE idx BETWEEN ? AND ?",
 };
 
 struct store_db {
@@ -59,6 +65,7 @@ struct store_db {
 	int guard_fd;
 	uint8_t uuid[16];
 	uint64_t commits;
+	uint32_t sum, hard_crc, snap_crc; /* the last two are parts of the sum */
 };
 
 static void blob_fini(struct store_blob *b)
@@ -117,6 +124,13 @@ static uint32_t row_crc(uint64_t a, uint64_t b, uint64_t c, const void *data, si
 	cl_put_le64(head + 8, b);
 	cl_put_le64(head + 16, c);
 	return cl_crc32c(cl_crc32c(0, head, sizeof(head)), data, len);
+}
+
+/* One of which there is only one takes its predecessor's place in the sum. */
+static void sum_replace(struct store_db *db, uint32_t *part, uint32_t crc)
+{
+	db->sum ^= *part ^ crc;
+	*part = crc;
 }
 
 /* ---- guard ---------------------------------------------------------------------------------- */
@@ -209,9 +223,10 @@ static int row_commits(sqlite3_stmt *s, void *arg, struct cl_error *err)
 {
 	struct store_db *db = arg;
 
-	(void)err;
 	db->commits = (uint64_t)sqlite3_column_int64(s, 0);
-	return 0;
+	if ((uint32_t)sqlite3_column_int64(s, 1) == db->sum)
+		return 0;
+	return cl_error_set(err, -CL_ECORRUPT, "its parts are of different times");
 }
 
 struct load {
@@ -236,6 +251,7 @@ static int load_named(struct load *l, const char *name, struct store_blob *blob,
 	} else if (strcmp(name, "instance") == 0 && blob->len == 8) {
 		l->img->instance = cl_get_le64(blob->data);
 	} else if (strcmp(name, "hard") == 0) {
+		sum_replace(l->db, &l->db->hard_crc, row_crc(0, 0, 0, blob->data, blob->len));
 		l->img->hard = *blob;
 		*blob = (struct store_blob){ 0 };
 	}
@@ -261,6 +277,7 @@ static int row_blob(sqlite3_stmt *s, void *arg, struct cl_error *err)
 static int row_snapshot(sqlite3_stmt *s, void *arg, struct cl_error *err)
 {
 	struct store_image *img = ((struct load *)arg)->img;
+	struct store_db *db = ((struct load *)arg)->db;
 
 	img->snap_index = (uint64_t)sqlite3_column_int64(s, 0);
 	img->snap_term = (uint64_t)sqlite3_column_int64(s, 1);
@@ -269,6 +286,7 @@ static int row_snapshot(sqlite3_stmt *s, void *arg, struct cl_error *err)
 	if ((uint32_t)sqlite3_column_int64(s, 3) !=
 	    row_crc(img->snap_index, img->snap_term, 0, img->snapshot.data, img->snapshot.len))
 		return cl_error_set(err, -CL_ECORRUPT, "checksum of the snapshot is wrong");
+	sum_replace(db, &db->snap_crc, (uint32_t)sqlite3_column_int64(s, 3));
 	return 0;
 }
 
@@ -296,6 +314,7 @@ static int row_entry(sqlite3_stmt *s, void *arg, struct cl_error *err)
 		return cl_error_set(err, -CL_ECORRUPT, "checksum of log entry %llu is wrong",
 				    (unsigned long long)e.index);
 	}
+	((struct load *)arg)->db->sum ^= (uint32_t)sqlite3_column_int64(s, 4);
 	if (store_entries_push(&img->log, e) < 0) {
 		blob_fini(&e.data);
 		return cl_error_set(err, -ENOMEM, "out of memory");
@@ -333,7 +352,7 @@ static int db_load(struct store_db *db, struct store_image *img, struct cl_error
 	if (r == 0)
 		r = sql_each(db, "SELECT id,data FROM event ORDER BY id", row_event, &load, err);
 	if (r == 0)
-		r = sql_each(db, "SELECT n FROM commits", row_commits, db, err);
+		r = sql_each(db, "SELECT n,sum FROM commits", row_commits, db, err);
 	return r;
 }
 
@@ -372,31 +391,68 @@ static int put_blob(struct store_db *db, const char *name, const void *data, siz
 	return step(db, STMT_BLOB, err);
 }
 
+static int put_hard(struct store_db *db, const struct store_blob *hard, struct cl_error *err)
+{
+	sum_replace(db, &db->hard_crc, row_crc(0, 0, 0, hard->data, hard->len));
+	return put_blob(db, "hard", hard->data, hard->len, err);
+}
+
 static int put_snapshot(struct store_db *db, const struct store_write *w, struct cl_error *err)
 {
 	sqlite3_stmt *s = db->stmt[STMT_SNAPSHOT];
+	uint32_t crc = row_crc(w->snap_index, w->snap_term, 0, w->snapshot.data, w->snapshot.len);
 
+	sum_replace(db, &db->snap_crc, crc);
 	bind_u64(s, 1, w->snap_index);
 	bind_u64(s, 2, w->snap_term);
 	bind_blob(s, 3, w->snapshot.data, w->snapshot.len);
-	bind_u64(s, 4, row_crc(w->snap_index, w->snap_term, 0, w->snapshot.data, w->snapshot.len));
+	bind_u64(s, 4, crc);
 	return step(db, STMT_SNAPSHOT, err);
 }
 
 static int put_entry(struct store_db *db, const struct store_entry *e, struct cl_error *err)
 {
 	sqlite3_stmt *s = db->stmt[STMT_ENTRY];
+	uint32_t crc = row_crc(e->index, e->term, e->kind, e->data.data, e->data.len);
 
+	db->sum ^= crc;
 	bind_u64(s, 1, e->index);
 	bind_u64(s, 2, e->term);
 	bind_u64(s, 3, e->kind);
 	bind_blob(s, 4, e->data.data, e->data.len);
-	bind_u64(s, 5, row_crc(e->index, e->term, e->kind, e->data.data, e->data.len));
+	bind_u64(s, 5, crc);
 	return step(db, STMT_ENTRY, err);
+}
+
+/* Takes the entries first..last out of the sum. */
+static int sum_cut(struct store_db *db, uint64_t first, uint64_t last, struct cl_error *err)
+{
+	sqlite3_stmt *s = db->stmt[STMT_CRCS];
+	int rc, r;
+
+	bind_u64(s, 1, first);
+	bind_u64(s, 2, last);
+	while ((rc = sqlite3_step(s)) == SQLITE_ROW)
+		db->sum ^= (uint32_t)sqlite3_column_int64(s, 0);
+	r = rc == SQLITE_DONE ? 0 : sql_error(db, stmt_sql[STMT_CRCS], err);
+	(void)sqlite3_reset(s);
+	return r;
+}
+
+static int put_reset(struct store_db *db, struct cl_error *err)
+{
+	int r = sum_cut(db, 0, INT64_MAX, err);
+
+	return r == 0 ? step(db, STMT_RESET, err) : r;
 }
 
 static int put_cut(struct store_db *db, enum stmt which, uint64_t index, struct cl_error *err)
 {
+	int r = which == STMT_COMPACT ? sum_cut(db, 0, index, err)
+				      : sum_cut(db, index, INT64_MAX, err);
+
+	if (r < 0)
+		return r;
 	bind_u64(db->stmt[which], 1, index);
 	return step(db, which, err);
 }
@@ -422,9 +478,9 @@ int store_db_put(struct store_db *db, const struct store_write *w, struct cl_err
 	int r = 0;
 
 	if (w->hard.data)
-		r = put_blob(db, "hard", w->hard.data, w->hard.len, err);
+		r = put_hard(db, &w->hard, err);
 	if (r == 0 && w->reset_log)
-		r = step(db, STMT_RESET, err);
+		r = put_reset(db, err);
 	if (r == 0 && w->snapshot.data)
 		r = put_snapshot(db, w, err);
 	if (r == 0 && w->compact_to)
@@ -443,6 +499,7 @@ int store_db_commit(struct store_db *db, struct cl_error *err)
 	int r;
 
 	bind_u64(db->stmt[STMT_COUNT], 1, db->commits + 1);
+	bind_u64(db->stmt[STMT_COUNT], 2, db->sum);
 	r = step(db, STMT_COUNT, err);
 	if (r == 0)
 		r = sql_exec(db, "COMMIT", err);
@@ -468,8 +525,8 @@ static const char schema[] =
 	"CREATE TABLE log(idx INTEGER PRIMARY KEY, term INTEGER NOT NULL, kind INTEGER NOT NULL,"
 	" data BLOB NOT NULL, crc INTEGER NOT NULL);"
 	"CREATE TABLE event(id INTEGER PRIMARY KEY, data BLOB NOT NULL);"
-	"CREATE TABLE commits(id INTEGER PRIMARY KEY, n INTEGER NOT NULL);"
-	"INSERT INTO commits VALUES(1,0);";
+	"CREATE TABLE commits(id INTEGER PRIMARY KEY, n INTEGER NOT NULL, sum INTEGER NOT NULL);"
+	"INSERT INTO commits VALUES(1,0,0);";
 
 static int row_first_int(sqlite3_stmt *s, void *arg, struct cl_error *err)
 {

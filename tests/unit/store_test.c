@@ -13,6 +13,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -204,9 +205,10 @@ static void on_failed(void *user, const struct cl_error *why)
 
 static const struct store_ops ops = { on_persisted, on_failed };
 
-static void run_until(uint64_t from, uint64_t until, int report_fd)
+static struct run run;
+
+static void run_begin(uint64_t from, uint64_t until, int report_fd)
 {
-	static struct run run;
 	struct cl_error err = CL_ERROR_INIT;
 	struct store_image img;
 
@@ -223,6 +225,11 @@ static void run_until(uint64_t from, uint64_t until, int report_fd)
 	store_image_fini(&img);
 	run_submit(&run);
 	cl_loop_run(run.loop);
+}
+
+static void run_until(uint64_t from, uint64_t until, int report_fd)
+{
+	run_begin(from, until, report_fd);
 	store_close(run.st);
 	cl_loop_free(run.loop);
 }
@@ -341,14 +348,34 @@ static off_t size_of(const char *name)
 	return stat(path, &st) == 0 ? st.st_size : -1;
 }
 
-static uint64_t make_wal(void)
+#define WAL_WRITES 40 /* fewer pages than a checkpoint waits for */
+
+/* The child writes so many and then waits to be killed: how far it got does not depend on how soon
+ * that is. (One that ends by itself leaves no WAL; one that is killed while it copies the WAL into the
+ * database leaves a mixture when the WAL is cut: test_torn_checkpoint makes those.) */
+static void make_wal(void)
 {
-	uint64_t reported;
+	uint64_t seq = 0;
+	int p[2], status;
+	pid_t pid;
 
 	wipe();
-	reported = run_and_kill(0, 30000);
+	assert_int_equal(pipe(p), 0);
+	pid = fork();
+	if (pid == 0) {
+		(void)close(p[0]);
+		run_begin(0, WAL_WRITES, p[1]);
+		for (;;)
+			(void)pause();
+	}
+	(void)close(p[1]);
+	while (seq < WAL_WRITES && read(p[0], &seq, sizeof(seq)) == sizeof(seq))
+		;
+	(void)kill(pid, SIGKILL);
+	(void)close(p[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(seq, WAL_WRITES);
 	assert_true(size_of("cluster.db-wal") > 10000);
-	return reported;
 }
 
 /* The tail of the WAL is gone, as after a bad block: reported writes are lost. With the guard that
@@ -358,9 +385,9 @@ static void lose_tail(bool guard, unsigned round, unsigned *ret_corrupt, unsigne
 	struct cl_error err = CL_ERROR_INIT;
 	struct store_image img;
 	char path[400];
-	uint64_t reported = make_wal();
 	int r;
 
+	make_wal();
 	path_of("cluster.db-wal", path);
 	assert_int_equal(truncate(path, size_of("cluster.db-wal") / 20 * (off_t)(round % 19)), 0);
 	path_of("cluster.guard", path);
@@ -374,7 +401,7 @@ static void lose_tail(bool guard, unsigned round, unsigned *ret_corrupt, unsigne
 		return;
 	}
 	assert_image_is_model(&img);
-	*ret_older += image_n(&img) < reported;
+	*ret_older += image_n(&img) < WAL_WRITES;
 	store_image_fini(&img);
 }
 
@@ -392,6 +419,71 @@ static void test_lost_tail(void **state)
 	assert_true(older > 0);
 }
 
+/* By sqlite itself, which copies the WAL when the last connection closes, and adds nothing. */
+static int checkpoint(void)
+{
+	char path[400];
+	sqlite3 *sql;
+	int r;
+
+	path_of("cluster.db", path);
+	r = sqlite3_open(path, &sql);
+	if (r == SQLITE_OK)
+		r = sqlite3_exec(sql, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
+	(void)sqlite3_close(sql);
+	return r;
+}
+
+static void copy(const char *from, const char *to)
+{
+	char cmd[900];
+
+	(void)snprintf(cmd, sizeof(cmd), "cp %s/%s %s/%s", dir, from, dir, to);
+	assert_int_equal(system(cmd), 0);
+}
+
+/* cluster.db: the first `pages` of "new", as a checkpoint writes them, and the rest of "old". */
+static void tear(off_t pages)
+{
+	char cmd[900];
+
+	copy("old", "cluster.db");
+	(void)snprintf(cmd, sizeof(cmd),
+		       "dd if=%s/new of=%s/cluster.db bs=4096 count=%ld conv=notrunc status=none",
+		       dir, dir, (long)pages);
+	assert_int_equal(system(cmd), 0);
+}
+
+/* The power goes while a checkpoint copies the WAL, and the WAL is lost: pages of two times. */
+static void test_torn_checkpoint_is_noticed(void **state)
+{
+	unsigned refused = 0;
+	off_t pages;
+
+	(void)state;
+	make_wal();
+	copy("cluster.db", "old");
+	copy("cluster.guard", "guard");
+	assert_int_equal(checkpoint(), 0);
+	copy("cluster.db", "new");
+	pages = size_of("new") / 4096;
+	assert_true(pages > 8);
+	for (off_t n = 0; n < pages; n++) {
+		struct store_image img;
+
+		tear(n);
+		copy("guard", "cluster.guard");
+		if (open_image(&img, NULL) < 0) {
+			refused++;
+			continue;
+		}
+		assert_int_equal(image_n(&img), WAL_WRITES);
+		assert_image_is_model(&img);
+		store_image_fini(&img);
+	}
+	assert_true(refused > 0);
+}
+
 static void flip(const char *name, off_t at, uint8_t x)
 {
 	char path[400];
@@ -405,14 +497,6 @@ static void flip(const char *name, off_t at, uint8_t x)
 	byte ^= x;
 	assert_int_equal(pwrite(fd, &byte, 1, at), 1);
 	(void)close(fd);
-}
-
-static void copy(const char *from, const char *to)
-{
-	char cmd[900];
-
-	(void)snprintf(cmd, sizeof(cmd), "cp %s/%s %s/%s", dir, from, dir, to);
-	assert_int_equal(system(cmd), 0);
 }
 
 /* One byte of the file is wrong: what comes up is exactly what was written, or an error. */
@@ -474,6 +558,7 @@ int main(void)
 		cmocka_unit_test(test_second_opener_is_refused),
 		cmocka_unit_test(test_killed_at_random),
 		cmocka_unit_test(test_lost_tail),
+		cmocka_unit_test(test_torn_checkpoint_is_noticed),
 		cmocka_unit_test(test_flipped_byte_never_changes_what_is_read),
 		cmocka_unit_test(test_garbage_file_is_refused),
 	};
