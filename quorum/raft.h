@@ -5,7 +5,7 @@
  *
  * The algorithm is Raft, unchanged (Ongaro's dissertation): pre-vote, check-quorum, a no-op at each
  * election, commit by majority of the voters and only of the current term, membership changed one
- * member at a time, whole-snapshot install, leadership transfer, read-index rounds. The 26 rules
+ * member at a time, whole-snapshot install, leadership transfer, read-index rounds. The 27 rules
  * that histories of other implementations taught are listed in docs/raft.md: where each is kept,
  * and the defect switch that leaves it out so that the simulator can show that it notices.
  *
@@ -411,9 +411,9 @@ bool raft_peer(const struct raft *r, const struct raft_id *id, struct raft_peer_
 
 /* One per rule, numbered as the rules: RAFT_DEFECT(1) leaves rule 1 out. Compiled in the simulator
  * always, in daemons only with --enable-defects. */
-#define RAFT_RULES 26
+#define RAFT_RULES 27
 #define RAFT_DEFECT(rule) (UINT64_C(1) << (rule))
-/* Name of rule 1..26's switch, or NULL. */
+/* Name of rule 1..27's switch, or NULL. */
 const char *raft_defect_name(int rule);
 /* 0 when there is no such name. */
 int raft_defect_find(const char *name);

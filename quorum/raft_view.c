@@ -135,6 +135,7 @@ static const char *const defect_name[RAFT_RULES + 1] = {
 	[24] = "raft-witness-leads",
 	[25] = "raft-admit-strangers",
 	[26] = "raft-hidden-state",
+	[27] = "raft-commit-before-majority",
 };
 
 const char *raft_defect_name(int rule)
