@@ -8,6 +8,8 @@
  *                older copy, or that did not see the last write, does not)
  *   two-running  no two guests of one VM execute at a time (but for a moment after a thaw)
  *   number-twice a generation belongs to one node for ever
+ *   old-life     a node takes on an incarnation when all that its earlier one ran is gone, with its
+ *                requests: that is the proof by which the earlier one counts as silent
  *   early-start  none starts while a failed node that had it can still write
  */
 #include "config.h"
@@ -613,6 +615,22 @@ void driver_cleanup(struct cworld *w, unsigned node, uint64_t incarnation)
 
 	t->instance = w->node[node].instance;
 	t->a = incarnation;
+}
+
+/* A QEMU that is being killed and has no request left is gone but for the report. */
+static bool lives_on(const struct qemu *q)
+{
+	return q->state != Q_NONE && (q->state != Q_DEAD || q->writing);
+}
+
+void driver_new_life(struct cworld *w, unsigned node, uint64_t incarnation)
+{
+	for (unsigned i = 0; i < CW_QEMUS; i++)
+		if (w->qemu[i].node == node && lives_on(&w->qemu[i]))
+			sim_fail(w->s, "old-life",
+				 "n%u lives at %" PRIu64 " and %s g%" PRIu64
+				 " of its earlier life is not over",
+				 node, incarnation, vm_name(w->qemu[i].vm), w->qemu[i].generation);
 }
 
 /* All QEMUs killed, their requests ended, csvd's sessions closed. */

@@ -58,9 +58,55 @@ static void freeze(struct cworld *w, unsigned node)
 	task_new(w, T_THAW, node, 100 + sim_rand(w->s, 15000));
 }
 
-static void fault(struct cworld *w)
+static void mend(struct cworld *w)
+{
+	for (unsigned a = 1; a <= w->nodes; a++)
+		for (unsigned b = 1; b <= w->nodes; b++)
+			if (a != b)
+				set_cut(w, a, b, false);
+}
+
+/* Who believes to lead, 0 = nobody. */
+static unsigned leader(const struct cworld *w)
+{
+	uint64_t term = 0;
+	unsigned best = 0;
+
+	for (unsigned i = 1; i <= w->nodes; i++) {
+		struct node_self self;
+
+		if (!w->node[i].core || !cw_on(w, i))
+			continue;
+		node_get_self(w->node[i].core, &self);
+		if (self.leader == i && self.term >= term) {
+			best = i;
+			term = self.term;
+		}
+	}
+	return best;
+}
+
+/*
+ * The leader does not hear a node that the other voters hear and ack, for longer than a lease, and
+ * nothing else happens meanwhile: their acks are young, the leader's is old.
+ */
+static void estrange(struct cworld *w, unsigned node)
+{
+	unsigned at = leader(w);
+
+	mend(w);
+	if (at == 0 || at == node)
+		return;
+	set_cut(w, node, at, true);
+	if (sim_chance(w->s, 500000))
+		set_cut(w, at, node, true);
+}
+
+/* Returns how long it is left alone, in ms. */
+static uint64_t fault(struct cworld *w)
 {
 	unsigned n = random_node(w), m = random_node(w), x = (unsigned)sim_rand(w->s, 100);
+	uint64_t pause_ms = 200 + sim_rand(w->s, 4000);
 
 	sim_trace(w->s, "fault %u n%u n%u", x, n, m);
 	if (x < 15)
@@ -81,12 +127,13 @@ static void fault(struct cworld *w)
 		w->node[n].storage_cut = !w->node[n].storage_cut;
 	else if (x < 88)
 		driver_crash_qemu(w, (unsigned)sim_rand(w->s, CW_QEMUS));
-	else {
-		for (unsigned a = 1; a <= w->nodes; a++)
-			for (unsigned b = 1; b <= w->nodes; b++)
-				if (a != b)
-					set_cut(w, a, b, false);
+	else if (x < 92) {
+		estrange(w, n);
+		pause_ms += 6000;
+	} else {
+		mend(w);
 	}
+	return pause_ms;
 }
 
 /* ---- clients ------------------------------------------------------------------------------------------------ */
@@ -100,21 +147,13 @@ static void ask(struct cworld *w, unsigned node, struct node_request rq)
 	cw_event(w, node, &ev);
 }
 
-static const char *node_name(unsigned node)
-{
-	static const char *const names[] = { "",      "node1", "node2", "node3",
-					     "node4", "node5", "node6", "node7" };
-
-	return names[node];
-}
-
 static const char *const vm_names[CW_VMS] = { "vm0", "vm1", "vm2" };
 
 void client_task(struct cworld *w)
 {
 	unsigned at = random_node(w), x = (unsigned)sim_rand(w->s, 100);
 	const char *vm = vm_names[sim_rand(w->s, CW_VMS)];
-	const char *to = sim_chance(w->s, 300000) ? "" : node_name(random_node(w));
+	const char *to = sim_chance(w->s, 300000) ? "" : w->node[random_node(w)].name;
 	struct node_request rq = { .object = vm, .target = "" };
 
 	if (!w->node[at].core || sim_frozen(w->s, at))
@@ -129,10 +168,10 @@ void client_task(struct cworld *w)
 		rq.verb = NODE_START;
 	} else if (x < 90) {
 		rq.verb = NODE_DRAIN;
-		rq.object = node_name(random_node(w));
+		rq.object = w->node[random_node(w)].name;
 	} else if (x < 97) {
 		rq.verb = NODE_RESUME;
-		rq.object = node_name(random_node(w));
+		rq.object = w->node[random_node(w)].name;
 	} else {
 		rq.verb = NODE_MOVE;
 		rq.object = "vol1";
@@ -192,8 +231,7 @@ void nemesis_task(struct cworld *w, struct task *t)
 	case T_NEMESIS:
 		if (!w->faults)
 			break;
-		fault(w);
-		task_new(w, T_NEMESIS, 0, 200 + sim_rand(w->s, 4000));
+		task_new(w, T_NEMESIS, 0, fault(w));
 		break;
 	case T_CLIENT:
 		if (!w->faults)

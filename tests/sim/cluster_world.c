@@ -139,6 +139,7 @@ static void carry_out(struct cworld *w, unsigned node, struct node_action *a)
 		driver_order(w, node, a);
 		break;
 	case NODE_DO_INCARNATION:
+		driver_new_life(w, node, a->incarnation);
 		c->file_incarnation = a->incarnation;
 		break;
 	case NODE_DO_CLEANUP:
@@ -271,7 +272,7 @@ static void boot(struct sim *s, unsigned node)
 		.n_entries = c->disk.n,
 	};
 
-	(void)snprintf(cfg.name, sizeof(cfg.name), "node%u", node);
+	memcpy(cfg.name, c->name, sizeof(cfg.name));
 	memcpy(cfg.uuid, c->uuid, sizeof(cfg.uuid));
 	if (node_new(&cfg, c->disk.any ? &st : NULL, sim_now(s) + c->clock_off, &c->core, &err) < 0)
 		sim_fail(s, "restart", "n%u: its own disk was refused: %s", node, err.msg);

@@ -12,7 +12,7 @@
 #include "tests/sim/sim.h"
 
 enum {
-	CW_NODES = 8,
+	CW_NODES = 16,
 	CW_VMS = 3, /* names vm0.. */
 	CW_QEMUS = 64,
 	CW_TASKS = 4096,
@@ -75,6 +75,7 @@ struct owner_row {
 };
 
 struct cnode {
+	char name[STATE_NAME_MAX]; /* node1.. */
 	struct node *core;
 	struct node_actions out;
 	struct image disk;
@@ -147,6 +148,7 @@ void driver_task(struct cworld *w, struct task *t);
 void driver_cleanup(struct cworld *w, unsigned node, uint64_t incarnation);
 void driver_crash_qemu(struct cworld *w, unsigned slot);
 void driver_judge(struct cworld *w);
+void driver_new_life(struct cworld *w, unsigned node, uint64_t incarnation);
 
 /* Tasks: something that happens later on a node. */
 struct task *task_new(struct cworld *w, int kind, unsigned node, uint64_t delay_ms);

@@ -103,21 +103,23 @@ static void say_failure(const struct options *o, const struct job *job, const ch
 			int status)
 {
 	const char *rest = strchr(line, ';');
-	char nodes[32] = "", defect[64] = "";
+	char nodes[32] = "", defect[64] = "", model[32] = "";
 
 	if (o->nodes)
 		snprintf(nodes, sizeof(nodes), " NODES=%u", o->nodes);
 	if (o->defect)
 		snprintf(defect, sizeof(defect), " DEFECT=%s", o->defect);
+	if (o->suite)
+		snprintf(model, sizeof(model), " MODEL=%s", o->suite);
 	if (strncmp(line, "FAIL ", 5) == 0 && rest)
 		printf("seed=%" PRIu64 " %.*s; replay: make check-sim SEEDS=%" PRIu64
-		       "%s%s TRACE=1 # %s:%s",
-		       job->seed, (int)(rest - line), line, job->seed, nodes, defect,
+		       "%s%s%s TRACE=1 # %s:%s",
+		       job->seed, (int)(rest - line), line, job->seed, nodes, defect, model,
 		       job->suite->name, rest + 1);
 	else
 		printf("seed=%" PRIu64 " FAIL invariant=crash t=0 step=0; replay: make check-sim "
-		       "SEEDS=%" PRIu64 "%s%s TRACE=1 # %s: signal %d\n",
-		       job->seed, job->seed, nodes, defect, job->suite->name,
+		       "SEEDS=%" PRIu64 "%s%s%s TRACE=1 # %s: signal %d\n",
+		       job->seed, job->seed, nodes, defect, model, job->suite->name,
 		       WIFSIGNALED(status) ? WTERMSIG(status) : 0);
 }
 
@@ -148,8 +150,8 @@ static bool job_finish(const struct options *o, struct job *job, struct totals *
 
 static bool takes_part(const struct options *o, const struct suite *s)
 {
-	if (o->suite && strcmp(o->suite, s->name) != 0)
-		return false;
+	if (o->suite)
+		return strcmp(o->suite, s->name) == 0 && (!o->defect || s->takes_defect(o->defect));
 	return !o->defect || s->knows_defect(o->defect);
 }
 

@@ -125,5 +125,6 @@ const struct suite raft_suite = {
 	.name = "raft",
 	.run = run,
 	.knows_defect = knows_defect,
+	.takes_defect = knows_defect,
 	.defect_at = defect_at,
 };

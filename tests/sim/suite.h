@@ -19,7 +19,8 @@ struct suite {
 	/* Run one seed. Returns the number of events when it passed; else it does not return
 	 * (sim_fail, suite_fail, cl_assert). */
 	uint64_t (*run)(const struct suite_args *args);
-	bool (*knows_defect)(const char *name);
+	bool (*knows_defect)(const char *name); /* one of its own */
+	bool (*takes_defect)(const char *name); /* or one of a part, when the suite is named */
 	/* The names, by number; NULL behind the last. */
 	const char *(*defect_at)(unsigned i);
 };
