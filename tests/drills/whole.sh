@@ -83,3 +83,45 @@ event_ms() {	# SINCE_MS OBJECT EVENT
 		 (.time | sub("\\.[0-9]+Z$"; "Z") | fromdateiso8601) * 1000 +
 		 (.time | capture("\\.(?<ms>[0-9]{3})").ms | tonumber) | select(. >= $since)] | first // empty'
 }
+
+# ---- the LUN --------------------------------------------------------------------------------
+
+# A program of the tests, as it was built for the lab.
+built() {	# PATH
+	local dir=${LAB_BUILD:-$SRC/build/lab}
+	[[ -x $dir/$1 ]] || make -C "$dir" "$1" >/dev/null || fail "cannot build $1 in $dir"
+	echo "$dir/$1"
+}
+
+# A copy of the LUN, replayed, is a clean file system: nothing but the journal had to be repaired.
+lun_copy() {	# DIRECTORY
+	local r=0
+	cp --sparse=always "$(lab lun vol1)" "$1/lun"
+	e2fsck -fy "$1/lun" >"$1/fsck" 2>&1 || r=$?
+	((r < 2)) || fail "e2fsck -fy of a copy: exit status $r: $(cat "$1/fsck")"
+	! grep -qE 'Fix\?|Clear\?|UNEXPECTED' "$1/fsck" || fail "more than the journal: $(cat "$1/fsck")"
+	e2fsck -fn "$1/lun" >"$1/fsck" 2>&1 || fail "not clean after replay: $(cat "$1/fsck")"
+}
+lun_is_clean() {
+	local work
+	work=$(mktemp -d)
+	lun_copy "$work"
+	rm -rf "$work"
+}
+
+# The VM is stopped and its disk read from the file behind the LUN, past the cluster: every number of
+# the sequence is in its place, nothing of an older boot after a newer one's, all that was acknowledged.
+disk_is_whole() {
+	local work ring acked
+	work=$(mktemp -d)
+	lab clusterctl stop vm --force >/dev/null
+	wait_for 10 qemu_only_on ""
+	acked=$(seen .disk_writes)
+	lun_copy "$work"
+	debugfs -R "dump /vm.raw $work/disk" "$work/lun" >"$work/said" 2>&1
+	ring=$("$(built tests/vm/ring)" "$work/disk") || fail "vm.raw on the LUN: $(cat "$work/said")"
+	rm -rf "$work"
+	echo "on the LUN: $ring"
+	jq -e --argjson acked "$acked" '.errors == 0 and .older_after_newer == 0 and .newest >= $acked' <<<"$ring" >/dev/null ||
+		fail "the disk on the LUN is not whole (acknowledged: $acked): $ring"
+}

@@ -7,3 +7,7 @@ tests_vm_vm_drive_LDADD = migration/libmigration.a resources/libvmspec.a lib/lib
 EXTRA_DIST += tests/drills/vm.sh tests/drills/40-vm-start-stop-adopt \
 	tests/drills/41-live-migrate-local tests/drills/42-migrate-faults \
 	tests/drills/43-linux-guest-moves
+
+# The judge of a guest's disk, for the drills 70 to 79.
+noinst_PROGRAMS += tests/vm/ring
+tests_vm_ring_SOURCES = tests/vm/ring.c lab/guest/beat.h
