@@ -61,9 +61,11 @@ demo_pull() {
 	demo_run pull "$node"
 	demo_tell "The others have to notice, make sure that $node cannot write any more, and start vm again."
 	until_true 120 demo_restarted "$boots" || die "$E_FAIL" "vm did not come back within 120 s"
+	demo_run clusterctl events --number 9
 	demo_run guest vm
-	demo_tell "It runs again, on $(vm_node): silent for $(seen_of .gap_ms_max) ms from its last beat to the first of the new boot;" \
-		"$(seen_of .disk_errors) disk errors. Everything that had been acknowledged to it was on its disk."
+	demo_tell "It runs again, on $(vm_node): silent for $(seen_of .gap_ms_max) ms from its last beat to the first of the new boot," \
+		"the guest's own boot included; the events above tell how far the cluster had it started before." \
+		"$(seen_of .disk_errors) disk errors: everything that had been acknowledged to it was on its disk."
 	[[ $(seen_of '.disk_errors + (.disk_lost // 0)') == 0 ]] || die "$E_FAIL" "but the disk is not what it was: $(seen_of .)"
 	demo_tell "$node gets its power back and joins again:"
 	demo_run plug "$node"
