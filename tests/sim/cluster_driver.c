@@ -10,6 +10,7 @@
  *   number-twice a generation belongs to one node for ever
  *   old-life     a node takes on an incarnation when all that its earlier one ran is gone, with its
  *                requests: that is the proof by which the earlier one counts as silent
+ *   free-but-runs a VM that the state calls free after generation g executes at none up to g
  *   early-start  none starts while a failed node that had it can still write
  */
 #include "config.h"
@@ -121,6 +122,30 @@ void driver_judge(struct cworld *w)
 {
 	for (unsigned vm = 0; vm < CW_VMS; vm++)
 		judge_running(w, vm);
+}
+
+static void judge_free(struct cworld *w, const struct state_resource *r, unsigned vm)
+{
+	for (unsigned i = 0; i < CW_QEMUS; i++) {
+		const struct qemu *q = &w->qemu[i];
+
+		if (q->vm == vm && q->generation <= r->generation && executes(w, q) &&
+		    !just_thawed(w, q->node))
+			sim_fail(w->s, "free-but-runs",
+				 "%s is free after g%" PRIu64 " and executes on n%u at g%" PRIu64,
+				 vm_name(vm), r->generation, q->node, q->generation);
+	}
+}
+
+/* Holds for an old state, too: what was free after g never runs again at g or before. */
+void driver_judge_free(struct cworld *w, const struct state *s)
+{
+	for (unsigned vm = 0; vm < CW_VMS; vm++) {
+		const struct state_resource *r = state_resource(s, vm_name(vm));
+
+		if (r && r->owner == 0 && r->generation)
+			judge_free(w, r, vm);
+	}
 }
 
 static void run(struct cworld *w, struct qemu *q)

@@ -102,11 +102,36 @@ void cw_image_fini(struct image *img)
 
 /* ---- carrying out ------------------------------------------------------------------------------------ */
 
+/* Now and then a message comes once more, long after: an agent said it again, a daemon was slow to read. */
+static void send_one(struct cworld *w, unsigned from, unsigned to, const struct node_action *a)
+{
+	struct task *t;
+
+	sim_send(w->s, from, to, a->send.data, a->send.len);
+	if (!w->faults || !sim_chance(w->s, 10000))
+		return;
+	t = task_new(w, T_AGAIN, to, 50 + sim_rand(w->s, 4000));
+	t->a = from;
+	t->b = a->send.len;
+	t->data = copy(a->send.data, a->send.len);
+}
+
+static void again(struct cworld *w, struct task *t)
+{
+	struct node_event ev = { .type = NODE_EV_MESSAGE };
+
+	ev.message.data = t->data;
+	ev.message.len = t->b;
+	ev.message.from = (uint32_t)t->a;
+	if (!w->cut[t->a][t->node])
+		cw_event(w, t->node, &ev);
+}
+
 static void send(struct cworld *w, unsigned from, const struct node_action *a)
 {
 	for (unsigned to = 1; to <= w->nodes; to++)
 		if (to != from && (a->send.to == 0 || a->send.to == to))
-			sim_send(w->s, from, to, a->send.data, a->send.len);
+			send_one(w, from, to, a);
 }
 
 static void persist(struct cworld *w, unsigned node, struct node_action *a)
@@ -170,6 +195,7 @@ static void check_state(struct cworld *w, unsigned node)
 	if (s->applied == c->checked)
 		return;
 	c->checked = s->applied;
+	driver_judge_free(w, s);
 	h = state_hash(s);
 	if (s->applied >= w->n_hash) {
 		size_t n = s->applied * 2 + 64;
@@ -387,6 +413,12 @@ void task_call(struct sim *s, unsigned what)
 		return;
 	}
 	w->task[what].kind = T_FREE;
+	w->task[what].data = NULL;
+	if (t.kind == T_AGAIN) {
+		again(w, &t);
+		free(t.data);
+		return;
+	}
 	if (t.node && t.kind != T_LAND && t.kind != T_BOOT && t.kind != T_THAW &&
 	    t.machine != w->node[t.node].machine)
 		return;

@@ -109,6 +109,7 @@ struct task {
 	uint64_t life;
 	char name[STATE_NAME_MAX];
 	uint64_t a, b, c;
+	uint8_t *data; /* T_AGAIN: the message */
 };
 
 struct cworld {
@@ -148,6 +149,7 @@ void driver_task(struct cworld *w, struct task *t);
 void driver_cleanup(struct cworld *w, unsigned node, uint64_t incarnation);
 void driver_crash_qemu(struct cworld *w, unsigned slot);
 void driver_judge(struct cworld *w);
+void driver_judge_free(struct cworld *w, const struct state *s);
 void driver_new_life(struct cworld *w, unsigned node, uint64_t incarnation);
 
 /* Tasks: something that happens later on a node. */
@@ -170,7 +172,8 @@ enum task_kind {
 	T_CLEANED,
 	T_CSVD,
 	T_JOIN,
-	T_VIEW, /* votequorum counts anew */
+	T_AGAIN, /* a message comes a second time */
+	T_VIEW,	 /* votequorum counts anew */
 };
 
 /* cluster_nemesis.c */
