@@ -7,7 +7,7 @@
 require qemu-system-x86_64 ip nsenter truncate jq
 
 BUILD=${BUILD:-}
-for BUILD in "$BUILD" "$SRC/build/lab" "$SRC/build/dev" "$SRC"; do
+for BUILD in "$BUILD" "${LAB_BUILD-}" "$SRC/build/lab" "$SRC/build/dev" "$SRC"; do
 	[[ $BUILD && -x $BUILD/tests/vm/vm_drive && -e $BUILD/lab/guest/tiny.elf ]] && break
 	BUILD=
 done

@@ -56,7 +56,7 @@ trap 'exit 143' TERM HUP
 
 # ---- the target ----
 
-in_target() { nsenter -t "$HOLDER" -n -m -- "$@"; }
+in_target() { nsenter -t "$HOLDER" -n -m -r -- "$@"; }
 tgtadm() { in_target env LD_LIBRARY_PATH="$TGT_LIB" "$TGT/usr/sbin/tgtadm" --lld iscsi "$@"; }
 
 # A process that holds the network and mount namespace. It says so when it stands.
@@ -72,7 +72,7 @@ target_start() {
 	local end option
 	[[ $HOLDER ]] || holder_start
 	[[ -e $WORK/lun.img ]] || truncate -s 64M "$WORK/lun.img"
-	nsenter -t "$HOLDER" -n -m -- env LD_LIBRARY_PATH="$TGT_LIB" LD_PRELOAD="$BUILD/tests/lun/landing.so" \
+	nsenter -t "$HOLDER" -n -m -r -- env LD_LIBRARY_PATH="$TGT_LIB" LD_PRELOAD="$BUILD/tests/lun/landing.so" \
 		LUN_DELAY_LOG="$LANDING" "$TGT/usr/sbin/tgtd" -f >>"$WORK/tgtd.log" 2>&1 &
 	TGTD=$!
 	end=$(($(now_ms) + 10000))
