@@ -48,6 +48,9 @@ up_options() {
 up_work() {
 	unshare --mount --propagation private true 2>/dev/null ||
 		die "$E_FAIL" "/ is not a mount point here (a chroot?): mount --bind DIR DIR before chroot DIR"
+	# A signal may come as soon as the lock's file is there.
+	trap lock_abandoned EXIT
+	trap 'exit 143' TERM
 	lock_lab
 	if is_up; then
 		up_already
@@ -55,7 +58,6 @@ up_work() {
 	fi
 	# From here on SIGTERM, or any failure, takes back all that was made.
 	trap up_abandoned EXIT
-	trap 'exit 143' TERM
 	take_down	# what a killed `up` may have left
 	mkdir -p "$RUN" "$DISK" "$CG"
 	[[ ! $bare ]] || : >"$RUN/bare"
@@ -69,6 +71,16 @@ up_work() {
 	show_status
 	up_says
 	show_hints
+}
+
+# Ended before anything was made: the lock's file goes, unless somebody else has it.
+lock_abandoned() {
+	local code=$?
+	trap '' INT TERM HUP
+	if [[ ! -e $RUN ]] && lock_try 0; then
+		rm -f "$LOCK"
+	fi
+	exit "$code"
 }
 
 up_abandoned() {
