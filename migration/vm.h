@@ -154,6 +154,7 @@ int vm_start(struct vm_host *host, const struct vm_config *config, const struct 
 /*
  * Take over what an earlier clusterd started: process (pidfd, start time, uuid in its command line)
  * and control socket. Ends in VM_EV_ADOPTED or VM_EV_GONE. -ENOENT: no such runtime directory.
+ * -EAGAIN: a process of it lives and cannot be taken over (yet): ask again until it can, or is gone.
  * A migration that was under way at that time is reported as what it is now (VM_SENT, VM_LOADED),
  * or goes on as VM_RUNNING; it can be aborted, not resumed.
  */

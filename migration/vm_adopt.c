@@ -93,6 +93,16 @@ static int find_and_adopt(struct vm *vm, struct cl_error *err)
 	return r < 0 ? r : 1;
 }
 
+/*
+ * Somebody lives there and cannot be taken over (a damaged spec.json, a socket that is gone). To let go
+ * of it would be to say that it is not here, and it would run unseen beside the next owner: the caller
+ * asks again until its lock is free.
+ */
+static int not_yet(const char *dir, int r, struct cl_error *err)
+{
+	return launch_alive(dir) > 0 ? cl_error_wrap(err, -EAGAIN, "its process lives, but") : r;
+}
+
 int vm_adopt(struct vm_host *host, const char *name, vm_event_fn fn, void *user, struct vm **ret,
 	     struct cl_error *err)
 {
@@ -108,10 +118,10 @@ int vm_adopt(struct vm_host *host, const char *name, vm_event_fn fn, void *user,
 		r = vm_new(host, &config, name, VM_ADOPTING, fn, user, &vm, err);
 	vm_config_fini(&config);
 	if (r < 0)
-		return r;
+		return not_yet(dir, r, err);
 	alive = find_and_adopt(vm, err);
 	if (alive < 0)
-		return cl_error_wrap(err, alive, "vm '%s'", name);
+		return cl_error_wrap(err, not_yet(dir, alive, err), "vm '%s'", name);
 	if (alive == 0) {
 		launch_clean(dir);
 		vm_set_state(vm, VM_GONE, "nobody is alive");
