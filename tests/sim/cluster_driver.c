@@ -517,15 +517,14 @@ static void csvd_status(struct cworld *w, unsigned node)
 }
 
 /* The session is opened under a new key when the tables say that this node lives at its incarnation and
- * the volume owes no fence. A coordinator would look at the log for it: so do we. */
+ * the volume owes no fence. Admission asks the log (go, after a read-index round), which a node that is
+ * cut off cannot: so we look at all that was ever committed, not at what those who are up remember. */
 static void csvd_session(struct cworld *w, unsigned node)
 {
 	struct cnode *c = &w->node[node];
-	const struct state *s = cw_truth(w);
 
 	if (c->csvd_incarnation == c->file_incarnation || c->file_incarnation == 0 ||
-	    c->storage_cut || !s || !state_volume(s, "vol1") || state_has_debt(s, "vol1") ||
-	    !state_living(s, node, c->file_incarnation))
+	    c->storage_cut || !w->log.clear || w->log.living[node] != c->file_incarnation)
 		return;
 	c->csvd_incarnation = c->file_incarnation;
 	w->lun.key[node] = c->csvd_incarnation;

@@ -185,6 +185,17 @@ static void carry_out(struct cworld *w, unsigned node, struct node_action *a)
 	}
 }
 
+static void see_log(struct cworld *w, const struct state *s)
+{
+	w->log.applied = s->applied;
+	w->log.clear = state_volume(s, "vol1") && !state_has_debt(s, "vol1");
+	for (unsigned i = 1; i <= w->nodes; i++) {
+		const struct state_node *n = state_node(s, i);
+
+		w->log.living[i] = n && n->phase == STATE_NODE_LIVING ? n->incarnation : 0;
+	}
+}
+
 /* All nodes have the same state after the same index. */
 static void check_state(struct cworld *w, unsigned node)
 {
@@ -196,6 +207,8 @@ static void check_state(struct cworld *w, unsigned node)
 		return;
 	c->checked = s->applied;
 	driver_judge_free(w, s);
+	if (s->applied > w->log.applied)
+		see_log(w, s);
 	h = state_hash(s);
 	if (s->applied >= w->n_hash) {
 		size_t n = s->applied * 2 + 64;
@@ -363,7 +376,8 @@ const struct sim_ops cluster_ops = {
 
 /* ---- what is true ------------------------------------------------------------------------------------------ */
 
-/* What anybody has applied is committed: the most advanced one is the nearest to the truth. */
+/* What anybody has applied is committed: the most advanced one that is up is the nearest to the truth. It
+ * goes back when that one crashes: nothing that must not forget may be decided by it (struct log_seen). */
 const struct state *cw_truth(const struct cworld *w)
 {
 	const struct state *best = NULL;

@@ -101,6 +101,16 @@ struct cnode {
 	uint64_t checked; /* applied index that was compared */
 };
 
+/*
+ * What admission asks the log: a read-index round sees all that was ever committed. The nodes that are up
+ * may all have forgotten some of it, as a daemon that restarts applies its log anew.
+ */
+struct log_seen {
+	uint64_t applied;
+	uint64_t living[CW_NODES + 1]; /* incarnation; 0 = does not live */
+	bool clear;		       /* the volume exists and owes no fence */
+};
+
 struct task {
 	int kind; /* 0 = free */
 	unsigned node;
@@ -123,6 +133,7 @@ struct cworld {
 	struct cnode node[CW_NODES + 1];
 	struct qemu qemu[CW_QEMUS];
 	struct lun lun;
+	struct log_seen log;
 	uint8_t given[CW_VMS][CW_NUMBERS]; /* generation -> node */
 	struct task task[CW_TASKS];
 	uint64_t lives, client, joined;
