@@ -69,6 +69,8 @@ demo_pull() {
 	[[ $(seen_of '.disk_errors + (.disk_lost // 0)') == 0 ]] || die "$E_FAIL" "but the disk is not what it was: $(seen_of .)"
 	demo_tell "$node gets its power back and joins again:"
 	demo_run plug "$node"
-	"$LAB_HOME/lab" wait ".nodes[] | select(.name == \"$node\") | .state == \"up\"" 60
+	# Up, and at its volumes again: an admitted node is up for a moment before its first lease.
+	"$LAB_HOME/lab" wait '([.nodes[].state == "up"] | all) and
+		([.volumes[].nodes[].mode | . != "paused" and . != "unavailable"] | all)' 60
 	demo_run clusterctl status
 }
