@@ -136,7 +136,7 @@ int op_flush(struct coord *c, struct req *q, struct res *res);
 int op_tag(struct coord *c, struct req *q, struct res *res);
 /* Locks of a wire message: bounded, -EINVAL. */
 int lock_from_wire(const Csv__Lock *in, uint64_t session, struct lock *ret);
-/* May this handle do that? 0, OP_PARK, -ESTALE, -EROFS. */
+/* May this handle do that? 0, OP_PARK (not yet: the tables decide), -ESTALE. */
 int handle_may(struct coord *c, const struct handle *h, bool writes);
 
 #endif

@@ -8,13 +8,14 @@
  * ioctl(fd, CSV_IOC_TAG, &tag): 0, or -1 with errno
  *   EINVAL   empty or unterminated name, generation 0
  *   EBUSY    the descriptor carries another tag already; a tag is never changed
- *   ESTALE   the generation is neither the owner's nor the reserved one
+ *   ESTALE   the generation is older than the owner's or the reserved one
  *   ENOTTY   not a file of a cluster volume
  * It waits, as any operation, while the volume has no coordinator. The tag belongs to the open file
  * description: dup(2), fork(2) and SCM_RIGHTS share it, another open(2) does not.
  *
  * Afterwards, by the owner table: own generation = all; reserved generation = open and read, while
- * write, truncate, fallocate and locks fail with EROFS; any other = ESTALE for everything but close.
+ * write, truncate, fallocate and locks wait for the commit; a newer one = waits, as the table here may be
+ * late; an older one = ESTALE for everything but close.
  */
 #ifndef CL_PROTO_CSV_IOCTL_H
 #define CL_PROTO_CSV_IOCTL_H
