@@ -126,6 +126,8 @@ int op_readdir(struct coord *c, struct req *q, struct res *res);
 int op_read(struct coord *c, struct req *q, struct res *res);
 int op_write(struct coord *c, struct req *q, struct res *res);
 int op_fsync(struct coord *c, struct req *q, struct res *res);
+
+/* coord_falloc.c */
 int op_fallocate(struct coord *c, struct req *q, struct res *res);
 int op_lseek(struct coord *c, struct req *q, struct res *res);
 

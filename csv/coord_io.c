@@ -10,7 +10,6 @@
 #include "config.h"
 
 #include <fcntl.h>
-#include <linux/falloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -236,72 +235,4 @@ int op_fsync(struct coord *c, struct req *q, struct res *res)
 	(void)q;
 	(void)res;
 	return fs_dev_flush(c->dev);
-}
-
-static int allocate(struct coord *c, const struct fs_attr *attr, const Csv__Op *op)
-{
-	uint64_t end = op->offset + op->length;
-	bool keep = op->flags & FALLOC_FL_KEEP_SIZE;
-
-	if (op->flags & FALLOC_FL_PUNCH_HOLE)
-		return fs_punch(c->fs, attr->ino, op->offset, op->length);
-	return fs_prealloc(c->fs, attr->ino, op->offset, op->length,
-			   !keep && end > attr->size ? end : 0);
-}
-
-int op_fallocate(struct coord *c, struct req *q, struct res *res)
-{
-	const struct handle *h = handle_find(c, q->session, q->op->fh);
-	uint32_t mode = q->op->flags, done_ino;
-	struct fs_attr attr;
-	uint64_t done_off;
-	int r;
-
-	(void)res;
-	if (mode & ~(uint32_t)(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE) ||
-	    mode == FALLOC_FL_PUNCH_HOLE)
-		return -EOPNOTSUPP;
-	if (!h)
-		return -ESTALE;
-	if (q->op->offset > INT64_MAX || q->op->length > INT64_MAX - q->op->offset)
-		return -EFBIG;
-	r = handle_may(c, h, true);
-	if (r || op_done_before(c, q, &done_ino, &done_off))
-		return r;
-	r = fs_getattr(c->fs, h->ino, &attr);
-	if (r < 0)
-		return r;
-	r = op_begin(c);
-	if (r < 0)
-		return r;
-	return op_end(c, q, allocate(c, &attr, q->op), attr.ino, 0);
-}
-
-int op_lseek(struct coord *c, struct req *q, struct res *res)
-{
-	bool hole = q->op->flags == SEEK_HOLE;
-	uint64_t at = q->op->offset / FS_BLOCK_SIZE, end;
-	struct fs_extent ext;
-	struct fs_attr attr;
-	int r = open_handle(c, q, false, &attr);
-
-	if (r)
-		return r;
-	if (q->op->offset >= attr.size)
-		return -ENXIO;
-	for (end = up(attr.size) / FS_BLOCK_SIZE; at < end; at = ext.lblk + ext.len) {
-		r = fs_map(c->fs, attr.ino, at, end - at, &ext, 1);
-		if (r <= 0)
-			return r < 0 ? r : -EIO;
-		if ((ext.state != FS_DATA) == hole)
-			break;
-	}
-	if (at >= end && !hole)
-		return -ENXIO;
-	res->r.count = at * FS_BLOCK_SIZE;
-	if (res->r.count < q->op->offset)
-		res->r.count = q->op->offset;
-	if (res->r.count > attr.size)
-		res->r.count = attr.size;
-	return 0;
 }

@@ -40,6 +40,8 @@
 #define FS_CLUSTER_SIZE 65536u
 #define FS_ROOT_INO 2u
 #define FS_NAME_MAX 255u
+/* No file is larger: the last block number that a tree can have stays free, as in the kernel. */
+#define FS_FILE_MAX (UINT64_C(0xffffffff) * FS_BLOCK_SIZE)
 #define FS_UUID_SIZE 16
 
 struct fs;

@@ -48,9 +48,9 @@ static int load_to_change(struct fs *fs, uint32_t ino, struct fs_inode *ret)
 }
 
 /* [off, off + len) in bytes is a range that a file can have. */
-static bool range_ok(uint64_t off, uint64_t len)
+static int check_range(uint64_t off, uint64_t len)
 {
-	return len && off + len > off && blocks_up(off + len) < FILE_BLOCKS_MAX;
+	return !len ? -EINVAL : off > FS_FILE_MAX || len > FS_FILE_MAX - off ? -EFBIG : 0;
 }
 
 /* ---- map -------------------------------------------------------------------------------- */
@@ -296,8 +296,10 @@ static int fill(struct fs *fs, uint32_t ino, uint64_t off, uint64_t len, uint64_
 	uint64_t s = off / FS_BLOCK_SIZE, e = blocks_up(off + len);
 	struct fs_inode i;
 	fs_tree t;
-	int r = range_ok(off, len) ? load_to_change(fs, ino, &i) : -EINVAL;
+	int r = check_range(off, len);
 
+	if (r == 0)
+		r = load_to_change(fs, ino, &i);
 	if (r == 0)
 		r = grow_to(fs, &i, new_size);
 	/* DATA beyond the end of file is what e2fsck takes for a wrong size. */
@@ -375,8 +377,10 @@ int fs_punch(struct fs *fs, uint32_t ino, uint64_t off, uint64_t len)
 {
 	uint64_t end = off + len, s = blocks_up(off), e = end / FS_BLOCK_SIZE;
 	struct fs_inode i;
-	int r = range_ok(off, len) ? load_to_change(fs, ino, &i) : -EINVAL;
+	int r = check_range(off, len);
 
+	if (r == 0)
+		r = load_to_change(fs, ino, &i);
 	if (r == 0 && s > e) /* inside one block */
 		r = zero_part(fs, &i, e, off % FS_BLOCK_SIZE, end % FS_BLOCK_SIZE);
 	else if (r == 0) {

@@ -15,7 +15,7 @@ csv_libcsvd_a_SOURCES = \
 	csv/mail.c csv/mail.h \
 	csv/coord.c csv/coord.h csv/coord_int.h \
 	csv/coord_session.c csv/coord_handle.c csv/coord_lock.c \
-	csv/coord_ops.c csv/coord_name.c csv/coord_io.c \
+	csv/coord_ops.c csv/coord_name.c csv/coord_io.c csv/coord_falloc.c \
 	csv/wire.c csv/wire.h \
 	csv/link.c csv/link.h \
 	csv/peer.c csv/peer.h \
