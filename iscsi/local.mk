@@ -28,4 +28,4 @@ tests_unit_iscsi_session_test_SOURCES = tests/unit/iscsi_session_test.c
 tests_unit_iscsi_session_test_LDADD = iscsi/libiscsilun.a lib/libcl.a $(ISCSI_LIBS) $(CMOCKA_LIBS) -lpthread
 endif
 
-EXTRA_DIST += docs/fencing.md
+EXTRA_DIST += docs/fencing.md docs/lun.md

@@ -65,6 +65,8 @@ struct lun_data;
 
 struct lun_ops {
 	enum lun_result (*submit)(struct lun_data *data, struct lun_io *io);
+	void (*plug)(struct lun_data *data);
+	void (*unplug)(struct lun_data *data);
 };
 
 struct lun_data {
@@ -84,6 +86,22 @@ struct lun_data {
 static inline enum lun_result lun_submit(struct lun_data *data, struct lun_io *io)
 {
 	return data->ops->submit(data, io);
+}
+
+/*
+ * A batch of submits around which the caller puts plug and unplug leaves together at unplug, with a
+ * fraction of the system calls. Not needed for correctness: what was submitted without leaves in the
+ * next turn of the loop. Does not nest; plug nothing across turns. done callbacks (LUN_LOST) may run
+ * from within unplug. Inside done callbacks it is implied.
+ */
+static inline void lun_plug(struct lun_data *data)
+{
+	data->ops->plug(data);
+}
+
+static inline void lun_unplug(struct lun_data *data)
+{
+	data->ops->unplug(data);
 }
 
 /* ---- a session ---- */
@@ -160,9 +178,8 @@ int lun_session_new(const struct lun_session_config *config, struct lun_session 
 void lun_session_free(struct lun_session *session);
 
 /* For a loop: poll fd (-1: none) for events; call service with what came, or at the deadline
- * (CLOCK_BOOTTIME ms, INT64_MAX: none) with 0. POLLERR and POLLHUP go into service too. After a
- * batch of submits, service(POLLOUT) sends at once and saves a turn of the loop. libiscsi resolves
- * host names with getaddrinfo when it connects: portals should be addresses. */
+ * (CLOCK_BOOTTIME ms, INT64_MAX: none) with 0. POLLERR and POLLHUP go into service too. libiscsi
+ * resolves host names with getaddrinfo when it connects: portals should be addresses. */
 int lun_session_fd(const struct lun_session *session);
 short lun_session_events(struct lun_session *session);
 int64_t lun_session_deadline_ms(const struct lun_session *session);

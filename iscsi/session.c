@@ -9,6 +9,8 @@
 #include "config.h"
 
 #include <inttypes.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -30,7 +32,9 @@ static const struct sm_state session_states[] = {
 	[LUN_DEAD] = { "dead", 0, SM_FINAL },
 };
 
-static const struct lun_ops session_ops = { .submit = lun_session_submit };
+static const struct lun_ops session_ops = { .submit = lun_session_submit,
+					    .plug = lun_session_plug,
+					    .unplug = lun_session_unplug };
 
 int64_t lun_now_ms(void)
 {
@@ -39,7 +43,7 @@ int64_t lun_now_ms(void)
 
 void lun_session_changed(struct lun_session *s)
 {
-	if (s->hooks.changed)
+	if (s->hooks.changed && !s->quiet)
 		s->hooks.changed(s->hooks.user, s);
 }
 
@@ -82,6 +86,7 @@ static void reset_connection(struct lun_session *s)
 static void tear_down(struct lun_session *s)
 {
 	s->doomed = s->closing = true;
+	s->quiet = false;
 	/* Before the descriptor closes: its number may be the next session's at once. */
 	lun_session_changed(s);
 	if (s->iscsi) {
@@ -309,16 +314,47 @@ static void check_time(struct lun_session *s)
 	lun_io_deadline(s, now);
 }
 
+static void set_cork(struct lun_session *s, int on)
+{
+	int fd = iscsi_get_fd(s->iscsi);
+
+	if (fd >= 0)
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
+}
+
+/*
+ * Sends what is queued. libiscsi makes a system call, and with TCP_NODELAY a packet, of each header
+ * and of each piece of data: corked they leave together. One lone READ or FLUSH is one call anyway.
+ */
+static void send_out(struct lun_session *s)
+{
+	bool cork = s->unsent != 1 || s->unsent_write;
+
+	s->unsent = 0;
+	s->unsent_write = false;
+	if (!iscsi_is_logged_in(s->iscsi) || !(iscsi_which_events(s->iscsi) & POLLOUT))
+		return;
+	if (cork)
+		set_cork(s, 1);
+	if (iscsi_service(s->iscsi, POLLOUT) != 0)
+		lun_session_doom(s, -ENOLINK, "%s", iscsi_get_error(s->iscsi));
+	if (cork)
+		set_cork(s, 0);
+}
+
 static void serve(struct lun_session *s, short revents)
 {
+	/* Once logged in, output goes through send_out(). */
+	short now = iscsi_is_logged_in(s->iscsi) ? POLLIN | POLLERR | POLLHUP
+						 : POLLIN | POLLOUT | POLLERR | POLLHUP;
+
 	if (s->sm.state == LUN_CONNECTING && !revents)
 		return;
-	if (iscsi_service(s->iscsi, revents & (POLLIN | POLLOUT | POLLERR | POLLHUP)) != 0)
+	if ((revents & now) && iscsi_service(s->iscsi, revents & now) != 0)
 		lun_session_doom(s, -ENOLINK, "%s", iscsi_get_error(s->iscsi));
-	/* An R2T that just came in queued data that no event would announce. */
-	if (!s->doomed && (revents & POLLIN) && iscsi_is_logged_in(s->iscsi) &&
-	    (iscsi_which_events(s->iscsi) & POLLOUT) && iscsi_service(s->iscsi, POLLOUT) != 0)
-		lun_session_doom(s, -ENOLINK, "%s", iscsi_get_error(s->iscsi));
+	/* Also what came in just now: an R2T queued data, a done callback the next command. */
+	if (!s->doomed)
+		send_out(s);
 	if (revents & (POLLRDHUP | POLLHUP | POLLERR))
 		lun_session_doom(s, -ENOLINK, "the target closed the connection");
 }
@@ -327,14 +363,31 @@ void lun_session_service(struct lun_session *s, short revents)
 {
 	if (s->sm.state == LUN_DEAD)
 		return;
+	s->quiet = true;
 	if (!s->doomed)
 		serve(s, revents);
 	if (!s->doomed)
 		check_time(s);
+	s->quiet = false;
 	if (s->doomed) {
 		die(s);
 		return;
 	}
+	lun_session_changed(s);
+}
+
+void lun_session_plug(struct lun_data *data)
+{
+	((struct lun_session *)data)->quiet = true;
+}
+
+void lun_session_unplug(struct lun_data *data)
+{
+	struct lun_session *s = (struct lun_session *)data;
+
+	if (s->iscsi && !s->doomed)
+		send_out(s);
+	s->quiet = false;
 	lun_session_changed(s);
 }
 

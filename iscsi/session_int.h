@@ -43,6 +43,9 @@ struct lun_session {
 	bool registered; /* this nexus's REGISTER of `key` was answered GOOD */
 	bool doomed;	 /* `why` is set; torn down when libiscsi is off the stack */
 	bool closing;	 /* the fd is about to be closed: nobody may poll it any more */
+	bool quiet;	 /* in service, or plugged: one `changed` at the end is enough */
+	unsigned unsent; /* data commands queued since the last send */
+	bool unsent_write;
 
 	struct io_list running; /* at the target or on the way, oldest first */
 	struct io_list waiting; /* held: got a unit attention, or submitted while HELD; or BUSY */
@@ -62,6 +65,8 @@ int64_t lun_now_ms(void);
 void lun_session_changed(struct lun_session *s);
 void lun_session_doom(struct lun_session *s, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+void lun_session_plug(struct lun_data *data);
+void lun_session_unplug(struct lun_data *data);
 void lun_session_move(struct lun_session *s, enum lun_session_state to, const char *why);
 
 /* session_cmd.c */

@@ -152,6 +152,8 @@ static bool transmit(struct lun_session *s, struct lun_io *io)
 		lun_session_doom(s, -ENOMEM, "cannot queue a data command");
 		return false;
 	}
+	s->unsent++;
+	s->unsent_write |= io->dir == LUN_WRITE;
 	io->sent_ms = lun_now_ms();
 	list_add(&s->running, io);
 	return true;
