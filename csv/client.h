@@ -17,6 +17,7 @@
 #define CL_CSV_CLIENT_H
 
 #include "csv/call.h"
+#include "csv/counters.h"
 #include "csv/holding.h"
 #include "lib/loop.h"
 #include "proto/volume.pb-c.h"
@@ -31,6 +32,7 @@ struct client_config {
 	uint32_t node;
 	uint64_t mount;		       /* this mount's number; a later mount's is greater */
 	struct holding_shared *shared; /* borrowed; outlives the client. NULL: none */
+	struct csv_counters *counters; /* of the volume; outlives the client. NULL: none */
 	/* Carry msg to the coordinator. false = the transport is broken; client_down() follows. */
 	bool (*send)(void *user, bool bulk, Csv__Message *msg);
 	/* The state has changed, or the coordinator refused (reason; it will be tried again). */

@@ -21,6 +21,7 @@
 
 #include <stdatomic.h>
 
+#include "csv/counters.h"
 #include "csv/fs_dev.h"
 #include "csv/mail.h"
 #include "lib/error.h"
@@ -48,6 +49,7 @@ struct coord_config {
 	void *user;
 	const _Atomic int64_t *lease_until_ms; /* CLOCK_BOOTTIME; nothing is executed after it */
 	struct cl_mailbox *out;		       /* mail to the loop */
+	struct csv_counters *counters;	       /* of the volume; outlives the thread. NULL: none */
 	unsigned defects;
 };
 

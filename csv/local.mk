@@ -7,6 +7,7 @@ csv_libcsvd_a_SOURCES = \
 	csv/session.c csv/session.h \
 	csv/lock.c csv/lock.h \
 	csv/owner.c csv/owner.h \
+	csv/counters.c csv/counters.h \
 	csv/role.c csv/role.h \
 	csv/op.c csv/op.h \
 	csv/call.c csv/call.h \
@@ -59,6 +60,10 @@ tests_unit_csv_lock_test_LDADD = csv/libcsvd.a lib/libcl.a $(CMOCKA_LIBS)
 tests_unit_csv_session_test_SOURCES = tests/unit/csv_session_test.c
 tests_unit_csv_session_test_LDADD = csv/libcsvd.a proto/libpb.a lib/libcl.a $(PROTOBUFC_LIBS) $(CMOCKA_LIBS)
 $(tests_unit_csv_session_test_OBJECTS): $(BUILT_SOURCES)
+check_PROGRAMS += tests/unit/csv_counters_test
+tests_unit_csv_counters_test_SOURCES = tests/unit/csv_counters_test.c
+tests_unit_csv_counters_test_LDADD = csv/libcsvd.a proto/libpb.a lib/libcl.a $(PROTOBUFC_LIBS) $(CMOCKA_LIBS)
+$(tests_unit_csv_counters_test_OBJECTS): $(BUILT_SOURCES)
 endif
 EXTRA_DIST += tests/csvd/lib.sh
 dist_man_MANS += man/csvd.8

@@ -59,6 +59,7 @@ static int make_client(struct volume *v, int state_fd, struct cl_error *err)
 		.node = v->d->tables->self,
 		.send = volume_client_send,
 		.changed = volume_client_changed,
+		.counters = &v->counters,
 		.user = v,
 	};
 	int r = front_state_open(state_fd, &v->state, err);
@@ -146,6 +147,8 @@ void volume_update(struct volume *v, const Vol__Volume *in)
 	v->epoch = in->epoch;
 	v->debts = in->n_debts;
 	v->offline = in->offline;
+	v->redirected = in->redirected;
+	v->maintenance = in->maintenance;
 	volume_return_orders(v);
 	(void)snprintf(v->url, sizeof(v->url), "%s", in->url);
 	if (v->client)

@@ -4,6 +4,7 @@
 #define CL_CSV_VOLUME_INT_H
 
 #include "csv/client.h"
+#include "csv/counters.h"
 #include "csv/csvd_int.h"
 #include "csv/front.h"
 #include "csv/link.h"
@@ -19,7 +20,7 @@ struct volume {
 	uint32_t coordinator;
 	uint64_t epoch;
 	size_t debts;
-	bool offline;
+	bool offline, redirected, maintenance;
 	/* mount and session */
 	bool mount_asked, mount_failed;
 	struct mount_state *state;
@@ -50,6 +51,7 @@ struct volume {
 	size_t fence_left;
 	uint64_t hand_over; /* order id; 0 = none */
 	uint64_t handed_epoch;
+	struct csv_counters counters;
 	/* last told */
 	Vol__Mode mode;
 	char reason[256];

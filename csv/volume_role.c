@@ -148,6 +148,7 @@ static void start_coord(struct volume *v)
 		.user = v->store,
 		.lease_until_ms = &v->d->lease_until_ms,
 		.out = &v->d->mail,
+		.counters = &v->counters,
 		.defects = coord_defects(&v->d->defects),
 	};
 	struct csv_mail *tables = csvd_pack_tables(v->d);

@@ -39,6 +39,10 @@ static Vol__Mode mode_now(const struct volume *v, const char **reason)
 		*reason = *v->refused ? v->refused : "waiting for the coordinator";
 	if (**reason)
 		return VOL__MODE__PAUSED;
+	if (v->redirected) {
+		*reason = "redirected by the operator";
+		return VOL__MODE__FILE_SYSTEM_REDIRECTED;
+	}
 	*reason = here ? "" : "direct I/O off";
 	return here ? VOL__MODE__DIRECT : VOL__MODE__FILE_SYSTEM_REDIRECTED;
 }
