@@ -105,6 +105,12 @@ const struct verb verbs[] = {
 	  "move everything away from NODE and keep it empty", "clusterctl drain node2", NULL },
 	{ "resume", "NODE", 1, 1, 0, "node", NULL, "let NODE run things again",
 	  "clusterctl resume node2", NULL },
+	{ "redirect", "VOLUME on|off", 2, 2, 0, "volume switch", NULL,
+	  "send all I/O on a volume through its coordinator, or end that",
+	  "clusterctl redirect vol1 on", NULL },
+	{ "maintenance", "VOLUME on|off", 2, 2, 0, "volume switch", NULL,
+	  "take a volume out of use on every node, or give it back",
+	  "clusterctl maintenance vol1 on", NULL },
 	{ "completion", "bash", 1, 1, VERB_LOCAL, "shell", NULL, "the completion script of a shell",
 	  "clusterctl completion bash", NULL },
 	{ "help", "[VERB]...", 0, 2, VERB_LOCAL, "verb", help_options,
@@ -328,6 +334,9 @@ void verb_bash_completion(FILE *out)
 		"\tname) COMPREPLY=($(compgen -W \"$(_clusterctl_names)\" -- \"$cur\")) ;;\n"
 		"\tnode) COMPREPLY=($(compgen -W \"$(_clusterctl_names node)\" -- \"$cur\")) ;;\n"
 		"\ttype) COMPREPLY=($(compgen -W 'node volume vm' -- \"$cur\")) ;;\n"
+		"\tvolume) COMPREPLY=($(compgen -W \"$(_clusterctl_names volume)\" -- "
+		"\"$cur\")) ;;\n"
+		"\tswitch) COMPREPLY=($(compgen -W 'on off' -- \"$cur\")) ;;\n"
 		"\tshell) COMPREPLY=($(compgen -W bash -- \"$cur\")) ;;\n"
 		"\tverb) COMPREPLY=($(compgen -W \"$firsts\" -- \"$cur\")) ;;\n"
 		"\tesac\n}\ncomplete -F _clusterctl clusterctl\n",

@@ -66,6 +66,8 @@ static void fill_volumes(const struct state *state, struct csvd_tables *t)
 		out->url = v->url;
 		out->coordinator = v->coordinator;
 		out->epoch = v->epoch;
+		out->redirected = v->redirected;
+		out->maintenance = v->maintenance;
 		debts += fill_debts(state, v->name, t, debts, out);
 	}
 	t->tables.volumes = t->volume_list;

@@ -234,6 +234,34 @@ static int do_resume(struct ask *ask, struct cl_error *err)
 	return core_simple(ask, NODE_RESUME, err);
 }
 
+static int do_switch(struct ask *ask, enum node_verb verb, struct cl_error *err)
+{
+	const char *name = operand(ask, 0), *word = operand(ask, 1);
+	struct node_request req = {
+		.verb = verb,
+		.object = name,
+		.on = strcmp(word, "on") == 0,
+	};
+
+	if (!req.on && strcmp(word, "off") != 0)
+		return cl_error_set(err, -EINVAL, "'%.63s' is neither on nor off", word);
+	if (!view_exists(ask->rq->d->node, name))
+		return not_found(name, err);
+	if (!state_volume(node_state(ask->rq->d->node), name))
+		return cl_error_set(err, -EINVAL, "'%.63s' is no volume", name);
+	return core_ask(ask, &req, err);
+}
+
+static int do_redirect(struct ask *ask, struct cl_error *err)
+{
+	return do_switch(ask, NODE_REDIRECT, err);
+}
+
+static int do_maintenance(struct ask *ask, struct cl_error *err)
+{
+	return do_switch(ask, NODE_MAINTENANCE, err);
+}
+
 static int do_move(struct ask *ask, struct cl_error *err)
 {
 	if (option(ask, "quick")) {
@@ -339,6 +367,8 @@ static const struct {
 	{ "move", IPC_OP, 2, 2, do_move },
 	{ "drain", IPC_OP, 1, 1, do_drain },
 	{ "resume", IPC_OP, 1, 1, do_resume },
+	{ "redirect", IPC_OP, 2, 2, do_redirect },
+	{ "maintenance", IPC_OP, 2, 2, do_maintenance },
 };
 
 static int check_operands(const Ipc__Request *msg, unsigned min, unsigned max, struct cl_error *err)

@@ -239,10 +239,11 @@ static json_t *show_volume(const struct node *node, const struct state_volume *v
 	json_t *json = volume_json(node, state, v);
 
 	if (json)
-		(void)json_object_update_new(json,
-					     json_pack("{s:s,s:o,s:s,s:o}", "type", "volume",
-						       "uuid", uuid_json(v->uuid), "target", v->url,
-						       "fence_debts", debts_json(state, v->name)));
+		(void)json_object_update_new(
+			json, json_pack("{s:s,s:o,s:s,s:b,s:b,s:o}", "type", "volume", "uuid",
+					uuid_json(v->uuid), "target", v->url, "redirected",
+					(int)v->redirected, "maintenance", (int)v->maintenance,
+					"fence_debts", debts_json(state, v->name)));
 	return json;
 }
 

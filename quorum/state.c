@@ -86,6 +86,17 @@ bool state_has_debt(const struct state *state, const char *volume)
 	return false;
 }
 
+const char *state_in_maintenance(const struct state *state, const struct state_resource *r)
+{
+	for (size_t i = 0; i < r->n_volumes; i++) {
+		const struct state_volume *v = state_volume(state, r->volumes[i]);
+
+		if (v && v->maintenance)
+			return v->name;
+	}
+	return NULL;
+}
+
 /*
  * P1. Without the debts: a write of the old owner that is still in a TCP buffer reaches the disk
  * after the new owner has read it. Without `silent`: a node that is only cut off executes the guest
@@ -111,6 +122,11 @@ bool state_may_place(const struct state *state, const struct state_resource *r,
 				       r->volumes[i]);
 			return false;
 		}
+	if (state_in_maintenance(state, r)) {
+		(void)snprintf(reason, STATE_REASON_MAX, "volume '%s' is in maintenance",
+			       state_in_maintenance(state, r));
+		return false;
+	}
 	reason[0] = 0;
 	return true;
 }
@@ -297,6 +313,8 @@ static void apply_dispatch(struct apply *ap, const Log__Command *c)
 		APPLY(VOLUME_ASSIGN, volume_assign);
 		APPLY(VOLUME_RELEASE, volume_release);
 		APPLY(DEBT_PAID, debt_paid);
+		APPLY(VOLUME_REDIRECT, volume_redirect);
+		APPLY(VOLUME_MAINTENANCE, volume_maintenance);
 		APPLY(RESOURCE_CREATE, resource_create);
 		APPLY(RESOURCE_DELETE, resource_delete);
 		APPLY(RESOURCE_DESIRE, resource_desire);

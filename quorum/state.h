@@ -76,6 +76,8 @@ struct state_volume {
 	uint64_t coordinator_incarnation;
 	uint64_t epoch;	    /* of the coordinator; grows with each one */
 	uint32_t moving_to; /* planned move: whom it is given to once it is released; 0 = no move */
+	bool redirected;    /* by the operator: no node does direct I/O */
+	bool maintenance;   /* by the operator: mounted nowhere; no VM that uses it may run */
 	int64_t since_ms;
 	char reason[STATE_REASON_MAX];
 };
@@ -134,9 +136,9 @@ struct state_resource {
 	uint64_t top;	     /* highest number ever given: the next is top + 1 */
 	uint32_t target;     /* of a migration */
 	uint64_t target_incarnation, reserved;
-	uint32_t failures; /* starts or runs that ended badly since it was last well */
-	uint32_t avoid;	   /* node where it failed last; 0 = none */
-	uint32_t prefer;   /* node asked for by `start X NODE`; 0 = the planner chooses */
+	uint32_t failures;    /* starts or runs that ended badly since it was last well */
+	uint32_t avoid;	      /* node where it failed last; 0 = none */
+	uint32_t prefer;      /* node asked for by `start X NODE`; 0 = the planner chooses */
 	uint32_t blackout_ms; /* of the last live move, as QEMU said; 0 = none, or not known */
 	int64_t since_ms;
 	char reason[STATE_REASON_MAX];
@@ -254,6 +256,8 @@ bool state_living(const struct state *state, uint32_t id, uint64_t incarnation);
 /* Whether the owner of r can do nothing any more for r's next place (P1), and if not, why. */
 bool state_may_place(const struct state *state, const struct state_resource *r,
 		     char reason[STATE_REASON_MAX]);
+/* The name of a volume of r that is in maintenance; NULL: none is. */
+const char *state_in_maintenance(const struct state *state, const struct state_resource *r);
 /* Any debt on the volume. */
 bool state_has_debt(const struct state *state, const char *volume);
 

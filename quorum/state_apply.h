@@ -56,6 +56,8 @@ void apply_volume_create(struct apply *ap, const Log__VolumeCreate *c);
 void apply_volume_delete(struct apply *ap, const Log__VolumeDelete *c);
 void apply_volume_assign(struct apply *ap, const Log__VolumeAssign *c);
 void apply_volume_release(struct apply *ap, const Log__VolumeRelease *c);
+void apply_volume_redirect(struct apply *ap, const Log__VolumeRedirect *c);
+void apply_volume_maintenance(struct apply *ap, const Log__VolumeMaintenance *c);
 void apply_debt_paid(struct apply *ap, const Log__DebtPaid *c);
 void apply_resource_create(struct apply *ap, const Log__ResourceCreate *c);
 void apply_resource_delete(struct apply *ap, const Log__ResourceDelete *c);

@@ -26,6 +26,18 @@ static int resource_insert(struct state *state, const struct state_resource *r)
 	return 0;
 }
 
+/* What cannot be placed is not asked for: its client would wait for the operator of the volume. */
+static bool may_be_wanted(struct apply *ap, const struct state_resource *r)
+{
+	const char *volume = state_in_maintenance(ap->state, r);
+
+	if (volume)
+		apply_refuse(ap, -CL_EREFUSED,
+			     "volume '%s' is in maintenance: `clusterctl maintenance %s off` first",
+			     volume, volume);
+	return !volume;
+}
+
 static bool create_volumes(struct apply *ap, const Log__ResourceCreate *c, struct state_resource *r)
 {
 	if (c->n_volumes > STATE_VOLUMES_OF_RESOURCE_MAX) {
@@ -39,7 +51,7 @@ static bool create_volumes(struct apply *ap, const Log__ResourceCreate *c, struc
 		STATE_COPY(r->volumes[i], c->volumes[i]);
 	}
 	r->n_volumes = c->n_volumes;
-	return true;
+	return !c->wanted || may_be_wanted(ap, r);
 }
 
 /* Generations begin at the log's index: one created again under its name never repeats a number. */
@@ -144,7 +156,7 @@ void apply_resource_desire(struct apply *ap, const Log__ResourceDesire *c)
 	struct state_resource *r = apply_resource(ap, c->name);
 	enum state_phase was;
 
-	if (!r)
+	if (!r || (c->wanted && !may_be_wanted(ap, r)))
 		return;
 	was = r->phase;
 	if (c->wanted)

@@ -123,6 +123,60 @@ void apply_volume_release(struct apply *ap, const Log__VolumeRelease *c)
 		      c->to ? "volume-moving" : "volume-move-ended", -1, "");
 }
 
+static void flag_changed(struct apply *ap, const struct state_volume *v, const char *event)
+{
+	apply_changed(ap, STATE_CHANGED_VOLUME, v->name, v->coordinator, v->epoch, event, -1,
+		      "asked for");
+}
+
+void apply_volume_redirect(struct apply *ap, const Log__VolumeRedirect *c)
+{
+	struct state_volume *v = apply_volume(ap, c->name);
+
+	if (!v || v->redirected == !!c->on)
+		return;
+	v->redirected = c->on;
+	flag_changed(ap, v, c->on ? "volume-redirected" : "volume-not-redirected");
+}
+
+/* A VM that has it, or is about to: its phase is neither offline nor failed. */
+static const struct state_resource *volume_in_use(const struct state *s, const char *volume)
+{
+	for (size_t i = 0; i < s->resources.n; i++) {
+		const struct state_resource *r = &s->resources.v[i];
+
+		if (r->phase == STATE_OFFLINE || r->phase == STATE_FAILED)
+			continue;
+		for (size_t k = 0; k < r->n_volumes; k++)
+			if (strcmp(r->volumes[k], volume) == 0)
+				return r;
+	}
+	return NULL;
+}
+
+/*
+ * Refused here and not by the manager alone: a VM that was asked to start a moment ago stands before
+ * this command in the log or after it, and either this one is refused or that one.
+ */
+void apply_volume_maintenance(struct apply *ap, const Log__VolumeMaintenance *c)
+{
+	struct state_volume *v = apply_volume(ap, c->name);
+	const struct state_resource *user;
+
+	if (!v || v->maintenance == !!c->on)
+		return;
+	user = c->on ? volume_in_use(ap->state, v->name) : NULL;
+	if (user) {
+		apply_refuse(ap, -CL_EREFUSED, "VM '%s' uses volume '%s' and is %s: stop it first",
+			     user->name, v->name, state_phase_name(user->phase));
+		return;
+	}
+	v->maintenance = c->on;
+	flag_changed(ap, v, c->on ? "volume-maintenance" : "volume-maintenance-ended");
+	if (!c->on)
+		apply_settle(ap);
+}
+
 /*
  * Only the coordinator of the present epoch can pay: one that was replaced may report late about a
  * LUN whose reservations another one has rebuilt since. Debts of a later incarnation stay.

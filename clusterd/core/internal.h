@@ -208,7 +208,7 @@ struct manager {
 struct pending {
 	uint64_t client, seq;
 	enum node_verb verb;
-	bool client_gone, sent, accepted;
+	bool client_gone, sent, accepted, on;
 	int64_t since_ms, told_ms;
 	char object[STATE_NAME_MAX];
 	uint64_t number; /* given by the command */

@@ -207,6 +207,26 @@ static void drain(struct node *n, struct asked *q, bool on)
 	(void)log_propose(n, s->name, &c);
 }
 
+static void redirect(struct node *n, struct asked *q)
+{
+	COMMAND(VOLUME_REDIRECT, VolumeRedirect, volume_redirect);
+
+	m.name = q->rq->object;
+	m.on = q->rq->on;
+	c.request = &q->id;
+	(void)log_propose(n, m.name, &c);
+}
+
+static void maintenance(struct node *n, struct asked *q)
+{
+	COMMAND(VOLUME_MAINTENANCE, VolumeMaintenance, volume_maintenance);
+
+	m.name = q->rq->object;
+	m.on = q->rq->on;
+	c.request = &q->id;
+	(void)log_propose(n, m.name, &c);
+}
+
 void manager_on_request(struct node *n, const Core__Message *msg)
 {
 	struct asked q = { .msg = msg, .rq = msg->request };
@@ -240,6 +260,12 @@ void manager_on_request(struct node *n, const Core__Message *msg)
 	case NODE_DRAIN:
 	case NODE_RESUME:
 		drain(n, &q, msg->request->verb == NODE_DRAIN);
+		break;
+	case NODE_REDIRECT:
+		redirect(n, &q);
+		break;
+	case NODE_MAINTENANCE:
+		maintenance(n, &q);
 		break;
 	default:
 		answer(n, &q, -EINVAL, "", "the leader does not know this request");

@@ -122,6 +122,8 @@ enum node_verb {
 	NODE_MOVE,	    /* object (VM or volume), target or "" = the planner chooses */
 	NODE_DRAIN,	    /* object: a node */
 	NODE_RESUME,	    /* object: a node */
+	NODE_REDIRECT,	    /* object: a volume, on */
+	NODE_MAINTENANCE,   /* object: a volume, on */
 };
 
 /* Strings are borrowed for the step. client is the driver's own number; it comes back in replies.
@@ -138,7 +140,7 @@ struct node_request {
 	uint64_t memory_bytes;
 	uint32_t cpus, priority; /* priority 0..4000; 0 = not started by itself */
 	enum state_start_after start_after;
-	bool start, force;
+	bool start, force, on;
 };
 
 enum node_vm_report {

@@ -31,6 +31,7 @@ static void pack(struct node *n, struct pending *p, const struct node_request *r
 	m.priority = rq->priority;
 	m.start = rq->start;
 	m.force = rq->force;
+	m.on = rq->on;
 	m.start_after = rq->start_after;
 	p->len = core__request__get_packed_size(&m);
 	p->packed = malloc(p->len + 1);
@@ -66,6 +67,7 @@ void request_new(struct node *n, const struct node_request *rq)
 	struct pending p = {
 		.client = rq->client,
 		.verb = rq->verb,
+		.on = rq->on,
 		.since_ms = n->now_ms,
 		.told_ms = INT64_MIN / 2,
 	};
@@ -239,6 +241,56 @@ static enum truth drained(const struct node *n, const struct pending *p)
 	return IS_TRUE;
 }
 
+/* What each living node's csvd says of the volume; false: one does not satisfy `is`. */
+static bool all_modes(const struct node *n, const char *volume, bool (*is)(enum state_volume_mode))
+{
+	for (size_t i = 0; i < n->state.nodes.n; i++) {
+		const struct state_node *s = &n->state.nodes.v[i];
+		char reason[STATE_REASON_MAX];
+		enum state_volume_mode mode;
+		int64_t since_ms;
+
+		if (s->phase == STATE_NODE_LIVING && beats_in_ring(n, s->id) &&
+		    (!node_get_volume_mode(n, s->id, volume, &mode, reason, &since_ms) ||
+		     !is(mode)))
+			return false;
+	}
+	return true;
+}
+
+static bool is_not_direct(enum state_volume_mode mode)
+{
+	return mode != STATE_MODE_DIRECT && mode != STATE_MODE_BLOCK_REDIRECTED;
+}
+
+static bool is_unmounted(enum state_volume_mode mode)
+{
+	return mode == STATE_MODE_UNAVAILABLE;
+}
+
+static bool is_served(enum state_volume_mode mode)
+{
+	return mode != STATE_MODE_UNAVAILABLE && mode != STATE_MODE_PAUSED;
+}
+
+static enum truth redirected(const struct node *n, const struct pending *p)
+{
+	const struct state_volume *v = state_volume(&n->state, p->object);
+
+	if (!v || v->redirected != p->on)
+		return NEVER;
+	return !p->on || all_modes(n, v->name, is_not_direct) ? IS_TRUE : NOT_YET;
+}
+
+static enum truth in_maintenance(const struct node *n, const struct pending *p)
+{
+	const struct state_volume *v = state_volume(&n->state, p->object);
+
+	if (!v || v->maintenance != p->on)
+		return NEVER;
+	return all_modes(n, v->name, p->on ? is_unmounted : is_served) ? IS_TRUE : NOT_YET;
+}
+
 static enum truth truth_of(const struct node *n, const struct pending *p)
 {
 	const struct state_resource *r = state_resource(&n->state, p->object);
@@ -259,6 +311,10 @@ static enum truth truth_of(const struct node *n, const struct pending *p)
 		return moved(n, p);
 	case NODE_DRAIN:
 		return drained(n, p);
+	case NODE_REDIRECT:
+		return redirected(n, p);
+	case NODE_MAINTENANCE:
+		return in_maintenance(n, p);
 	default:
 		return IS_TRUE;
 	}

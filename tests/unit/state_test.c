@@ -374,6 +374,72 @@ static void test_request_is_answered_once(void **state)
 	assert_true(web()->wanted);
 }
 
+static int redirect(const char *volume, bool on)
+{
+	return DO(VOLUME_REDIRECT, VolumeRedirect, volume_redirect, m.name = S(volume), m.on = on);
+}
+
+static int maintenance(const char *volume, bool on)
+{
+	return DO(VOLUME_MAINTENANCE, VolumeMaintenance, volume_maintenance, m.name = S(volume),
+		  m.on = on);
+}
+
+/* Both stand whoever coordinates, and in the bytes. */
+static void test_flags_outlive_a_coordinator(void **state)
+{
+	uint64_t hash;
+	uint8_t *data;
+	size_t len;
+
+	(void)state;
+	assert_int_equal(redirect("nothing", true), -ENOENT);
+	assert_int_equal(redirect("vol1", true), 0);
+	assert_int_equal(redirect("vol1", true), 0);
+	assert_int_equal(desire(false), 0);
+	assert_int_equal(stopped(web()->generation, false), 0);
+	assert_int_equal(maintenance("vol1", true), 0);
+	assert_int_equal(node_failed(1, 1), 0);
+	assert_int_equal(assign(epoch(), 2, 1), 0);
+	assert_true(state_volume(&s, "vol1")->redirected);
+	assert_true(state_volume(&s, "vol1")->maintenance);
+	hash = state_hash(&s);
+	assert_int_equal(state_encode(&s, &data, &len), 0);
+	state_fini(&s);
+	assert_int_equal(state_decode(data, len, &s, NULL), 0);
+	free(data);
+	assert_int_equal(state_hash(&s), hash);
+	assert_true(state_volume(&s, "vol1")->redirected);
+	assert_true(state_volume(&s, "vol1")->maintenance);
+	assert_int_equal(redirect("vol1", false), 0);
+	assert_int_equal(maintenance("vol1", false), 0);
+	assert_false(state_volume(&s, "vol1")->redirected);
+	assert_false(state_volume(&s, "vol1")->maintenance);
+}
+
+/* Neither gets in while the other stands: a VM that may run, and maintenance. */
+static void test_maintenance_and_vms_exclude_each_other(void **state)
+{
+	char why[STATE_REASON_MAX];
+
+	(void)state;
+	assert_int_equal(maintenance("vol1", true), -CL_EREFUSED);
+	assert_non_null(strstr(res.text, "'web'"));
+	assert_int_equal(desire(false), 0);
+	assert_int_equal(maintenance("vol1", true), -CL_EREFUSED); /* still stopping */
+	assert_int_equal(stopped(web()->generation, false), 0);
+	assert_int_equal(web()->phase, STATE_OFFLINE);
+	assert_int_equal(maintenance("vol1", true), 0);
+	assert_int_equal(desire(true), -CL_EREFUSED);
+	assert_int_equal(web()->phase, STATE_OFFLINE);
+	assert_false(state_may_place(&s, web(), why));
+	assert_non_null(strstr(why, "maintenance"));
+	assert_int_equal(maintenance("vol1", false), 0);
+	assert_int_equal(desire(true), 0);
+	assert_int_equal(maintenance("vol1", true), -CL_EREFUSED); /* waiting to be placed */
+	assert_int_equal(place(web()->generation, 2, 1), 0);
+}
+
 static void test_bytes_come_back(void **state)
 {
 	struct state copy;
@@ -446,6 +512,8 @@ int main(void)
 		T(test_both_sides_lost),
 		T(test_start_stop_fail),
 		T(test_request_is_answered_once),
+		T(test_flags_outlive_a_coordinator),
+		T(test_maintenance_and_vms_exclude_each_other),
 		T(test_bytes_come_back),
 		T(test_garbage_is_a_no_op),
 		T(test_who_pays),
