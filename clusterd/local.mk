@@ -20,7 +20,8 @@ clusterd_libclusterd_a_SOURCES = \
 	clusterd/view.c clusterd/view.h \
 	clusterd/vm_fill.c clusterd/vm_fill.h \
 	clusterd/vm_glue.c clusterd/vm_glue.h \
-	clusterd/vms.c clusterd/vms.h
+	clusterd/vms.c clusterd/vms.h clusterd/vms_int.h \
+	clusterd/vms_find.c clusterd/vms_report.c
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/conf_test

@@ -123,7 +123,7 @@ static json_t *resource_json(const struct node *node, const struct state *state,
 			 "state", word, "node", text_or_null(resource_node(state, r)), "target",
 			 text_or_null(node_name(state, r->target)), "generation",
 			 number(r->generation), "priority", (int)r->priority, "reason",
-			 text_or_null(reason), "since", since(r->since_ms));
+			 text_or_null(reason), "since", since(node_get_resource_since(node, r)));
 }
 
 json_t *view_status(const struct node *node)

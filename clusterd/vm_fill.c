@@ -60,3 +60,15 @@ bool vm_fill_found_on_volumes(const char *name, const struct conf *conf)
 			return true;
 	return false;
 }
+
+void vm_fill_volume_of(const char *path, const struct conf *conf, char ret[STATE_NAME_MAX])
+{
+	size_t n = strlen(conf->volume_directory);
+	const char *name = path + n;
+
+	ret[0] = '\0';
+	if (strncmp(path, conf->volume_directory, n) != 0 || *name != '/')
+		return;
+	name++;
+	(void)snprintf(ret, STATE_NAME_MAX, "%.*s", (int)strcspn(name, "/"), name);
+}

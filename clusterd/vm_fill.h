@@ -15,5 +15,7 @@ int vm_fill_config(const struct node_action *order, const struct conf *conf, str
 bool vm_fill_on_volumes(const struct node_action *order, const struct conf *conf);
 /* The same of a VM that was found running: by what it was started with. */
 bool vm_fill_found_on_volumes(const char *name, const struct conf *conf);
+/* Name of the volume that a path lies on; "" = on none. */
+void vm_fill_volume_of(const char *path, const struct conf *conf, char ret[STATE_NAME_MAX]);
 
 #endif

@@ -8,13 +8,11 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/queue.h>
 
-#include "clusterd/daemon.h"
 #include "clusterd/vm_fill.h"
+#include "clusterd/vms_int.h"
 #include "lib/assert.h"
 #include "lib/log.h"
-#include "migration/vm.h"
 
 #define SHUTDOWN_MS 60000
 /* From the order to confirmed or killed: the lease leaves one second (docs/timing). */
@@ -22,53 +20,14 @@
 /* How often csvd is told to end the requests of a VM that is being killed: each of its threads that
  * leaves a request may make another one on its way out (the flush of a file that it closes). */
 #define FAIL_AGAIN_MS 250
-/* How soon a launcher that has just been forked is looked at again. */
-#define ADOPT_AGAIN_MS 20
 #define PORT_FIRST 7420
 #define PORT_LAST 7499
 
-struct slot {
-	LIST_ENTRY(slot) link;
-	struct vms *vms;
-	struct vm *vm; /* NULL once its process is gone, and while it cannot be adopted yet */
-	struct cl_source *adopt_again;
-	char name[STATE_NAME_MAX];
-	uint64_t generation;
-	bool adopting;
-	bool incoming;
-	bool on_volumes; /* its requests may be in csvd */
-	bool ordered;	 /* its end was ordered */
-	bool gone, requests_done;
-	bool failed;
-	struct cl_source *again; /* FAIL_AGAIN_MS, from its kill to its end */
-	char why[STATE_REASON_MAX];
-};
+/* ---- the end of a VM -------------------------------------------------------------------------------- */
 
-struct report {
-	enum node_vm_report what;
-	char name[STATE_NAME_MAX], text[STATE_URL_MAX];
-	uint64_t generation;
-	bool failed, stands;
-	uint32_t percent, downtime_ms;
-};
+static void cleanup_go_on(struct vms *vms);
 
-CL_DEFINE_VEC(report_vec, struct report);
-
-struct vms {
-	struct daemon *d;
-	struct vm_host *host;
-	LIST_HEAD(, slot) slots;
-	unsigned adopting;
-	bool finding;
-	uint64_t cleanup; /* incarnation being ended (0: what none of ours started) */
-	bool cleaning, cleanup_closing;
-	struct report_vec reports;
-	struct cl_source *drain;
-};
-
-/* ---- reports: queued, given to the core from the loop --------------------------------------------- */
-
-static void slot_free(struct slot *s)
+void slot_free(struct slot *s)
 {
 	LIST_REMOVE(s, link);
 	vm_free(s->vm);
@@ -76,69 +35,6 @@ static void slot_free(struct slot *s)
 	cl_source_free(s->adopt_again);
 	free(s);
 }
-
-static struct report *report_new(struct vms *vms, enum node_vm_report what, const char *name,
-				 uint64_t generation, const char *text)
-{
-	struct report r = { .what = what, .generation = generation };
-
-	(void)snprintf(r.name, sizeof(r.name), "%s", name);
-	(void)snprintf(r.text, sizeof(r.text), "%s", text ? text : "");
-	if (report_vec_push(&vms->reports, r) < 0) {
-		log_crit("out of memory");
-		daemon_stop(vms->d, 1); /* an unreported end would be waited for for ever */
-		return NULL;
-	}
-	(void)cl_timer_set_in(vms->drain, 0);
-	return &vms->reports.v[vms->reports.n - 1];
-}
-
-static void report_slot(struct slot *s, enum node_vm_report what, const char *text)
-{
-	(void)report_new(s->vms, what, s->name, s->generation, text);
-}
-
-static void report_stopped(struct vms *vms, const char *name, uint64_t generation, bool failed,
-			   const char *why)
-{
-	struct report *r = report_new(vms, NODE_VM_STOPPED, name, generation, why);
-
-	if (r)
-		r->failed = failed;
-}
-
-static void on_drain(void *user)
-{
-	struct vms *vms = user;
-	struct report_vec reports = vms->reports;
-
-	vms->reports = (struct report_vec){ 0 };
-	for (size_t i = 0; i < reports.n; i++) {
-		struct report *r = &reports.v[i];
-		struct node_event event = {
-			.type = NODE_EV_VM,
-			.vm = { .report = r->what,
-				.name = r->name,
-				.generation = r->generation,
-				.text = r->text,
-				.failed = r->failed,
-				.stands = r->stands,
-				.percent = r->percent,
-				.downtime_ms = r->downtime_ms },
-		};
-
-		daemon_step(vms->d, &event);
-	}
-	report_vec_fini(&reports);
-	if (vms->finding && !vms->adopting) {
-		vms->finding = false;
-		daemon_vms_found(vms->d);
-	}
-}
-
-/* ---- the end of a VM -------------------------------------------------------------------------------- */
-
-static void cleanup_go_on(struct vms *vms);
 
 /*
  * STOPPED means: no process, and no request of it in csvd any more. Without the second half a write
@@ -168,31 +64,11 @@ static void on_fail_again(void *user)
 	fail_requests(user);
 }
 
-static void adopting_ended(struct slot *s)
-{
-	if (!s->adopting)
-		return;
-	s->adopting = false;
-	s->vms->adopting--;
-	(void)cl_timer_set_in(s->vms->drain, 0);
-}
-
-/* It died, or was dying, while no clusterd was there: it was here, its requests may still be. The
- * start does not wait for its end, since csvd, which may have to bring that about, is heard after. */
-static void found_ending(struct slot *s)
-{
-	if (!s->adopting)
-		return;
-	s->generation = vm_generation(s->vm);
-	report_slot(s, NODE_VM_FOUND, "paused");
-	adopting_ended(s);
-}
-
 static void slot_gone(struct slot *s, const struct vm_event *e)
 {
 	s->gone = true;
 	s->failed = !s->ordered;
-	found_ending(s);
+	slot_found_ending(s);
 	if (e->gone == VM_GONE_GUEST && !*e->text)
 		(void)strcpy(s->why, "the guest powered itself off");
 	else
@@ -229,16 +105,6 @@ static void report_move_failed(struct slot *s, enum vm_state state, const char *
 		r->stands = state != VM_RUNNING;
 }
 
-static void on_adopted(struct slot *s, const struct vm_event *e)
-{
-	s->generation = vm_generation(s->vm);
-	report_slot(s, NODE_VM_FOUND, e->state == VM_RUNNING ? "" : "paused");
-	if (e->state == VM_SENT)
-		report_slot(s, NODE_VM_SOURCE_DONE, "");
-	if (e->state == VM_LOADED)
-		report_slot(s, NODE_VM_TARGET_DONE, "");
-}
-
 static void on_started(struct slot *s, const struct vm_event *e)
 {
 	char uri[STATE_URL_MAX];
@@ -251,19 +117,7 @@ static void on_started(struct slot *s, const struct vm_event *e)
 	report_slot(s, NODE_VM_INCOMING, uri);
 }
 
-static void report_progress(struct slot *s, enum node_vm_report what, const struct vm_event *e)
-{
-	const struct vm_progress *p = &e->progress;
-	struct report *r = report_new(s->vms, what, s->name, s->generation, e->text);
-
-	if (!r)
-		return;
-	if (p->total && p->remaining <= p->total)
-		r->percent = (uint32_t)((p->total - p->remaining) * 100 / p->total);
-	r->downtime_ms = p->downtime_ms > 0 ? (uint32_t)p->downtime_ms : 0;
-}
-
-static void on_vm(void *user, struct vm *vm, const struct vm_event *e)
+void vms_on_vm(void *user, struct vm *vm, const struct vm_event *e)
 {
 	struct slot *s = user;
 
@@ -273,18 +127,18 @@ static void on_vm(void *user, struct vm *vm, const struct vm_event *e)
 		on_started(s, e);
 		break;
 	case VM_EV_ADOPTED:
-		on_adopted(s, e);
-		adopting_ended(s);
+		slot_adopted(s, e);
+		slot_adopting_ended(s);
 		break;
 	case VM_EV_PAUSED:
-		report_slot(s, NODE_VM_PAUSED, e->text);
+		report_paused(s, e);
 		break;
 	case VM_EV_RUNNING:
 		report_slot(s, NODE_VM_CONTINUED, "");
 		break;
 	case VM_EV_KILLED:
 		/* A QEMU that waits in FUSE does not end before its requests are answered. */
-		found_ending(s);
+		slot_found_ending(s);
 		fail_requests(s);
 		break;
 	case VM_EV_GONE:
@@ -294,6 +148,12 @@ static void on_vm(void *user, struct vm *vm, const struct vm_event *e)
 		/* It was to be continued, and stands. */
 		log_warning("vm %s: cannot be continued: %s", s->name, e->text);
 		report_slot(s, NODE_VM_PAUSED, e->text);
+		break;
+	case VM_EV_SILENT:
+		report_slot(s, NODE_VM_SILENT, e->text);
+		break;
+	case VM_EV_ANSWERS:
+		report_slot(s, NODE_VM_ANSWERS, "");
 		break;
 	case VM_EV_NOTE:
 		log_notice("vm %s: %s", s->name, e->text);
@@ -343,7 +203,7 @@ static struct slot *slot_find(struct vms *vms, const char *name, uint64_t genera
 	return NULL;
 }
 
-static struct slot *slot_new(struct vms *vms, const char *name, uint64_t generation)
+struct slot *slot_new(struct vms *vms, const char *name, uint64_t generation)
 {
 	struct slot *s = calloc(1, sizeof(*s));
 
@@ -372,7 +232,7 @@ static int start_checked(struct slot *s, const struct node_action *a, struct cl_
 
 	if (r < 0)
 		return r;
-	return vm_start(vms->host, &config, &args, on_vm, s, &s->vm, err);
+	return vm_start(vms->host, &config, &args, vms_on_vm, s, &s->vm, err);
 }
 
 static void do_start(struct vms *vms, const struct node_action *a, bool incoming)
@@ -460,6 +320,8 @@ static int order_slot(struct slot *s, const struct node_action *a, struct cl_err
 	case NODE_VM_PAUSE:
 		return vm_pause(s->vm, cl_mono_add_ms(cl_mono_now(), PAUSE_MS),
 				*a->vm.text ? a->vm.text : "ordered by the cluster", err);
+	case NODE_VM_STAND:
+		return vm_stand(s->vm, a->vm.text, err);
 	case NODE_VM_CONT:
 		return vm_cont(s->vm, err);
 	case NODE_VM_MIGRATE:
@@ -559,75 +421,11 @@ void vms_cleanup(struct vms *vms, uint64_t incarnation)
 
 /* ---- life --------------------------------------------------------------------------------------------------- */
 
-static int adopt(struct slot *s, struct cl_error *err)
-{
-	return vm_adopt(s->vms->host, s->name, on_vm, s, &s->vm, err);
-}
-
-/*
- * -EAGAIN, -ESRCH: somebody holds the VM's lock whose pid is not written yet, or is dying. To let go
- * of it now would be to say that it is not here, and the QEMU that a launcher becomes a moment later
- * would run unseen beside the next one. The lock ends it: it is given back only by the last process.
- */
-static bool adopt_later(struct slot *s, const struct cl_error *err)
-{
-	return (err->code == -EAGAIN || err->code == -ESRCH) &&
-	       cl_timer_set_in(s->adopt_again, ADOPT_AGAIN_MS) == 0;
-}
-
-static void adopt_failed(struct slot *s, const struct cl_error *err)
-{
-	log_error("vm %s cannot be adopted: %s", s->name, err->msg);
-	adopting_ended(s);
-	s->vm = NULL;
-	slot_free(s);
-}
-
-static void on_adopt_again(void *user)
-{
-	struct cl_error err = CL_ERROR_INIT;
-	struct slot *s = user;
-
-	if (adopt(s, &err) < 0 && !adopt_later(s, &err))
-		adopt_failed(s, &err);
-}
-
-static void on_found(void *user, const char *name)
-{
-	struct vms *vms = user;
-	struct cl_error err = CL_ERROR_INIT;
-	struct slot *s = slot_new(vms, name, 0);
-
-	cl_assert(s && cl_timer_new(vms->d->loop, on_adopt_again, s, &s->adopt_again) == 0);
-	s->adopting = true;
-	s->on_volumes = vm_fill_found_on_volumes(name, &vms->d->conf);
-	vms->adopting++;
-	if (adopt(s, &err) == 0)
-		return;
-	if (adopt_later(s, &err))
-		log_notice("vm %s cannot be adopted yet: %s", name, err.msg);
-	else
-		adopt_failed(s, &err);
-}
-
-void vms_find(struct vms *vms)
-{
-	struct cl_error err = CL_ERROR_INIT;
-
-	vms->finding = true;
-	if (vm_host_scan(vms->host, on_found, vms, &err) < 0) {
-		log_crit("what runs here cannot be found out: %s", err.msg);
-		daemon_stop(vms->d, 1);
-		return;
-	}
-	(void)cl_timer_set_in(vms->drain, 0);
-}
-
 static void on_drain_all(void *user)
 {
 	struct vms *vms = user;
 
-	on_drain(vms);
+	reports_give(vms);
 	if (!vms->cleaning || !LIST_EMPTY(&vms->slots) || vms->cleanup_closing || vms->reports.n)
 		return;
 	if (has_volumes(vms))

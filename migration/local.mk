@@ -14,6 +14,7 @@ migration_libmigration_a_SOURCES = \
 	migration/vm.c migration/vm.h \
 	migration/vm_adopt.c \
 	migration/vm_config.c migration/vm_config.h \
+	migration/vm_heartbeat.c \
 	migration/vm_host.c \
 	migration/vm_pause.c \
 	migration/vm_private.h

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -197,6 +198,7 @@ static void on_process_end(void *user, int status)
 	event.text = text;
 	vm_set_state(vm, VM_GONE, "the process has ended");
 	vm_pause_fini(vm);
+	vm_heartbeat_fini(vm);
 	vm_migration_fini(vm);
 	qmp_free(cl_steal(vm->qmp));
 	cl_source_free(cl_steal(vm->grace));
@@ -217,6 +219,7 @@ void vm_kill(struct vm *vm, const char *why)
 	vm->ordered_gone = true;
 	vm_set_state(vm, VM_KILLING, "ordered to be killed");
 	vm_pause_fini(vm);
+	vm_heartbeat_fini(vm);
 	vm_migration_fini(vm);
 	/* The cgroup first: nothing that QEMU started may go on after it. */
 	if (vm->cgroup)
@@ -292,29 +295,57 @@ static void on_ready(void *user)
 }
 
 /* Stopped, and not by our order: QEMU's run state says why. */
-static void on_stopped_status(void *user, const json_t *result, const struct cl_error *err)
+bool vm_on_status(struct vm *vm, const char *status)
 {
-	struct vm *vm = user;
-	const char *status = json_string_value(json_object_get(result, "status"));
 	enum mig_run run = mig_run_of(status);
 
-	if (err || !status || vm_state(vm) != VM_RUNNING || run == MIG_RUN_RUNNING ||
+	if (vm_state(vm) != VM_RUNNING || vm->pausing || run == MIG_RUN_RUNNING ||
 	    run == MIG_RUN_FINISH_MIGRATE || run == MIG_RUN_POSTMIGRATE ||
 	    strcmp(status, "shutdown") == 0)
-		return;
+		return false;
 	if (!vm->reason[0])
 		vm_set_reason(vm, "%s", status);
 	vm_set_state(vm, VM_PAUSED, "qemu stopped the guest");
-	(void)vm_tell(vm, VM_EV_PAUSED, vm->reason);
+	return vm_tell_event(vm, (struct vm_event){ .kind = VM_EV_PAUSED,
+						    .state = VM_PAUSED,
+						    .stop = vm->stop_why,
+						    .disk = vm->stop_disk,
+						    .text = vm->reason });
+}
+
+static void on_stopped_status(void *user, const json_t *result, const struct cl_error *err)
+{
+	const char *status = json_string_value(json_object_get(result, "status"));
+
+	if (!err && status)
+		(void)vm_on_status(user, status);
+}
+
+/* Which disk: argv.c names the devices vd0, vd1, ... in the order of the specification. */
+static const char *disk_of(const struct vm *vm, const json_t *data)
+{
+	const char *path = json_string_value(json_object_get(data, "qom-path"));
+	const char *at = path ? strstr(path, "/vd") : NULL;
+	char *end = NULL;
+	unsigned long i = at ? strtoul(at + 3, &end, 10) : 0;
+
+	if (!at || end == at + 3 || (*end && *end != '/') || i >= vm->config.n_disks)
+		return NULL;
+	return vm->config.disks[i].path;
 }
 
 static void on_block_error(struct vm *vm, const json_t *data)
 {
-	const char *device = json_string_value(json_object_get(data, "qom-path"));
 	bool nospace = json_is_true(json_object_get(data, "nospace"));
+	const char *reason = json_string_value(json_object_get(data, "reason"));
 
-	vm_set_reason(vm, "I/O error%s%s%s", device ? " on " : "", device ? device : "",
-		      nospace ? ": no space left" : "");
+	vm->stop_why = nospace ? VM_STOP_NO_SPACE : VM_STOP_IO_ERROR;
+	vm->stop_disk = disk_of(vm, data);
+	vm_set_reason(vm, "I/O error%s%s: %s", vm->stop_disk ? " on " : "",
+		      vm->stop_disk ? vm->stop_disk : "",
+		      nospace  ? "no space left"
+		      : reason ? reason
+			       : "no reason given");
 }
 
 static void on_shutdown(struct vm *vm, const json_t *data)
@@ -393,6 +424,7 @@ int vm_connect(struct vm *vm, struct cl_error *err)
 static void vm_close(struct vm *vm)
 {
 	vm_pause_fini(vm);
+	vm_heartbeat_fini(vm);
 	vm_migration_fini(vm);
 	qmp_free(cl_steal(vm->qmp));
 	cl_source_free(vm->child);

@@ -87,6 +87,8 @@ enum vm_event_kind {
 	VM_EV_GONE,    /* the process is gone, .gone says how, .text the last line of its stderr */
 	VM_EV_FAILED,  /* an order failed and the state is as before it; .text says why */
 	VM_EV_NOTE,    /* worth a line in the event log: guest reset, panic, watchdog; .text */
+	VM_EV_SILENT,  /* QEMU does not answer on its control socket. Nothing is done about it */
+	VM_EV_ANSWERS, /* it does again */
 
 	/* Source of a migration (after vm_migrate()). */
 	VM_EV_MIGRATE_PROGRESS, /* .progress; four times a second at most */
@@ -103,6 +105,12 @@ enum vm_event_kind {
 };
 
 enum vm_pause_how { VM_PAUSE_STOP_EVENT, VM_PAUSE_SIGSTOP };
+
+enum vm_stop_why {
+	VM_STOP_ORDER,	  /* or not known */
+	VM_STOP_NO_SPACE, /* a write found no space; continuing it repeats the write */
+	VM_STOP_IO_ERROR, /* likewise, another error */
+};
 
 enum vm_gone_how {
 	VM_GONE_START_FAILED, /* never got to VM_EV_STARTED */
@@ -124,6 +132,8 @@ struct vm_event {
 	enum vm_event_kind kind;
 	enum vm_state state; /* after the event */
 	enum vm_pause_how pause;
+	enum vm_stop_why stop; /* PAUSED */
+	const char *disk;      /* PAUSED by an error: path of the disk; NULL = not known */
 	enum vm_gone_how gone;
 	uint16_t port;
 	int64_t time_us; /* QEMU's wall clock; MIGRATE_SENT: when the guest stopped, RUNNING: when it
@@ -171,6 +181,10 @@ void vm_kill(struct vm *vm, const char *why);
  * when neither is confirmed by then, the VM is killed. Refused while VM_STOPPING or VM_KILLING.
  */
 int vm_pause(struct vm *vm, struct cl_mono deadline, const char *why, struct cl_error *err);
+/*
+ * Stop the vCPUs, with all the time that QEMU needs: nobody counts on it. A vm_pause() may follow.
+ */
+int vm_stand(struct vm *vm, const char *why, struct cl_error *err);
 /*
  * Let the guest run. Only with the log's word: for VM_LOADED the commit that made this generation
  * the owner; for VM_SENT the entry that gave it back after the target was proven dead.

@@ -138,6 +138,7 @@ static void adopted(struct vm *vm, enum vm_state state, const char *reason)
 	vm->announced = true;
 	vm_set_reason(vm, "%s", reason);
 	vm_set_state(vm, state, "adopted");
+	vm_heartbeat_begin(vm);
 	(void)vm_tell(vm, VM_EV_ADOPTED, vm->reason);
 }
 
@@ -166,6 +167,15 @@ static void decide(struct vm *vm, const char *run_word, const char *mig_word)
 	}
 }
 
+/* It may wait for a volume in its main loop: no reason to end it. */
+static void ask_again(struct vm *vm, const struct cl_error *err)
+{
+	if (err && err->code == -ETIMEDOUT)
+		vm_adopt_ready(vm);
+	else
+		vm_kill(vm, "adopted, but qemu does not say what it does");
+}
+
 static void on_query_migrate(void *user, const json_t *result, const struct cl_error *err)
 {
 	struct vm *vm = user;
@@ -175,7 +185,7 @@ static void on_query_migrate(void *user, const json_t *result, const struct cl_e
 	if (vm_state(vm) != VM_ADOPTING)
 		return;
 	if (err) {
-		vm_kill(vm, "adopted, but qemu does not answer");
+		ask_again(vm, err);
 		return;
 	}
 	snprintf(run, sizeof(run), "%s", vm->reason);
@@ -191,7 +201,7 @@ static void on_query_status(void *user, const json_t *result, const struct cl_er
 	if (vm_state(vm) != VM_ADOPTING)
 		return;
 	if (err || !status) {
-		vm_kill(vm, "adopted, but qemu does not answer");
+		ask_again(vm, err);
 		return;
 	}
 	vm_set_reason(vm, "%s", status);

@@ -28,6 +28,7 @@ static void paused(struct vm *vm, enum vm_pause_how how)
 
 	vm_pause_fini(vm);
 	vm->cont_sent = false;
+	vm->stop_why = VM_STOP_ORDER;
 	if (vm_state(vm) != VM_PAUSED)
 		vm_set_state(vm, VM_PAUSED, "paused by order");
 	event.state = vm_state(vm);
@@ -125,6 +126,15 @@ int vm_pause(struct vm *vm, struct cl_mono deadline, const char *why, struct cl_
 	return begin_pause(vm, deadline, err);
 }
 
+int vm_stand(struct vm *vm, const char *why, struct cl_error *err)
+{
+	if (vm_state(vm) != VM_RUNNING || vm->mig.active || vm->pausing)
+		return vm_refuse(vm, err, "let it stand");
+	vm_set_reason(vm, "%s", why);
+	vm->pausing = true;
+	return vm_qmp(vm, "stop", NULL, on_stop_reply);
+}
+
 /* ---- go ------------------------------------------------------------------------------------- */
 
 static void on_cont_reply(void *user, const json_t *result, const struct cl_error *err)
@@ -149,7 +159,9 @@ static void on_cont_reply(void *user, const json_t *result, const struct cl_erro
 	}
 	vm->announced = true;
 	vm->reason[0] = '\0';
+	vm->stop_why = VM_STOP_ORDER;
 	vm_set_state(vm, VM_RUNNING, "continued");
+	vm_heartbeat_begin(vm);
 	(void)vm_tell_event(vm, (struct vm_event){ .kind = first ? VM_EV_STARTED : VM_EV_RUNNING,
 						   .state = VM_RUNNING,
 						   .time_us = vm->resume_us });

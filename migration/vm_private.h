@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the parts of struct vm share: vm.c (life), vm_pause.c (stop and go), vm_adopt.c, migrate.c.
+ * What the parts of struct vm share: vm.c (life), vm_pause.c (stop and go), vm_heartbeat.c,
+ * vm_adopt.c, migrate.c.
  */
 #ifndef CL_MIGRATION_VM_PRIVATE_H
 #define CL_MIGRATION_VM_PRIVATE_H
@@ -61,6 +62,12 @@ struct vm {
 	bool guest_off;	   /* SHUTDOWN by the guest */
 	int64_t resume_us; /* QEMU's clock at the last RESUME */
 	char reason[256];
+	enum vm_stop_why stop_why; /* of the block error that comes before its STOP */
+	const char *stop_disk;	   /* borrowed from config */
+
+	/* vm_heartbeat.c */
+	struct cl_source *heartbeat;
+	bool silent;
 
 	/* vm_pause.c */
 	struct cl_source *pause_timer;
@@ -98,6 +105,13 @@ void vm_pause_fini(struct vm *vm);
 bool vm_pause_on_stop(struct vm *vm); /* QMP STOP; true: it was by our order */
 bool vm_pause_on_resume(struct vm *vm);
 void vm_send_cont(struct vm *vm);
+
+/* vm_heartbeat.c */
+void vm_heartbeat_begin(struct vm *vm);
+void vm_heartbeat_fini(struct vm *vm);
+
+/* vm.c: what query-status says of a guest that should run. May end the vm's object: true then. */
+bool vm_on_status(struct vm *vm, const char *status);
 
 /* vm_adopt.c */
 void vm_adopt_ready(struct vm *vm);

@@ -122,7 +122,8 @@ void core_vm(struct node *n, enum node_vm_do what, const struct local *l, const 
 /* Ids of applied changes come from the log's index: the same everywhere. Ours fit between. */
 enum { EVENTS_PER_INDEX = 256 };
 
-void core_event(struct node *n, const char *object, const char *event, const char *cause)
+void core_event_of(struct node *n, uint32_t node, const char *object, const char *event,
+		   const char *cause, int64_t duration_ms)
 {
 	struct node_action *a = core_emit(n, NODE_DO_EVENT);
 	uint64_t base = n->state.applied * EVENTS_PER_INDEX + EVENTS_PER_INDEX / 2;
@@ -130,11 +131,16 @@ void core_event(struct node *n, const char *object, const char *event, const cha
 	n->local_event_id = n->local_event_id < base ? base : n->local_event_id + 1;
 	a->event.id = n->local_event_id;
 	a->event.time_ms = n->wall_ms;
-	a->event.node = n->cfg.id;
-	a->event.duration_ms = -1;
+	a->event.node = node;
+	a->event.duration_ms = duration_ms;
 	CORE_COPY(a->event.object, object);
 	CORE_COPY(a->event.event, event);
 	CORE_COPY(a->event.cause, cause);
+}
+
+void core_event(struct node *n, const char *object, const char *event, const char *cause)
+{
+	core_event_of(n, n->cfg.id, object, event, cause, -1);
 }
 
 void core_event_changed(struct node *n, const struct state_change *c, size_t nth)

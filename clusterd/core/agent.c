@@ -78,6 +78,7 @@ static struct local *local_new(struct node *n, const char *name, uint64_t genera
 	CORE_COPY(l->name, name);
 	l->generation = generation;
 	l->told_ms = INT64_MIN / 2;
+	l->no_path_ms = INT64_MAX;
 	sm_init(&l->sm, "vm", l->name, local_states, sizeof(local_states) / sizeof(*local_states),
 		(int)state, NULL);
 	return l;
@@ -216,10 +217,15 @@ static void hold(struct node *n, struct local *l, const struct state_resource *r
 			agent_kill(n, l, "the run lease ended while it was handed over");
 			break;
 		}
+		l->gently = false;
 		core_vm(n, NODE_VM_PAUSE, l, "no majority answers");
 		local_enter(n, l, LOCAL_PAUSING, "no run lease");
 		break;
 	case LOCAL_PAUSING:
+		/* Asked without a deadline: QEMU may hang. Now others count on it. */
+		if (l->gently)
+			core_vm(n, NODE_VM_PAUSE, l, "no majority answers");
+		l->gently = false;
 		if (lease_state(&n->lease) == LEASE_LOST || lease_state(&n->lease) == LEASE_NONE)
 			agent_kill(n, l, "the run lease ended before it was paused");
 		break;
@@ -292,11 +298,13 @@ static void owner_step(struct node *n, struct local *l, const struct state_resou
 			ask_go(n, l);
 	} else if (s == LOCAL_LOADED || (s == LOCAL_PAUSED && !l->found && settled(l, r))) {
 		/* Loaded: the commit is applied, or it would not be the owner. */
-		if (!n->lease.inherited && (s == LOCAL_LOADED || agent_due(n, &l->told_ms)))
+		if (!n->lease.inherited &&
+		    (s == LOCAL_LOADED || (agent_may_go_on(n, l, r) && agent_due(n, &l->told_ms))))
 			go_on(n, l);
 	} else if (s == LOCAL_RUNNING && r->phase == STATE_STARTING) {
 		report_started(n, l);
 	}
+	agent_stand(n, l, r);
 	/* agent_source() may answer for it. */
 	agent_source(n, l, r);
 }
@@ -478,17 +486,6 @@ static void on_move_failed(struct node *n, struct local *l, const struct node_vm
 		local_enter(n, l, to, "the migration failed");
 }
 
-/*
- * Not ordered: an I/O error stopped it, or it could not be continued. It is tried again for as long as
- * it is ours, but not at once: the cause lasts longer than a round trip to QEMU.
- */
-static void on_stands(struct node *n, struct local *l, const char *why)
-{
-	CORE_COPY(l->why, why);
-	local_enter(n, l, LOCAL_PAUSED, "stands by itself");
-	l->told_ms = n->now_ms;
-}
-
 /* The driver speaks about what it did; a report that does not fit (late, or a race) changes nothing. */
 void agent_on_vm(struct node *n, const struct node_vm_event *ev)
 {
@@ -515,7 +512,11 @@ void agent_on_vm(struct node *n, const struct node_vm_event *ev)
 	}
 	if (ev->report == NODE_VM_PAUSED &&
 	    (local_state(l) == LOCAL_RUNNING || local_state(l) == LOCAL_CONTINUING)) {
-		on_stands(n, l, ev->text);
+		agent_on_stop(n, l, ev);
+		return;
+	}
+	if (ev->report == NODE_VM_SILENT || ev->report == NODE_VM_ANSWERS) {
+		l->silent_ms = ev->report == NODE_VM_SILENT ? n->wall_ms : 0;
 		return;
 	}
 	if (ev->report == NODE_VM_INCOMING)

@@ -220,6 +220,7 @@ static void on_status(struct node *n, const struct node_csvd_event *ev)
 
 	CORE_COPY(fresh.name, ev->volume);
 	CORE_COPY(fresh.reason, ev->text);
+	agent_volume_news(n, ev->volume);
 	for (size_t i = 0; i < n->volumes.n; i++) {
 		struct peer_volume *v = &n->volumes.v[i];
 

@@ -8,7 +8,7 @@
 
 /* ---- sending ------------------------------------------------------------------------------------- */
 
-enum { BEAT_VOLUMES_MAX = 64 };
+enum { BEAT_VOLUMES_MAX = 64, BEAT_VMS_MAX = 256 };
 
 static size_t beat_volumes(struct node *n, Core__VolumeMode *modes, Core__VolumeMode **list)
 {
@@ -28,15 +28,40 @@ static size_t beat_volumes(struct node *n, Core__VolumeMode *modes, Core__Volume
 	return k;
 }
 
+/* Those that stand or do not answer. Of more than there is room for the first ones. */
+static size_t beat_vms(struct node *n, struct peer_vm *vms, Core__VmState *states,
+		       Core__VmState **list)
+{
+	size_t k = 0;
+
+	for (size_t i = 0; i < n->locals.n && k < BEAT_VMS_MAX; i++) {
+		if (!agent_tell_vm(n->locals.v[i], &vms[k]))
+			continue;
+		core__vm_state__init(&states[k]);
+		states[k].resource = vms[k].name;
+		states[k].generation = vms[k].generation;
+		states[k].paused = vms[k].paused;
+		states[k].reason = vms[k].reason;
+		states[k].since_ms = vms[k].since_ms;
+		list[k] = &states[k];
+		k++;
+	}
+	return k;
+}
+
 static void beat_send(struct node *n)
 {
 	Core__VolumeMode modes[BEAT_VOLUMES_MAX], *list[BEAT_VOLUMES_MAX];
+	Core__VmState states[BEAT_VMS_MAX], *state_list[BEAT_VMS_MAX];
+	struct peer_vm vms[BEAT_VMS_MAX];
 	MESSAGE(BEAT, Beat, beat);
 
 	m.sent_ms = n->now_ms;
 	m.config_index = raft_config_index(n->raft);
 	m.n_volumes = beat_volumes(n, modes, list);
 	m.volumes = list;
+	m.n_vms = beat_vms(n, vms, states, state_list);
+	m.vms = state_list;
 	m.asks_acks = n->life == NODE_UP || n->life == NODE_ISOLATED;
 	m.cleaned = n->cleaned && !m.asks_acks;
 	m.ended = n->ended;
@@ -64,6 +89,71 @@ static void peer_volumes(struct node *n, struct peer *p, const Core__Beat *b)
 		if (peer_volume_vec_push(&p->volumes, v) < 0)
 			n->out->no_memory = true;
 	}
+}
+
+static const struct peer_vm *peer_vm_find(const struct peer_vm_vec *vms, const char *name)
+{
+	for (size_t i = 0; i < vms->n; i++)
+		if (strcmp(vms->v[i].name, name) == 0)
+			return &vms->v[i];
+	return NULL;
+}
+
+/* It is told of until its node has seen its end in the log: what is online still, goes on. */
+static bool runs_on(const struct node *n, const struct peer *p, const struct peer_vm *vm)
+{
+	const struct state_resource *r = state_resource(&n->state, vm->name);
+
+	return r && r->phase == STATE_ONLINE && r->owner == p->id &&
+	       r->generation == vm->generation;
+}
+
+static void vm_event(struct node *n, const struct peer *p, const struct peer_vm *before,
+		     const struct peer_vm *vm)
+{
+	bool was = before && before->paused, is = vm && vm->paused;
+	const char *name = vm ? vm->name : before->name;
+
+	if (!was && is)
+		core_event_of(n, p->id, name, "vm-paused", vm->reason, -1);
+	if (was && is && strcmp(before->reason, vm->reason) != 0)
+		core_event_of(n, p->id, name, "vm-paused", vm->reason, -1);
+	if (was && !is && runs_on(n, p, before))
+		core_event_of(n, p->id, name, "vm-continued", before->reason,
+			      n->wall_ms - before->since_ms);
+	if (vm && !is && (!before || was))
+		core_event_of(n, p->id, name, "vm-silent", vm->reason, -1);
+}
+
+/* Every node hears the same and writes the same lines. */
+static void vm_events(struct node *n, const struct peer *p, const struct peer_vm_vec *before)
+{
+	for (size_t i = 0; i < p->vms.n; i++)
+		vm_event(n, p, peer_vm_find(before, p->vms.v[i].name), &p->vms.v[i]);
+	for (size_t i = 0; i < before->n; i++)
+		if (!peer_vm_find(&p->vms, before->v[i].name))
+			vm_event(n, p, &before->v[i], NULL);
+}
+
+static void peer_vms(struct node *n, struct peer *p, const Core__Beat *b)
+{
+	struct peer_vm_vec before = p->vms;
+
+	p->vms = (struct peer_vm_vec){ 0 };
+	for (size_t i = 0; i < b->n_vms && i < BEAT_VMS_MAX; i++) {
+		struct peer_vm v = {
+			.generation = b->vms[i]->generation,
+			.paused = b->vms[i]->paused,
+			.since_ms = b->vms[i]->since_ms,
+		};
+
+		CORE_COPY(v.name, b->vms[i]->resource);
+		CORE_COPY(v.reason, b->vms[i]->reason);
+		if (peer_vm_vec_push(&p->vms, v) < 0)
+			n->out->no_memory = true;
+	}
+	vm_events(n, p, &before);
+	peer_vm_vec_fini(&before);
 }
 
 /*
@@ -95,6 +185,7 @@ void beats_on_beat(struct node *n, const Core__Message *in)
 	p->cleaned = in->beat->cleaned;
 	p->ended = in->beat->ended;
 	peer_volumes(n, p, in->beat);
+	peer_vms(n, p, in->beat);
 	if (may_ack(n, in) && lease_voter_ack(&n->voter, in->from, in->incarnation, n->now_ms)) {
 		MESSAGE(BEAT_ACK, BeatAck, beat_ack);
 

@@ -6,7 +6,8 @@
  *   log.c       drives raft: persist, apply, results; knows which failures are in the log
  *   message.c   envelopes, out and in
  *   beats.c     beats, acks, the bound's question, the lease's consequences
- *   agent.c     what runs here: follows the state (agent_migrate.c: its part in a live migration)
+ *   agent.c     what runs here: follows the state (agent_migrate.c: its part in a live migration;
+ *               agent_stand.c, stand.c: what should run and stands)
  *   manager.c   leader only: who failed, who is admitted (manager_place.c: who runs and coordinates
  *               what; manager_move.c: live migrations; manager_request.c: clients' requests)
  *   request.c   requests of this node's clients, until they are answered
@@ -18,6 +19,7 @@
 
 #include "clusterd/core/node.h"
 
+#include "clusterd/core/stand.h"
 #include "lib/assert.h"
 #include "proto/core.pb-c.h"
 #include "quorum/command.h"
@@ -35,6 +37,7 @@ enum {
 	CORE_MOVE_IDLE_MS = 60000,   /* a copy without progress is given up */
 	CORE_MOVE_SWITCH_MS = 30000, /* a switch that does not end is given up */
 	CORE_MOVE_AGAIN_MS = 5000,
+	CORE_NO_PATH_MS = 10000,  /* a volume that waits so long: the guests on it stand */
 	CORE_NO_LEADER_MS = 5000, /* a request waits so long for somebody to decide */
 	CORE_MESSAGE_MAX = 8 << 20,
 	CORE_MOVES_PER_NODE = 2, /* at once, for a drain */
@@ -51,6 +54,16 @@ struct peer_volume {
 };
 CL_DEFINE_VEC(peer_volume_vec, struct peer_volume);
 
+/* A VM that is not as it should be, as its node says. */
+struct peer_vm {
+	char name[STATE_NAME_MAX];
+	uint64_t generation;
+	bool paused;
+	char reason[STATE_REASON_MAX];
+	int64_t since_ms;
+};
+CL_DEFINE_VEC(peer_vm_vec, struct peer_vm);
+
 struct peer {
 	uint32_t id;
 	uint64_t instance, incarnation, seq;
@@ -59,6 +72,7 @@ struct peer {
 	bool cleaned; /* it has ended all of incarnations <= ended, and asks for admission */
 	uint64_t ended;
 	struct peer_volume_vec volumes;
+	struct peer_vm_vec vms;
 };
 CL_DEFINE_VEC(peer_vec, struct peer);
 
@@ -115,6 +129,10 @@ struct local {
 	uint32_t percent, downtime_ms;
 	char uri[STATE_URL_MAX]; /* LISTENING: ours */
 	char why[STATE_REASON_MAX];
+	struct stand stand;
+	bool gently;	    /* PAUSING: by NODE_VM_STAND */
+	int64_t no_path_ms; /* a volume of it waits since; INT64_MAX = none does */
+	int64_t silent_ms;  /* wall clock: QEMU does not answer since; 0 = it does */
 };
 #define MOVING_UNKNOWN UINT64_MAX
 /* By pointer: the machine inside is borrowed by address. */
@@ -298,6 +316,9 @@ void core_reply(struct node *n, uint64_t client, int code, const char *hint, con
 void core_vm(struct node *n, enum node_vm_do what, const struct local *l, const char *text);
 /* An event line about this node alone. */
 void core_event(struct node *n, const char *object, const char *event, const char *cause);
+/* The same about another node's; duration_ms -1: has none. */
+void core_event_of(struct node *n, uint32_t node, const char *object, const char *event,
+		   const char *cause, int64_t duration_ms);
 void core_event_changed(struct node *n, const struct state_change *c, size_t nth);
 /* Copy, cut if it must be. */
 void core_copy(char *to, size_t size, const char *from);
@@ -363,6 +384,15 @@ void agent_on_report(struct node *n, const Core__Message *msg); /* of a target, 
 void agent_on_cleaned(struct node *n);
 void agent_csvd_step(struct node *n);
 void agent_free(struct node *n);
+/* agent_stand.c */
+/* An owner's VM: stops it when its volumes cannot be used, forgets why it stood. */
+void agent_stand(struct node *n, struct local *l, const struct state_resource *r);
+/* Whether one that stands may be continued now. */
+bool agent_may_go_on(const struct node *n, const struct local *l, const struct state_resource *r);
+void agent_on_stop(struct node *n, struct local *l, const struct node_vm_event *ev);
+void agent_volume_news(struct node *n, const char *volume);
+/* What others are told of it; false: it is as it should be. */
+bool agent_tell_vm(const struct local *l, struct peer_vm *ret);
 /* agent_migrate.c */
 void agent_source(struct node *n, struct local *l, const struct state_resource *r);
 void agent_target(struct node *n, struct local *l, const struct state_resource *r);

@@ -5,6 +5,7 @@ clusterd_libcore_a_SOURCES = \
 	clusterd/core/agent.c \
 	clusterd/core/agent_csvd.c \
 	clusterd/core/agent_migrate.c \
+	clusterd/core/agent_stand.c \
 	clusterd/core/beats.c \
 	clusterd/core/internal.h \
 	clusterd/core/log.c \
@@ -15,4 +16,11 @@ clusterd_libcore_a_SOURCES = \
 	clusterd/core/message.c \
 	clusterd/core/node.c clusterd/core/node.h \
 	clusterd/core/request.c \
+	clusterd/core/stand.c clusterd/core/stand.h \
 	clusterd/core/view.c
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/stand_test
+tests_unit_stand_test_SOURCES = tests/unit/stand_test.c
+tests_unit_stand_test_LDADD = clusterd/libcore.a lib/libcl.a $(QB_LIBS) $(CMOCKA_LIBS)
+endif

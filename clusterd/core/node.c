@@ -281,8 +281,10 @@ void node_free(struct node *n)
 	state_fini(&n->state);
 	state_change_vec_fini(&n->changes);
 	free(n->first_blob);
-	for (size_t i = 0; i < n->peers.n; i++)
+	for (size_t i = 0; i < n->peers.n; i++) {
 		peer_volume_vec_fini(&n->peers.v[i].volumes);
+		peer_vm_vec_fini(&n->peers.v[i].vms);
+	}
 	peer_vec_fini(&n->peers);
 	peer_volume_vec_fini(&n->volumes);
 	gone_vec_fini(&n->gone);

@@ -147,7 +147,7 @@ enum node_vm_report {
 	NODE_VM_FOUND,	   /* after a restart of clusterd: it runs (text "paused": stands) */
 	NODE_VM_STARTED,   /* it runs */
 	NODE_VM_STOPPED,   /* no process, no request of it in csvd any more. text: why; status */
-	NODE_VM_PAUSED,	   /* confirmed by QEMU, or SIGSTOP delivered */
+	NODE_VM_PAUSED,	   /* confirmed by QEMU, or SIGSTOP delivered; or by itself: .stop */
 	NODE_VM_CONTINUED, /* runs again */
 	NODE_VM_INCOMING,  /* target is listening; text: the URI for the source */
 	NODE_VM_PRE_SWITCHOVER, /* source: its guest stands, the rest is ready to be sent */
@@ -158,7 +158,12 @@ enum node_vm_report {
 	NODE_VM_PROGRESS,	/* source: percent */
 	NODE_VM_MIGRATE_STUCK, /* source: stands, and runs again only by MIGRATE_CANCEL, which comes
 				   when the target is proven gone. text: why */
+	NODE_VM_SILENT,	 /* QEMU does not answer; its guest may run or not. text: since when */
+	NODE_VM_ANSWERS, /* it does again */
 };
+
+/* PAUSED without an order: what made QEMU stop the guest. */
+enum node_vm_stop { NODE_VM_STOP_OTHER, NODE_VM_STOP_NO_SPACE, NODE_VM_STOP_IO_ERROR };
 
 struct node_vm_event {
 	enum node_vm_report report;
@@ -168,6 +173,8 @@ struct node_vm_event {
 	bool failed;	  /* STOPPED: it was not asked to, or could not start */
 	bool stands;	  /* MIGRATE_FAILED: paused here, as it was before */
 	uint32_t percent, downtime_ms;
+	enum node_vm_stop stop; /* PAUSED */
+	const char *volume;	/* PAUSED for NO_SPACE or IO_ERROR: the volume, "" = not known */
 };
 
 enum node_csvd_report {
@@ -238,9 +245,10 @@ enum node_vm_do {
 	NODE_VM_START,		/* -> STARTED | STOPPED(failed) */
 	NODE_VM_START_INCOMING, /* as a paused migration target -> INCOMING | STOPPED(failed) */
 	NODE_VM_SHUTDOWN,	/* ask the guest, kill after 60 s -> STOPPED */
-	NODE_VM_KILL,	 /* at once, in the stop order -> STOPPED. Also of what has no process
+	NODE_VM_KILL,  /* at once, in the stop order -> STOPPED. Also of what has no process
 				   (any more): csvd may hold requests of it */
-	NODE_VM_PAUSE,	 /* -> PAUSED */
+	NODE_VM_PAUSE, /* at once, or it is killed -> PAUSED */
+	NODE_VM_STAND, /* the same, but nobody counts on it: no deadline, nothing is killed -> PAUSED */
 	NODE_VM_CONT,	 /* -> CONTINUED */
 	NODE_VM_MIGRATE, /* source: text = target's URI -> PROGRESS.. PRE_SWITCHOVER |
 				   MIGRATE_FAILED */
@@ -360,5 +368,7 @@ const char *node_get_node_word(const struct node *node, const struct state_node 
 /* The word of interfaces for a resource and why, as seen from here ("unknown" without quorum). */
 const char *node_get_resource_word(const struct node *node, const struct state_resource *r,
 				   char reason[STATE_REASON_MAX]);
+/* Since when it is what that word says (wall clock). */
+int64_t node_get_resource_since(const struct node *node, const struct state_resource *r);
 
 #endif

@@ -116,6 +116,40 @@ static bool paused_there(const struct node *n, const struct state_resource *r)
 	return r->owner == n->cfg.id ? n->life == NODE_ISOLATED : p && p->isolated;
 }
 
+/* What its node says of it in its beats, when it is not as it should be. */
+static const struct peer_vm *said_of(const struct node *n, const struct state_resource *r)
+{
+	const struct peer *p = beats_peer(n, r->owner);
+
+	if (r->phase != STATE_ONLINE || !p || (r->owner != n->cfg.id && !beats_heard(n, r->owner)))
+		return NULL;
+	for (size_t i = 0; i < p->vms.n; i++)
+		if (p->vms.v[i].generation == r->generation &&
+		    strcmp(p->vms.v[i].name, r->name) == 0)
+			return &p->vms.v[i];
+	return NULL;
+}
+
+int64_t node_get_resource_since(const struct node *n, const struct state_resource *r)
+{
+	const struct peer_vm *vm = quorate(n) ? said_of(n, r) : NULL;
+
+	return vm && vm->since_ms > 0 ? vm->since_ms : r->since_ms;
+}
+
+static const char *online_word(const struct node *n, const struct state_resource *r, char *reason)
+{
+	const struct peer_vm *vm = said_of(n, r);
+
+	if (paused_there(n, r)) {
+		core_copy(reason, STATE_REASON_MAX, "its node has no run lease");
+		return "paused";
+	}
+	if (vm)
+		core_copy(reason, STATE_REASON_MAX, vm->reason);
+	return vm && vm->paused ? "paused" : "online";
+}
+
 const char *node_get_resource_word(const struct node *n, const struct state_resource *r,
 				   char reason[STATE_REASON_MAX])
 {
@@ -143,10 +177,7 @@ const char *node_get_resource_word(const struct node *n, const struct state_reso
 	case STATE_FAILED:
 		return "failed";
 	case STATE_ONLINE:
-		if (!paused_there(n, r))
-			return "online";
-		core_copy(reason, STATE_REASON_MAX, "its node has no run lease");
-		return "paused";
+		return online_word(n, r, reason);
 	default:
 		return "migrating";
 	}

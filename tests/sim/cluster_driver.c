@@ -459,6 +459,7 @@ static void order_takes_effect(struct cworld *w, struct qemu *q, const struct ta
 		kill_qemu(w, q, "killed", false);
 		break;
 	case NODE_VM_PAUSE:
+	case NODE_VM_STAND:
 		if (q->state == Q_RUN)
 			q->state = Q_PAUSED;
 		q->was_running = false;

@@ -149,6 +149,12 @@ int vm_pause(struct vm *v, struct cl_mono deadline, const char *why, struct cl_e
 	return cl_error_set(err, -EINVAL, "not scripted");
 }
 
+int vm_stand(struct vm *v, const char *why, struct cl_error *err)
+{
+	(void)v, (void)why;
+	return cl_error_set(err, -EINVAL, "not scripted");
+}
+
 int vm_cont(struct vm *v, struct cl_error *err)
 {
 	(void)v;
@@ -200,6 +206,12 @@ bool vm_fill_found_on_volumes(const char *name, const struct conf *conf)
 	return true;
 }
 
+void vm_fill_volume_of(const char *path, const struct conf *conf, char ret[STATE_NAME_MAX])
+{
+	(void)path, (void)conf;
+	ret[0] = '\0';
+}
+
 void csvd_fail_requests(struct csvd *csvd, const char *resource, uint64_t generation)
 {
 	(void)csvd;
@@ -239,10 +251,10 @@ void daemon_vms_found(struct daemon *daemon)
 void daemon_step(struct daemon *daemon, struct node_event *event)
 {
 	static const char *const words[] = {
-		[NODE_VM_FOUND] = "found",
-		[NODE_VM_STARTED] = "started",
-		[NODE_VM_STOPPED] = "stopped",
-		[NODE_VM_MIGRATE_FAILED] = "move-failed",
+		[NODE_VM_FOUND] = "found",     [NODE_VM_STARTED] = "started",
+		[NODE_VM_STOPPED] = "stopped", [NODE_VM_MIGRATE_FAILED] = "move-failed",
+		[NODE_VM_PAUSED] = "paused",   [NODE_VM_SILENT] = "silent",
+		[NODE_VM_ANSWERS] = "answers",
 	};
 
 	(void)daemon;
@@ -391,6 +403,24 @@ static void test_what_cannot_be_adopted_holds_nothing_up(void **state)
 	assert_told("");
 }
 
+/* It waits for a volume, perhaps for one that this node has to bring back. */
+static void test_a_silent_qemu_holds_nothing_up(void **state)
+{
+	static const int codes[] = { 0 };
+
+	(void)state;
+	adopt_codes = codes;
+	vms_find(d.vms);
+	cl_loop_run(d.loop);
+	assert_true(found);
+	assert_told("found v 4;silent v 4;");
+	order(NODE_VM_KILL, 4);
+	assert_true(vm->killed);
+	happens(VM_EV_ADOPTED, VM_PAUSED);
+	turn();
+	assert_told("paused v 4;answers v 4;");
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -400,6 +430,7 @@ int main(void)
 		TEST(test_a_failed_move_says_whether_the_guest_stands),
 		TEST(test_a_launcher_without_a_pid_is_waited_for),
 		TEST(test_what_cannot_be_adopted_holds_nothing_up),
+		TEST(test_a_silent_qemu_holds_nothing_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
