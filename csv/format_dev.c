@@ -8,8 +8,10 @@
 #include <string.h>
 
 #include "iscsi/lun_sync.h"
+#include "iscsi/portals.h"
 #include "iscsi/pr.h"
 #include "iscsi/probe.h"
+#include "lib/log.h"
 
 #define PROBE_MS 15000
 
@@ -58,6 +60,21 @@ static int check_target(const struct lun_url *url, const char *name, struct cl_e
 	return cl_error_hint(err, "a shared volume needs persistent reservations of type 6 or 8");
 }
 
+/* A portal that does not answer now may be one that is cut; one that leads elsewhere corrupts. */
+static int check_portals(const struct lun_url *url, const char *name, struct cl_error *err)
+{
+	struct lun_portals found;
+	int r;
+
+	if (url->n_portals < 2)
+		return 0;
+	r = lun_portals_prove(url, name, PROBE_MS, &found, err);
+	for (unsigned i = 0; r == 0 && i < found.n; i++)
+		if (found.portal[i].state == LUN_PORTAL_DOWN)
+			log_warning("portal not proven: %s", found.portal[i].text);
+	return r;
+}
+
 static int open_lun(const struct lun_url *url, uint32_t node, struct lun_sync **ret,
 		    struct cl_error *err)
 {
@@ -73,6 +90,8 @@ static int open_lun(const struct lun_url *url, uint32_t node, struct lun_sync **
 
 	(void)snprintf(name, sizeof(name), "iqn.2026-11.org.clusterd:node%u.format", node);
 	r = check_target(url, name, err);
+	if (r == 0)
+		r = check_portals(url, name, err);
 	if (r < 0)
 		return r;
 	/* A key, because data needs a GO and a GO a registration; taken away again at the end. */

@@ -28,7 +28,9 @@ struct store_lun {
 	char control_name[96], data_name[96];
 	struct lun_control *control;
 	struct lun_loop *binding;
-	uint64_t key;	       /* of the data session that may log in */
+	uint64_t key;	 /* of the data session that may log in */
+	unsigned portal; /* for it: the one that works for the control session */
+	uint8_t pr_type;
 	struct coord *waiting; /* for its GO */
 	store_fence_done done;
 	void *done_user;
@@ -107,12 +109,13 @@ static int lun_open(void *user, struct coord *coord, struct fs_dev **ret, struct
 	struct store_lun *lun = user;
 	struct lun_session_config cfg = {
 		.url = &lun->url,
+		.portal = lun->portal,
 		.initiator = lun->data_name,
 		.isid = isid_of(lun),
 		.isid_qualifier = 2,
 		.role = LUN_ROLE_DATA,
 		.key = lun->key,
-		.pr_type = lun_control_pr_type(lun->control),
+		.pr_type = lun->pr_type,
 		.connect_ms = CONNECT_MS,
 	};
 	struct lun_sync *sync;
@@ -165,6 +168,8 @@ static bool permit(struct store_lun *lun)
 {
 	struct cl_error err = CL_ERROR_INIT;
 
+	lun->portal = lun_control_portal(lun->control);
+	lun->pr_type = lun_control_pr_type(lun->control);
 	if (lun_control_allow(lun->control, lun->cfg.node, lun->cfg.incarnation, &lun->key, &err) >=
 	    0)
 		return true;

@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -99,8 +100,9 @@ static void on_session_state(void *user, struct lun_session *session, enum lun_s
 {
 	struct lun_control *c = user;
 
-	(void)session;
 	if (state == LUN_READY) {
+		(void)snprintf(c->identity, sizeof(c->identity), "%s",
+			       lun_session_identity(session));
 		control_move(c, LUN_CONTROL_UP, NULL);
 	} else if (state == LUN_DEAD && !c->failed_over)
 		control_give_up(c, why);
@@ -111,6 +113,7 @@ static void log_in(struct lun_control *c)
 	struct lun_session_config s = {
 		.url = &c->url,
 		.portal = c->portal,
+		.identity = c->identity,
 		.initiator = c->initiator,
 		.isid = c->config.node,
 		/* The LUN too: with the same name and ISID two LUNs of one target would end each other. */
@@ -242,6 +245,16 @@ const char *lun_control_state_name(enum lun_control_state state)
 const char *lun_control_reason(const struct lun_control *c)
 {
 	return c->sm.state == LUN_CONTROL_HOLDING ? "" : c->why.msg;
+}
+
+const char *lun_control_identity(const struct lun_control *c)
+{
+	return c->identity;
+}
+
+unsigned lun_control_portal(const struct lun_control *c)
+{
+	return c->portal;
 }
 
 uint64_t lun_control_key(const struct lun_control *c)

@@ -76,7 +76,13 @@ void lun_control_service(struct lun_control *control, short revents);
 enum lun_control_state lun_control_state(const struct lun_control *control);
 const char *lun_control_state_name(enum lun_control_state state);
 const char *lun_control_reason(const struct lun_control *control); /* why it is not HOLDING */
-uint64_t lun_control_key(const struct lun_control *control);	   /* 0 before REGISTER */
+/*
+ * What the LUN called itself at the first login ("" = not yet, or it does not say), and the portal of this
+ * session: for data sessions that shall go the way that works, and end at the same disk.
+ */
+const char *lun_control_identity(const struct lun_control *control);
+unsigned lun_control_portal(const struct lun_control *control);
+uint64_t lun_control_key(const struct lun_control *control); /* 0 before REGISTER */
 uint8_t lun_control_pr_type(const struct lun_control *control);
 
 /*

@@ -45,6 +45,7 @@ struct lun_control {
 	char initiator[LUN_NAME_MAX + 1];
 	struct lun_session *session;
 	unsigned portal;
+	char identity[PR_IDENTITY_TEXT]; /* of the first login; every later one must say the same */
 	struct sm sm;
 	struct cl_error why;
 	struct pr_fence fence;

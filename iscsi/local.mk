@@ -11,6 +11,8 @@ iscsi_libiscsilun_a_SOURCES = \
 	iscsi/control.c iscsi/control_jobs.c iscsi/control_int.h iscsi/control.h \
 	iscsi/lun_sync.c iscsi/lun_sync.h \
 	iscsi/lun_loop.c iscsi/lun_loop.h \
+	iscsi/scratch.c iscsi/scratch.h \
+	iscsi/portals.c iscsi/portals.h \
 	iscsi/pr_probe.c iscsi/pr_probe.h \
 	iscsi/probe.c iscsi/probe.h
 
@@ -26,6 +28,10 @@ tests_unit_iscsi_pr_test_LDADD = iscsi/libiscsilun.a lib/libcl.a $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/iscsi_session_test
 tests_unit_iscsi_session_test_SOURCES = tests/unit/iscsi_session_test.c
 tests_unit_iscsi_session_test_LDADD = iscsi/libiscsilun.a lib/libcl.a $(ISCSI_LIBS) $(CMOCKA_LIBS) -lpthread
+
+check_PROGRAMS += tests/unit/iscsi_hostile_test
+tests_unit_iscsi_hostile_test_SOURCES = tests/unit/iscsi_hostile_test.c
+tests_unit_iscsi_hostile_test_LDADD = iscsi/libiscsilun.a lib/libcl.a $(CMOCKA_LIBS)
 endif
 
 EXTRA_DIST += docs/fencing.md docs/lun.md

@@ -151,9 +151,18 @@ struct lun_session_config {
 	uint64_t key;	     /* this nexus's own reservation key; 0 = none (probe, diagnosis) */
 	uint8_t pr_type;     /* the reservation that has to stand (6 or 8); 0 = do not check */
 	uint32_t connect_ms; /* until LUN_READY; 0 = 5000 */
-	uint32_t silence_ms; /* no answer at all, though asked every second; 0 = 5000 */
-	uint32_t io_ms;	  /* one data command or reservation command; 0 = 60000. A RESET has none:
+	/*
+	 * The path is dead: TCP got no acknowledgement of what was sent for so long; 0 = 5000. The
+	 * target is dead: it acknowledges and answers nothing at all, though asked every second; 0 =
+	 * 15000. A target that stands still (8 s are usual in a failover of an array) acknowledges.
+	 */
+	uint32_t path_ms;
+	uint32_t silence_ms;
+	uint32_t io_ms; /* one data command or reservation command; 0 = 60000. A RESET has none:
 			     it is answered when the slowest write has landed */
+	/* What the LUN has to call itself (lun_session_identity of a session before); NULL = anything.
+	 * Another portal may lead to another disk. */
+	const char *identity;
 	unsigned defects; /* LUN_DEFECT_*; honoured with --enable-defects only */
 	struct lun_session_hooks hooks;
 };
@@ -189,6 +198,8 @@ enum lun_session_state lun_session_state(const struct lun_session *session);
 const char *lun_session_state_name(enum lun_session_state state);
 struct lun_data *lun_session_data(struct lun_session *session);
 uint64_t lun_session_key(const struct lun_session *session);
+/* What the LUN calls itself (VPD page 83); "" before LUN_READY, and when it does not say. */
+const char *lun_session_identity(const struct lun_session *session);
 /* Data I/Os accepted and not done: what would be of unknown fate if it died now. */
 unsigned lun_session_in_flight(const struct lun_session *session);
 /* Why it is STOPPED or DEAD ("" before). */

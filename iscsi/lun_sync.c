@@ -153,7 +153,7 @@ static int connect_any(const struct lun_session_config *config, struct lun_sync 
 	if (y->break_fd < 0)
 		return cl_error_errno(err, -errno, "LUN session");
 	for (unsigned p = 0; p < config->url->n_portals; p++) {
-		r = log_in(y, config, p, err);
+		r = log_in(y, config, (config->portal + p) % config->url->n_portals, err);
 		if (r == 0)
 			break;
 	}

@@ -20,7 +20,7 @@
 struct lun_sync;
 
 /*
- * Connects (the url's portals in turn), logs in, REGISTERs config->key. Blocks, at most
+ * Connects (the url's portals in turn, beginning with config->portal), logs in, REGISTERs config->key. Blocks, at most
  * config->connect_ms per portal. config->hooks are not used; the key and the reservation are
  * verified over the session's own nexus after a unit attention.
  */

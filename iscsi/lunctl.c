@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "iscsi/lun.h"
+#include "iscsi/portals.h"
 #include "iscsi/probe.h"
 #include "lib/log.h"
 #include "lib/monotime.h"
@@ -26,7 +27,8 @@ static const char help_text[] =
 	"usage: lunctl [--json] [--initiator IQN] [--timeout SECONDS] VERB URL [ARGS]\n"
 	"\n"
 	"  probe URL                   does the target fence? (only on a LUN that nobody uses)\n"
-	"  info URL                    what it is and how large\n"
+	"  info URL                    what it is, its name, and how large\n"
+	"  portals URL                 do all portals of the address lead to the same LUN?\n"
 	"  keys URL                    registered keys, with the nodes they belong to\n"
 	"  reservation URL             type and holder\n"
 	"  register URL KEY            register KEY on a nexus of this process, then go: it stays "
@@ -221,12 +223,13 @@ static int verb_info(struct tool *t, char **args, struct cl_error *err)
 	if (r < 0)
 		return r;
 	if (t->json)
-		print_json(json_pack("{s:s,s:s,s:s,s:I,s:i}", "vendor", a->vendor, "product",
-				     a->product, "revision", a->revision, "bytes",
+		print_json(json_pack("{s:s,s:s,s:s,s:s,s:I,s:i}", "identity",
+				     lun_session_identity(t->session), "vendor", a->vendor,
+				     "product", a->product, "revision", a->revision, "bytes",
 				     (json_int_t)d->bytes, "block_size", (int)d->block_size));
 	else
-		printf("%s %s %s, %" PRIu64 " bytes in blocks of %u\n", a->vendor, a->product,
-		       a->revision, d->bytes, d->block_size);
+		printf("%s %s %s '%s', %" PRIu64 " bytes in blocks of %u\n", a->vendor, a->product,
+		       a->revision, lun_session_identity(t->session), d->bytes, d->block_size);
 	return 0;
 }
 
@@ -307,6 +310,28 @@ static int verb_probe(struct tool *t, char **args, struct cl_error *err)
 					: "unfenceable: not for shared use",
 		       p.type8, p.type6[0] ? p.type6 : "not tried");
 	return p.pr_type ? 0 : 4;
+}
+
+static int verb_portals(struct tool *t, char **args, struct cl_error *err)
+{
+	static const char *const words[] = { "ok", "down", "other" };
+	struct lun_portals p;
+	int r = lun_portals_prove(&t->url, t->initiator, t->timeout_ms, &p, err);
+	json_t *list = json_array();
+
+	(void)args;
+	for (unsigned i = 0; i < p.n; i++) {
+		if (!t->json)
+			printf("%-5s  %s%s%s\n", words[p.portal[i].state], t->url.portals[i],
+			       p.portal[i].text[0] ? "  " : "", p.portal[i].text);
+		json_array_append_new(list, json_pack("{s:s,s:s,s:s}", "portal", t->url.portals[i],
+						      "state", words[p.portal[i].state], "reason",
+						      p.portal[i].text));
+	}
+	if (t->json)
+		print_json(json_pack("{s:O}", "portals", list));
+	json_decref(list);
+	return r;
 }
 
 /* ---- data by hand ---- */
@@ -422,10 +447,15 @@ struct verb {
 };
 
 static const struct verb verbs[] = {
-	{ "probe", 0, NO_SESSION, verb_probe },	   { "info", 0, CONTROL, verb_info },
-	{ "keys", 0, CONTROL, verb_keys },	   { "reservation", 0, CONTROL, verb_reservation },
-	{ "register", 1, CONTROL, verb_register }, { "fence", 2, CONTROL, verb_fence },
-	{ "reset", 0, CONTROL, verb_reset },	   { "read", 2, DATA, verb_read },
+	{ "probe", 0, NO_SESSION, verb_probe },
+	{ "portals", 0, NO_SESSION, verb_portals },
+	{ "info", 0, CONTROL, verb_info },
+	{ "keys", 0, CONTROL, verb_keys },
+	{ "reservation", 0, CONTROL, verb_reservation },
+	{ "register", 1, CONTROL, verb_register },
+	{ "fence", 2, CONTROL, verb_fence },
+	{ "reset", 0, CONTROL, verb_reset },
+	{ "read", 2, DATA, verb_read },
 	{ "write", 2, DATA, verb_write },
 };
 

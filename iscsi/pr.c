@@ -33,6 +33,7 @@ const char *pr_op_name(enum pr_op_kind kind)
 	static const char *const names[] = {
 		[PR_OP_TEST_UNIT_READY] = "TEST UNIT READY",
 		[PR_OP_INQUIRY] = "INQUIRY",
+		[PR_OP_IDENTITY] = "INQUIRY of VPD page 83",
 		[PR_OP_READ_CAPACITY] = "READ CAPACITY(16)",
 		[PR_OP_REGISTER] = "REGISTER",
 		[PR_OP_RESERVE] = "RESERVE",
@@ -190,4 +191,85 @@ int pr_parse_reservation(const uint8_t *data, size_t len, struct pr_answer *ret)
 	/* Scope must be the logical unit, and a reservation of "type 0" (seen) is none that holds.
 	 */
 	return data[21] >> 4 ? -EBADMSG : 0;
+}
+
+/* ---- VPD page 83 ---- */
+
+struct designator {
+	unsigned code_set, type;
+	const uint8_t *id;
+	size_t len;
+};
+
+/* How good a name it is; 0: none of the logical unit's own. */
+static int rank(const struct designator *d)
+{
+	switch (d->type) {
+	case 3: /* NAA */
+		return 3;
+	case 2: /* EUI-64 */
+		return 2;
+	case 1: /* T10 vendor identification */
+		return 1;
+	default:
+		return 0;
+	}
+}
+
+static void put_hex(char *out, size_t n, const uint8_t *id, size_t len)
+{
+	for (size_t i = 0; i < len && 2 * i + 2 < n; i++)
+		(void)snprintf(out + 2 * i, n - 2 * i, "%02x", id[i]);
+}
+
+static void put_ascii(char *out, size_t n, const uint8_t *id, size_t len)
+{
+	size_t o = 0;
+
+	for (size_t i = 0; i < len && o + 1 < n; i++)
+		if (id[i] > 0x20 && id[i] < 0x7f)
+			out[o++] = (char)id[i];
+		else if (o && out[o - 1] != ' ')
+			out[o++] = ' ';
+	while (o && out[o - 1] == ' ')
+		o--;
+	out[o] = '\0';
+}
+
+static void put_identity(const struct designator *d, char out[PR_IDENTITY_TEXT])
+{
+	static const char *const prefix[] = { "", "t10.", "eui.", "naa." };
+	size_t n = strlen(prefix[d->type]);
+
+	memcpy(out, prefix[d->type], n + 1);
+	if (d->code_set == 1)
+		put_hex(out + n, PR_IDENTITY_TEXT - n, d->id, d->len);
+	else
+		put_ascii(out + n, PR_IDENTITY_TEXT - n, d->id, d->len);
+}
+
+int pr_parse_identity(const uint8_t *data, size_t len, struct pr_answer *ret)
+{
+	size_t end;
+	int best = 0;
+
+	ret->identity[0] = '\0';
+	if (len < 4 || data[1] != 0x83)
+		return -EBADMSG;
+	end = 4 + ((size_t)data[2] << 8 | data[3]);
+	if (end > len)
+		end = len; /* the rest was not asked for */
+	for (size_t at = 4; at + 4 <= end;) {
+		const uint8_t *p = data + at;
+		struct designator d = { p[0] & 15, p[1] & 15, p + 4, p[3] };
+
+		if (d.len > end - at - 4)
+			return -EBADMSG;
+		if (!(p[1] >> 4 & 3) && d.len && rank(&d) > best) { /* of the logical unit */
+			best = rank(&d);
+			put_identity(&d, ret->identity);
+		}
+		at += 4 + d.len;
+	}
+	return 0;
 }

@@ -86,6 +86,7 @@ bool pr_keys_contain(const uint64_t *keys, size_t n, uint64_t key);
 enum pr_op_kind {
 	PR_OP_TEST_UNIT_READY,
 	PR_OP_INQUIRY,
+	PR_OP_IDENTITY, /* INQUIRY, VPD page 83 */
 	PR_OP_READ_CAPACITY,
 	PR_OP_REGISTER, /* key -> arg; key 0 = not registered yet; arg 0 = unregister */
 	PR_OP_RESERVE,	/* type, with key */
@@ -110,6 +111,8 @@ struct pr_op {
 	uint32_t tag; /* comes back in the answer */
 };
 
+#define PR_IDENTITY_TEXT 160
+
 struct pr_answer {
 	uint32_t tag;
 	enum lun_result result;
@@ -127,6 +130,8 @@ struct pr_answer {
 	uint32_t block_size;
 	/* INQUIRY */
 	char vendor[9], product[17], revision[5];
+	/* IDENTITY: the LUN's best designator, e.g. "naa.6001405..."; "" = it names none */
+	char identity[PR_IDENTITY_TEXT];
 };
 
 /*
@@ -135,5 +140,12 @@ struct pr_answer {
  */
 int pr_parse_keys(const uint8_t *data, size_t len, struct pr_answer *ret);
 int pr_parse_reservation(const uint8_t *data, size_t len, struct pr_answer *ret);
+
+/*
+ * VPD page 83 (SPC-4, 7.8.6): the designator of the logical unit itself, NAA before EUI-64 before T10.
+ * What it names is not proof that two LUNs are one (tgt names its LUNs alike on every machine), but
+ * different names are proof that they are two. -EBADMSG when it does not hold together.
+ */
+int pr_parse_identity(const uint8_t *data, size_t len, struct pr_answer *ret);
 
 #endif

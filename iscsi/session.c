@@ -164,7 +164,10 @@ static void take_config(struct lun_session *s, const struct lun_session_config *
 	s->key = c->key;
 	s->pr_type = c->pr_type;
 	s->connect_ms = c->connect_ms ? c->connect_ms : 5000;
-	s->silence_ms = c->silence_ms ? c->silence_ms : 5000;
+	s->path_ms = c->path_ms ? c->path_ms : 5000;
+	s->silence_ms = c->silence_ms ? c->silence_ms : 15000;
+	if (c->identity)
+		(void)snprintf(s->identity, sizeof(s->identity), "%s", c->identity);
 	s->io_ms = c->io_ms ? c->io_ms : 60000;
 #ifdef CL_DEFECTS
 	s->defects = c->defects;
@@ -270,9 +273,12 @@ static void on_keepalive(struct lun_cmd *cmd)
 
 static void keep_alive(struct lun_session *s, int64_t now)
 {
-	if (now < s->next_tur_ms || s->keepalive_out)
+	if (now < s->next_tur_ms)
 		return;
-	s->next_tur_ms = now + KEEPALIVE_MS;
+	s->next_tur_ms =
+		now + KEEPALIVE_MS; /* also without an answer: a deadline in the past spins */
+	if (s->keepalive_out)
+		return;
 	s->keepalive = (struct lun_cmd){
 		.op = { .kind = PR_OP_TEST_UNIT_READY },
 		.done = on_keepalive,
@@ -292,6 +298,32 @@ static void check_commands(struct lun_session *s, int64_t now)
 					 pr_op_name(c->op.kind), s->io_ms);
 }
 
+/*
+ * A dead path and a target that stands still look alike from above: nothing comes. Below, the kernel of
+ * a target that stands still goes on to acknowledge what we send (the TEST UNIT READY of every second at
+ * the latest); from behind a dead path nothing comes at all. Giving up the first after path_ms and the
+ * second much later means a quick failover and no needless one.
+ */
+static void check_path(struct lun_session *s, int64_t now)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	if (now - s->heard_ms < KEEPALIVE_MS ||
+	    getsockopt(iscsi_get_fd(s->iscsi), IPPROTO_TCP, TCP_INFO, &info, &len) != 0 ||
+	    !info.tcpi_unacked || info.tcpi_last_ack_recv < KEEPALIVE_MS) {
+		s->mute_since_ms = 0;
+		return;
+	}
+	/* Counted from here: a blocking caller may not have looked, or sent, for minutes. */
+	if (!s->mute_since_ms)
+		s->mute_since_ms = now;
+	if (now - s->mute_since_ms >= s->path_ms)
+		lun_session_doom(s, -ETIMEDOUT,
+				 "the path is dead: nothing acknowledged for %" PRIu32 " ms",
+				 s->path_ms);
+}
+
 static void check_time(struct lun_session *s)
 {
 	int64_t now = lun_now_ms();
@@ -308,6 +340,8 @@ static void check_time(struct lun_session *s)
 	if (s->keepalive_out && now - s->keepalive.sent_ms >= s->silence_ms)
 		lun_session_doom(s, -ETIMEDOUT, "no answer for %" PRIu32 " ms", s->silence_ms);
 	check_commands(s, now);
+	if (!s->doomed)
+		check_path(s, now);
 	if (s->doomed)
 		return;
 	keep_alive(s, now);
@@ -404,6 +438,11 @@ const char *lun_session_state_name(enum lun_session_state state)
 struct lun_data *lun_session_data(struct lun_session *s)
 {
 	return &s->data;
+}
+
+const char *lun_session_identity(const struct lun_session *s)
+{
+	return s->sm.state == LUN_CONNECTING ? "" : s->identity;
 }
 
 uint64_t lun_session_key(const struct lun_session *s)

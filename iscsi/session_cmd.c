@@ -115,6 +115,8 @@ static int parse_answer(const struct scsi_task *task, struct lun_cmd *cmd)
 		return pr_parse_keys(d, len, &cmd->answer);
 	case PR_OP_READ_RESERVATION:
 		return pr_parse_reservation(d, len, &cmd->answer);
+	case PR_OP_IDENTITY:
+		return pr_parse_identity(d, len, &cmd->answer);
 	case PR_OP_INQUIRY:
 		return parse_inquiry(d, len, &cmd->answer);
 	case PR_OP_READ_CAPACITY:
@@ -255,6 +257,8 @@ static struct scsi_task *send_task(struct lun_session *s, struct lun_cmd *cmd)
 		return iscsi_testunitready_task(s->iscsi, s->url.lun, on_task, cmd);
 	case PR_OP_INQUIRY:
 		return iscsi_inquiry_task(s->iscsi, s->url.lun, 0, 0, 96, on_task, cmd);
+	case PR_OP_IDENTITY:
+		return iscsi_inquiry_task(s->iscsi, s->url.lun, 1, 0x83, 255, on_task, cmd);
 	case PR_OP_READ_CAPACITY:
 		return iscsi_readcapacity16_task(s->iscsi, s->url.lun, on_task, cmd);
 	case PR_OP_READ_KEYS:

@@ -11,6 +11,7 @@
  */
 #include "config.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "iscsi/session_int.h"
@@ -41,6 +42,26 @@ static bool ask_again(struct lun_session *s, void (*done)(struct lun_cmd *))
 
 /* ---- after the login ---- */
 
+/* A target that names nothing, or that nobody named before, is taken as it is. */
+static void on_identity(struct lun_cmd *cmd)
+{
+	struct lun_session *s = cmd->user;
+	const char *now = cmd->answer.identity, *want = s->identity;
+
+	if (s->doomed || cmd->answer.result == LUN_LOST)
+		return;
+	if (cmd->answer.result != LUN_OK)
+		now = "";
+	if (want[0] && strcmp(now, want) != 0) {
+		lun_session_doom(s, -EXDEV,
+				 "this portal leads to another disk: '%.60s', not '%.60s'", now,
+				 want);
+		return;
+	}
+	(void)snprintf(s->identity, sizeof(s->identity), "%s", now);
+	lun_session_move(s, LUN_READY, "logged in");
+}
+
 static void on_capacity(struct lun_cmd *cmd)
 {
 	struct lun_session *s = cmd->user;
@@ -60,7 +81,7 @@ static void on_capacity(struct lun_cmd *cmd)
 	}
 	s->data.block_size = a->block_size;
 	s->data.bytes = a->blocks * a->block_size;
-	lun_session_move(s, LUN_READY, "logged in");
+	own_command(s, PR_OP_IDENTITY, on_identity);
 }
 
 static void on_settle_tur(struct lun_cmd *cmd)

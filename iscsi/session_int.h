@@ -34,7 +34,8 @@ struct lun_session {
 	enum lun_role role;
 	uint64_t key;
 	uint8_t pr_type;
-	uint32_t connect_ms, silence_ms, io_ms;
+	char identity[PR_IDENTITY_TEXT]; /* expected before the login, found after it */
+	uint32_t connect_ms, silence_ms, path_ms, io_ms;
 	unsigned defects;
 	struct lun_session_hooks hooks;
 
@@ -52,6 +53,7 @@ struct lun_session {
 	unsigned n_io;
 	struct cmd_list cmds;
 
+	int64_t mute_since_ms; /* sent and not acknowledged by TCP, as far as was looked */
 	int64_t connect_by_ms, heard_ms, next_tur_ms, retry_ms;
 	struct lun_cmd keepalive;
 	bool keepalive_out;

@@ -28,10 +28,22 @@ static long now_ms(void)
 	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
+/* Of several portals, the first: libiscsi knows one. */
+static const char *first_portal(const char *text)
+{
+	static char one[1024];
+	const char *comma = strchr(text, ','), *slash = comma ? strchr(comma, '/') : NULL;
+
+	if (!slash)
+		return text;
+	(void)snprintf(one, sizeof(one), "%.*s%s", (int)(comma - text), text, slash);
+	return one;
+}
+
 static struct iscsi_context *login(const char *text, int *ret_lun)
 {
 	struct iscsi_context *iscsi = iscsi_create_context("iqn.2026-11.lab:probe");
-	struct iscsi_url *url = iscsi ? iscsi_parse_full_url(iscsi, text) : NULL;
+	struct iscsi_url *url = iscsi ? iscsi_parse_full_url(iscsi, first_portal(text)) : NULL;
 
 	if (!url) {
 		fprintf(stderr, "lab-probe: not an iSCSI URL: %s\n", text);

@@ -83,7 +83,7 @@ target_export() {	# TID NAME
 
 lun_path() { echo "$DISK/luns/$1.img"; }
 lun_iqn() { echo "iqn.2026-11.lab:$1"; }
-lun_url() { echo "iscsi://$(portal_address 1)/$(lun_iqn "$1")/1"; }
+lun_url() { echo "iscsi://$(portal_address 1),$(portal_address 2)/$(lun_iqn "$1")/1"; }
 lun_make() {	# NAME SIZE
 	truncate -s "$2" "$(lun_path "$1")" || die "$E_USAGE" "size '$2'? for example 512M, 4G"
 	echo "$1" >>"$RUN/luns"

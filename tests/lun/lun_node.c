@@ -7,7 +7,7 @@
  *   allow N I               permit a nexus                         -> allowed KEY
  *   seen KEY                is it there                            -> seen yes|no
  *   fence N I               kill all of node N up to incarnation I -> paid MS | unpaid WHY
- *   open KEY                data session: login, REGISTER          -> registered | refused WHY
+ *   open KEY [PORTAL]       data session: login, REGISTER          -> registered | refused WHY
  *   go                                                             -> going | nogo WHY
  *   write N DELAY [EVERY]   N writers at once, until stop; each EVERYth (all: 1) write held DELAY ms
  *   stop                    writers end after what they have out   -> stopped OK CONFLICT LOST REFUSED
@@ -180,10 +180,11 @@ static void on_data_state(void *user, struct lun_session *session, enum lun_sess
 	}
 }
 
-static void data_open(struct node *n, uint64_t key)
+static void data_open(struct node *n, uint64_t key, unsigned portal)
 {
 	struct lun_session_config c = {
 		.url = &n->url,
+		.portal = portal < n->url.n_portals ? portal : 0,
 		.initiator = n->data_name,
 		.isid = n->id,
 		.isid_qualifier = 2,
@@ -378,8 +379,8 @@ static void order(struct node *n, char *line)
 			say("seen no not holding");
 	} else if (sscanf(line, "fence %u %" SCNu64, &a, &x) == 2)
 		fence(n, a, x);
-	else if (sscanf(line, "open %" SCNx64, &x) == 1)
-		data_open(n, x);
+	else if (sscanf(line, "open %" SCNx64 " %u", &x, &a) >= 1)
+		data_open(n, x, a);
 	else if (strcmp(line, "go") == 0)
 		go(n);
 	else if (sscanf(line, "write %u %u %u", &a, &b, &every) >= 2)

@@ -114,6 +114,16 @@ cable_make() {
 }
 other_net() { [[ $(readlink "/proc/$1/ns/net") != $(readlink /proc/self/ns/net) ]]; }
 cable() { in_target ip link set cable "$1"; }
+# A second way from that node to the target, with an address of its own at both ends: cable2 down|up.
+CABLE2_URL=iscsi://10.99.1.1/$IQN/1
+cable2_make() {
+	in_target ip link add cable2 type veth peer name eth1 netns "$CABLE_PID"
+	in_target ip address add 10.99.1.1/24 dev cable2
+	in_target ip link set cable2 up
+	nsenter -t "$CABLE_PID" -n ip address add 10.99.1.2/24 dev eth1
+	nsenter -t "$CABLE_PID" -n ip link set eth1 up
+}
+cable2() { in_target ip link set cable2 "$1"; }
 
 node_start() {	# NAME ARGS...
 	local name=$1 in out
