@@ -80,6 +80,7 @@ enum {
 	FS_DEFECT_NO_UNDO = 2,		      /* abort leaves bitmaps and counts as they are */
 	FS_DEFECT_NO_QUARANTINE = 4,	      /* freed clusters may be used at once */
 	FS_DEFECT_NO_FLUSH_BEFORE_COMMIT = 8, /* commit block not ordered after the log blocks */
+	FS_DEFECT_NO_BARED_COMMIT = 16, /* blocks cut off and filled again within one transaction */
 };
 
 struct fs_open_options {
@@ -248,9 +249,13 @@ struct fs_extent {
 /*
  * The map of blocks [lblk, lblk + len), without gaps, in order; len is not cut at the end of file
  * (a hole there). At most max pieces; returns their number; the caller goes on after the last one.
+ * Cheap: the maps of the 64 files that were asked for last are kept in memory, up to 32768 pieces of each.
  */
 int fs_map(struct fs *fs, uint32_t ino, uint64_t lblk, uint64_t len, struct fs_extent *ret,
 	   size_t max);
+
+/* Whether all blocks that [off, off + len) touches are DATA: 1 or 0. */
+int fs_is_data(struct fs *fs, uint32_t ino, uint64_t off, uint64_t len);
 
 /*
  * Make [off, off + len) DATA (widened to blocks) and, when new_size is larger than the size, set
@@ -267,10 +272,49 @@ int fs_alloc(struct fs *fs, uint32_t ino, uint64_t off, uint64_t len, uint64_t n
 int fs_prealloc(struct fs *fs, uint32_t ino, uint64_t off, uint64_t len, uint64_t new_size);
 
 /*
- * UNWRITTEN -> DATA without zeroing, for a private file whose holder has written and flushed the
- * whole range (design: the one exception). -EINVAL on a hole.
+ * Data first: a write that needs new blocks, without writing zeros below it.
+ *
+ *     begin; fs_prepare(ino, off, len, chunk); end        blocks are the file's, UNWRITTEN
+ *     fs_map(); write whole blocks to them; wait until every write is done
+ *     begin; fs_convert(ino, off, len, new size); end; commit
+ *
+ * Both operations may be in one transaction: no commit is needed in between. Why this is safe:
+ *   - The clusters come from those that are free in the last *durable* state: what was freed since is in quarantine. So
+ *     before the commit the data lies on clusters that, after a crash, are free, and that nobody but this object (dead
+ *     by then, its nexus killed before the next replay) could have given to anybody. Older copies of metadata in the log
+ *     that could be replayed over them have been revoked by a durable transaction.
+ *   - The map says DATA only by the commit after fs_convert(), and the commit flushes the device (of all nexuses: SYNCHRONIZE
+ *     CACHE is the LUN's) between log and commit block: the data is stable before the map that shows it is.
+ *     A crash before: old size, UNWRITTEN or a hole there, zeros. Never what somebody else's file had.
+ *   - Blocks that are DATA in the last durable state are never UNWRITTEN here: punch, truncation and fs_zero_range() are
+ *     committed by themselves before the next operation begins.
+ * What the caller must keep: partial blocks at the ends are filled up by it, with what the file has there (zeros where it is
+ * UNWRITTEN, a hole, or beyond the end of file); the writes are answered (not given up, unknown fate) before fs_convert(),
+ * fs_abort(), or anything else that could free these blocks; no two writers of one block between the two operations.
+ *
+ * fs_prepare() gives every hole of [off, off + len) clusters, and when there is any, those of the range widened
+ * to multiples of chunk (bytes; 0 = not) on both sides too, behind what is mapped before, so that growth is
+ * contiguous and seldom has to come here. It falls back to the range alone when space gets short. What is mapped
+ * beyond the end of file stays until fs_trim() or the end of the file.
+ */
+int fs_prepare(struct fs *fs, uint32_t ino, uint64_t off, uint64_t len, uint64_t chunk);
+
+/*
+ * UNWRITTEN -> DATA without zeroing, of the blocks that [off, off + len) touches, whose holder has written
+ * all of them whole. -EINVAL on a hole, or when new_size > off + len. Bytes between the old end of file
+ * and off are zeroed when the file grows.
  */
 int fs_convert(struct fs *fs, uint32_t ino, uint64_t off, uint64_t len, uint64_t new_size);
+
+/* Free what is mapped in whole clusters beyond the end of file. Every holder must have returned its map. */
+int fs_trim(struct fs *fs, uint32_t ino);
+
+/*
+ * [off, off + len) reads as zeros and is mapped, UNWRITTEN but for the partial blocks at both ends, which are
+ * zeroed on the device if they are DATA, at once and outside of any undo. The size is set when new_size is larger. Every
+ * holder must have returned its map.
+ */
+int fs_zero_range(struct fs *fs, uint32_t ino, uint64_t off, uint64_t len, uint64_t new_size);
 
 /*
  * Free [off, off + len): whole blocks become holes (clusters are freed when nothing of them is

@@ -7,6 +7,8 @@ noinst_LIBRARIES += csv/libcsvfs.a
 csv_libcsvfs_a_SOURCES = \
 	csv/fs.h csv/fs_int.h \
 	csv/fs_alloc.c \
+	csv/fs_check.h \
+	csv/fs_cut.c \
 	csv/fs_dev.c csv/fs_dev.h \
 	csv/fs_dev_file.c \
 	csv/fs_dir.c \
@@ -15,6 +17,7 @@ csv_libcsvfs_a_SOURCES = \
 	csv/fs_hook.c \
 	csv/fs_inode.c \
 	csv/fs_io.c \
+	csv/fs_map.c \
 	csv/fs_meta.c \
 	csv/fs_mkfs.c \
 	csv/fs_name.c \
@@ -34,10 +37,14 @@ csv_libcsvfs_a_SOURCES = \
 	csv/jbd2_write.c csv/jbd2_write.h
 
 if HAVE_CMOCKA
-check_PROGRAMS += tests/unit/fs_test
-tests_unit_fs_test_SOURCES = tests/unit/fs_test.c \
+FS_TEST_COMMON = tests/unit/fs_vol.h \
 	tests/crash/canon.c tests/crash/canon.h \
 	tests/crash/trace_dev.c tests/crash/trace_dev.h
+check_PROGRAMS += tests/unit/fs_test tests/unit/fs_range_test
+tests_unit_fs_test_SOURCES = tests/unit/fs_test.c $(FS_TEST_COMMON)
 tests_unit_fs_test_LDADD = $(CSVFS_LIBS) $(CMOCKA_LIBS)
 tests_unit_fs_test_LDFLAGS = $(AM_LDFLAGS) $(EXT2FS_WRAP)
+tests_unit_fs_range_test_SOURCES = tests/unit/fs_range_test.c $(FS_TEST_COMMON)
+tests_unit_fs_range_test_LDADD = $(CSVFS_LIBS) $(CMOCKA_LIBS)
+tests_unit_fs_range_test_LDFLAGS = $(AM_LDFLAGS) $(EXT2FS_WRAP)
 endif

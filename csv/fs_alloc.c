@@ -8,11 +8,6 @@
 
 #include "csv/fs_int.h"
 
-static uint64_t cluster_start(uint64_t blk)
-{
-	return blk - blk % FS_RATIO;
-}
-
 /* First run of free clusters in [from, to), at most want blocks. */
 static int find_run(struct fs *fs, uint64_t from, uint64_t to, uint64_t want, uint64_t *ret_blk,
 		    uint64_t *ret_len)
@@ -27,7 +22,7 @@ static int find_run(struct fs *fs, uint64_t from, uint64_t to, uint64_t want, ui
 		return -ENOSPC;
 	if (e)
 		return fs_errno(e);
-	start = cluster_start(start);
+	start = fs_cluster_down(start);
 	if (to - start > want)
 		to = start + want;
 	e = ext2fs_find_first_set_block_bitmap2(fs->e2->block_map, start, to - 1, &end);
@@ -36,24 +31,52 @@ static int find_run(struct fs *fs, uint64_t from, uint64_t to, uint64_t want, ui
 	else if (e)
 		return fs_errno(e);
 	*ret_blk = start;
-	*ret_len = cluster_start(end) - start;
+	*ret_len = fs_cluster_down(end) - start;
 	return 0;
+}
+
+#define RUNS_SEEN 64
+
+/*
+ * The best of the runs from `from` on: one that begins right there (a file that grows stays in one piece), else the first
+ * that is long enough, else the longest of the first few. Without it a big file is made of every small gap on its way.
+ */
+static int best_run(struct fs *fs, uint64_t from, uint64_t to, uint64_t want, uint64_t *ret_blk,
+		    uint64_t *ret_len)
+{
+	uint64_t at = from, blk = 0, len = 0;
+	int r = 0;
+
+	*ret_len = 0;
+	for (int n = 0; n < RUNS_SEEN && *ret_len < want; n++) {
+		r = find_run(fs, at, to, want, &blk, &len);
+		if (r < 0)
+			break;
+		if (len > *ret_len) {
+			*ret_blk = blk;
+			*ret_len = len;
+		}
+		if (blk == from)
+			break;
+		at = blk + len;
+	}
+	return *ret_len ? 0 : r;
 }
 
 int fs_clusters_take(struct fs *fs, struct fs_inode *i, uint64_t goal, uint64_t want,
 		     uint64_t *ret_blk, uint64_t *ret_len)
 {
-	uint64_t total = ext2fs_blocks_count(fs->e2->super), blk, len;
+	uint64_t total = ext2fs_blocks_count(fs->e2->super), blk = 0, len = 0;
 	int r;
 
 	if (goal >= total)
 		goal = 0;
-	goal = cluster_start(goal);
+	goal = fs_cluster_down(goal);
 	if (!fs_space_for(fs, FS_RATIO))
 		return -ENOSPC;
-	r = find_run(fs, goal, total, want, &blk, &len);
+	r = best_run(fs, goal, total, want, &blk, &len);
 	if (r == -ENOSPC)
-		r = find_run(fs, 0, goal, want, &blk, &len);
+		r = best_run(fs, 0, goal, want, &blk, &len);
 	if (r < 0)
 		return r;
 	ext2fs_block_alloc_stats_range(fs->e2, blk, (blk_t)len, +1);
@@ -78,7 +101,7 @@ static int cluster_free(struct fs *fs, struct fs_inode *i, uint64_t pblk, uint64
 /* Whether any block of the cluster around lblk is mapped. */
 static int cluster_mapped(fs_tree t, uint64_t lblk, struct fs_piece *ret)
 {
-	uint64_t c = cluster_start(lblk);
+	uint64_t c = fs_cluster_down(lblk);
 	int r = fs_tree_next(t, c, ret);
 
 	if (r < 0)
@@ -103,7 +126,7 @@ int fs_clusters_free(struct fs *fs, struct fs_inode *i, fs_tree t,
 
 	for (size_t n = 0; n < pieces->n; n++) {
 		const struct fs_piece *p = &pieces->v[n];
-		uint64_t end = p->lblk + p->len, c = cluster_start(p->lblk);
+		uint64_t end = p->lblk + p->len, c = fs_cluster_down(p->lblk);
 		uint64_t run = 0, run_len = 0;
 		int r = 0;
 
@@ -155,7 +178,7 @@ int fs_map_one(struct fs *fs, struct fs_inode *i, uint64_t lblk, uint64_t *ret_p
 	struct fs_piece p = { .lblk = lblk, .len = 1 };
 	uint64_t len;
 	fs_tree t;
-	int r = fs_tree_open(fs, i, &t);
+	int r = fs_tree_edit(fs, i, &t);
 
 	if (r < 0)
 		return r;

@@ -20,6 +20,12 @@ int fs_tree_open(struct fs *fs, struct fs_inode *i, fs_tree *ret)
 	return fs_errno(ext2fs_extent_open2(fs->e2, i->ino, fs_raw(i), ret));
 }
 
+int fs_tree_edit(struct fs *fs, struct fs_inode *i, fs_tree *ret)
+{
+	fs_maps_forget(fs, i->ino);
+	return fs_tree_open(fs, i, ret);
+}
+
 void fs_tree_close(fs_tree *t)
 {
 	if (*t)
@@ -83,6 +89,23 @@ int fs_tree_next(fs_tree t, uint64_t lblk, struct fs_piece *ret)
 		if (e)
 			return fs_errno(e);
 	}
+	*ret = to_piece(&ext);
+	return 0;
+}
+
+int fs_tree_following(fs_tree t, uint64_t lblk, struct fs_piece *ret)
+{
+	struct ext2fs_extent ext;
+
+	*ret = (struct fs_piece){ .len = 0 };
+	do { /* after a goto the library walks the leaf that it stands in a second time */
+		errcode_t e = ext2fs_extent_get(t, EXT2_EXTENT_NEXT_LEAF, &ext);
+
+		if (e == EXT2_ET_EXTENT_NO_NEXT)
+			return 0;
+		if (e)
+			return fs_errno(e);
+	} while (ext.e_lblk < lblk);
 	*ret = to_piece(&ext);
 	return 0;
 }

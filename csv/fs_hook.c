@@ -144,6 +144,7 @@ void fs_op_reset(struct fs *fs)
 	fs_range_vec_clear(&fs->op.frees);
 	fs_u32_vec_clear(&fs->op.dirs);
 	fs->op.active = fs->op.use_reserve = fs->op.failed = fs->op.grew = false;
+	fs->op.bared = false;
 }
 
 void fs_tx_release_quarantine(struct fs *fs)

@@ -7,8 +7,9 @@
  *   fs_meta.c    bitmaps, group descriptors, superblock -> cache blocks, at commit
  *   fs_tx.c      begin, end, abort, commit, checkpoint, going live
  *   fs_open.c    open, replay, close
- *   fs_extent.c  editing of extent trees; fs_alloc.c  clusters; fs_range.c  alloc, punch, truncate,
- * map fs_inode.c, fs_dir.c, fs_name.c, fs_rename.c, fs_xattr.c, fs_orphan.c, fs_record.c
+ *   fs_extent.c  editing of extent trees; fs_alloc.c  clusters
+ *   fs_map.c     maps, and what is kept of them; fs_range.c  filling; fs_cut.c  punch, truncate
+ *   fs_inode.c, fs_dir.c, fs_name.c, fs_rename.c, fs_xattr.c, fs_orphan.c, fs_record.c
  */
 #ifndef CSV_FS_INT_H
 #define CSV_FS_INT_H
@@ -78,6 +79,7 @@ struct fs_op {
 	bool active, use_reserve;
 	bool failed; /* memory for the undo ran out: only abort is left */
 	bool grew;   /* allocated something */
+	bool bared;  /* blocks that stay with their file are DATA no more */
 	struct timespec now;
 	struct fs_buf_vec bufs;
 	struct fs_undo_vec bits;
@@ -89,12 +91,37 @@ struct fs_op {
 
 struct fs_tx {
 	bool ended; /* at least one operation */
+	bool bared; /* one of them bared blocks: see must_commit_first() */
 	struct timespec now;
 	struct fs_buf_vec bufs;
 	struct fs_range_vec frees; /* in quarantine: marked in use in memory until durable */
 	uint64_t n_free_blocks;
 	uint8_t *group_dirty; /* one byte each */
 	struct fs_u32_vec groups;
+};
+
+/* ---- maps kept in memory ------------------------------------------------------------------ */
+
+#define FS_FILE_BLOCKS_MAX (UINT64_C(1) << 32)
+
+struct fs_map_piece {
+	uint32_t lblk, len;
+	uint64_t pblk : 63;
+	uint64_t unwritten : 1;
+};
+CL_DEFINE_VEC(fs_map_piece_vec, struct fs_map_piece);
+
+/* What is known of one file's map: every mapped piece of blocks [from, to). */
+struct fs_window {
+	uint32_t ino, tick; /* ino 0 = unused */
+	uint64_t from, to;
+	struct fs_map_piece_vec pieces;
+};
+
+#define FS_WINDOWS 64
+struct fs_maps {
+	uint32_t tick;
+	struct fs_window w[FS_WINDOWS];
 };
 
 /* ---- the volume ------------------------------------------------------------------------- */
@@ -131,6 +158,7 @@ struct fs {
 	uint32_t checkpoint_blocks;
 	uint64_t reserve_blocks;
 	struct fs_names *names;
+	struct fs_maps maps;
 	uint32_t hidden_ino;
 	uint64_t vol_pblk;
 	struct fs_vol vol;
@@ -215,9 +243,13 @@ struct fs_piece {
 CL_DEFINE_VEC(fs_piece_vec, struct fs_piece);
 typedef struct ext2_extent_handle *fs_tree;
 int fs_tree_open(struct fs *fs, struct fs_inode *i, fs_tree *ret);
+/* To change it: what is kept of the file's map is forgotten. */
+int fs_tree_edit(struct fs *fs, struct fs_inode *i, fs_tree *ret);
 void fs_tree_close(fs_tree *t);
 /* First mapping that ends after lblk; 0 with len 0 when there is none. */
 int fs_tree_next(fs_tree t, uint64_t lblk, struct fs_piece *ret);
+/* The one after the one that was given last, which ends at lblk; nothing may have changed since. */
+int fs_tree_following(fs_tree t, uint64_t lblk, struct fs_piece *ret);
 /* Insert where nothing is mapped, merging with neighbours. */
 int fs_tree_insert(fs_tree t, const struct fs_piece *p);
 /* Unmap [start, end); what was mapped is appended to ret in order. Frees nothing. */
@@ -237,10 +269,36 @@ uint64_t fs_alloc_goal(struct fs *fs, struct fs_inode *i, fs_tree t, uint64_t lb
 /* Map one block (written), allocating a cluster when its cluster has none. */
 int fs_map_one(struct fs *fs, struct fs_inode *i, uint64_t lblk, uint64_t *ret_pblk);
 
+/* fs_map.c */
+/* A regular file in use; -EISDIR, -EINVAL for what is none. */
+int fs_file_load(struct fs *fs, uint32_t ino, struct fs_inode *ret);
+/* To change [off, off + len) of it: -EFBIG beyond FS_FILE_MAX, -EROFS outside of an operation. */
+int fs_file_load_range(struct fs *fs, uint32_t ino, uint64_t off, uint64_t len,
+		       struct fs_inode *ret);
+void fs_maps_forget(struct fs *fs, uint32_t ino);
+void fs_maps_forget_all(struct fs *fs);
+
 /* fs_range.c */
+static inline uint64_t fs_blocks_up(uint64_t bytes)
+{
+	return bytes / FS_BLOCK_SIZE + (bytes % FS_BLOCK_SIZE ? 1 : 0);
+}
+static inline uint64_t fs_cluster_down(uint64_t blk)
+{
+	return blk - blk % FS_RATIO;
+}
+static inline uint64_t fs_cluster_up(uint64_t blk)
+{
+	return fs_cluster_down(blk + FS_RATIO - 1);
+}
+/* Zero bytes [from, to) of block lblk on the device, if it is DATA. */
+int fs_zero_part(struct fs *fs, struct fs_inode *i, uint64_t lblk, unsigned from, unsigned to);
+int fs_zero_edges(struct fs *fs, struct fs_inode *i, uint64_t off, uint64_t end);
+/* The new size, if it is larger; the tail of the old last block is zeroed. */
+int fs_grow_to(struct fs *fs, struct fs_inode *i, uint64_t new_size);
+
+/* fs_cut.c */
 int fs_truncate(struct fs *fs, struct fs_inode *i, uint64_t size);
-/* Zero the tail of the last block, before the size grows. */
-int fs_zero_tail(struct fs *fs, struct fs_inode *i);
 
 /* fs_dir.c */
 struct fs_dirent {

@@ -262,6 +262,7 @@ void fs_free(struct fs *fs)
 	fs_e2_free(fs);
 	fs_cache_fini(&fs->cache);
 	fs_names_free(fs->names);
+	fs_maps_forget_all(fs);
 	jbd2_log_fini(&fs->log);
 	for (int i = 0; i < FS_STORES; i++)
 		fs_store_fini(&fs->store[i]);

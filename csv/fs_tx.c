@@ -46,6 +46,13 @@ static bool must_commit_first(const struct fs *fs)
 {
 	if (fs->tx.bufs.n > jbd2_writer_capacity(&fs->writer) / 4)
 		return true;
+	/*
+	 * Blocks that were punched, cut off or made unwritten, but whose cluster stays, are DATA in the last durable state.
+	 * The next operation could make them DATA again and zero them on the device; after a crash the old file would show
+	 * these zeros. (Clusters that were freed whole are in quarantine.)
+	 */
+	if (fs->tx.bared && !(fs->defects & FS_DEFECT_NO_BARED_COMMIT))
+		return true;
 	/* Freed space is usable only after a commit. */
 	return fs->tx.n_free_blocks && usable_blocks(fs) < 2 * fs->reserve_blocks + 1024;
 }
@@ -128,6 +135,7 @@ int fs_end(struct fs *fs)
 		fs->tx.n_free_blocks += fs->op.frees.v[i].len;
 	}
 	fs->tx.ended = true;
+	fs->tx.bared = fs->tx.bared || fs->op.bared;
 	fs->tx.now = fs->op.now;
 	fs_op_reset(fs);
 	return 0;
@@ -157,6 +165,7 @@ void fs_abort(struct fs *fs)
 	(void)ext2fs_flush_icache(fs->e2);
 	for (size_t i = 0; i < fs->op.dirs.n; i++)
 		fs_names_forget(fs, fs->op.dirs.v[i]);
+	fs_maps_forget_all(fs);
 	fs_vol_reload(fs);
 	fs_op_reset(fs);
 }
@@ -273,7 +282,7 @@ static int commit_done(struct fs *fs, struct gather *g)
 		fs->tx.group_dirty[fs->tx.groups.v[i]] = 0;
 	fs_u32_vec_clear(&fs->tx.groups);
 	fs_tx_release_quarantine(fs);
-	fs->tx.ended = false;
+	fs->tx.ended = fs->tx.bared = false;
 	return 0;
 }
 

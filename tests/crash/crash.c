@@ -439,7 +439,8 @@ static unsigned defect_by_name(const char *name)
 	} names[] = { { "no-revoke", FS_DEFECT_NO_REVOKE },
 		      { "no-undo", FS_DEFECT_NO_UNDO },
 		      { "no-quarantine", FS_DEFECT_NO_QUARANTINE },
-		      { "no-flush", FS_DEFECT_NO_FLUSH_BEFORE_COMMIT } };
+		      { "no-flush", FS_DEFECT_NO_FLUSH_BEFORE_COMMIT },
+		      { "no-bared-commit", FS_DEFECT_NO_BARED_COMMIT } };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (strcmp(names[i].name, name) == 0)

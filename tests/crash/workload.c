@@ -253,6 +253,19 @@ static int op_punch(struct workload *w, struct ctx *c)
 	return c->ino ? fs_punch(w->fs, c->ino, c->off & ~4095ull, (c->len | 4095) + 1) : -ENOENT;
 }
 
+static int op_zero_range(struct workload *w, struct ctx *c)
+{
+	/* Whole blocks, as with punch. */
+	return c->ino ? fs_zero_range(w->fs, c->ino, c->off & ~4095ull, (c->len | 4095) + 1,
+				      rnd(w, 2) ? (c->off & ~4095ull) + c->len : 0)
+		      : -ENOENT;
+}
+
+static int op_trim(struct workload *w, struct ctx *c)
+{
+	return c->ino ? fs_trim(w->fs, c->ino) : -ENOENT;
+}
+
 static int op_xattr(struct workload *w, struct ctx *c)
 {
 	char name[32], value[3000];
@@ -314,8 +327,48 @@ static const struct {
 	{ op_orphan_free, 5 }, { op_rename, 9 },  { op_link, 4 },     { op_symlink, 4 },
 	{ op_node, 2 },	       { op_size, 8 },	  { op_attr, 3 },     { op_alloc, 16 },
 	{ op_prealloc, 5 },    { op_punch, 8 },	  { op_xattr, 8 },    { op_record, 8 },
-	{ op_epoch, 1 },       { op_tmpfile, 4 }, { op_too_much, 1 },
+	{ op_epoch, 1 },       { op_tmpfile, 4 }, { op_too_much, 1 }, { op_zero_range, 5 },
+	{ op_trim, 3 },
 };
+
+/* Blocks as a client sends them, to whatever is mapped there. */
+static void write_mapped(struct workload *w, uint32_t ino, uint64_t lblk, uint64_t end)
+{
+	uint8_t block[FS_BLOCK_SIZE];
+
+	for (; lblk < end; lblk++) {
+		struct fs_extent e;
+
+		if (fs_map(w->fs, ino, lblk, 1, &e, 1) != 1 || e.state == FS_HOLE)
+			exit(3);
+		if (e.state == FS_DATA)
+			continue; /* would change what is durable: write_data() does that */
+		memset(block, (int)rnd(w, 256), sizeof(block));
+		(void)fs_dev_write(&w->t->dev, e.pblk * FS_BLOCK_SIZE, block, sizeof(block), 0);
+	}
+}
+
+/* A write to new blocks, its data before its map: two operations, mostly in one transaction. */
+static int data_first(struct workload *w, struct ctx *c)
+{
+	uint64_t off = c->off & ~4095ull, len = (c->len | 4095) + 1;
+	struct fs_attr a;
+	int r;
+
+	begin(w);
+	r = c->ino ? fs_prepare(w->fs, c->ino, off, len, rnd(w, 2) ? 1 << 18 : 0) : -ENOENT;
+	r = finish(w, r, false);
+	if (r < 0)
+		return r;
+	if (rnd(w, 4) == 0)
+		commit(w);
+	write_mapped(w, c->ino, off / FS_BLOCK_SIZE, (off + len) / FS_BLOCK_SIZE);
+	begin(w);
+	r = fs_getattr(w->fs, c->ino, &a);
+	if (r == 0)
+		r = fs_convert(w->fs, c->ino, off, len, off + len > a.size ? off + len : 0);
+	return finish(w, r, rnd(w, 10) == 0);
+}
 
 static int random_op(struct workload *w)
 {
@@ -335,6 +388,8 @@ static int random_op(struct workload *w)
 		some_name(w, c.name);
 	c.off = (uint64_t)rnd(w, 60) * 4096 + rnd(w, 2) * rnd(w, 4096);
 	c.len = 1 + rnd(w, rnd(w, 4) ? 20000 : 200000);
+	if (rnd(w, 8) == 0)
+		return data_first(w, &c);
 	k = rnd(w, total);
 	begin(w);
 	for (size_t i = 0;; i++) {
@@ -460,6 +515,37 @@ static void same_transaction(struct workload *w, unsigned n)
 	commit(w);
 }
 
+/*
+ * Blocks that are cut off and come back within what could be one transaction, their cluster staying where it is: by a hole, by
+ * the end of file in a block, by zeros. What comes back is zeroed on the device, under the old file.
+ */
+static void bared(struct workload *w, unsigned n)
+{
+	struct fs_attr f, size = { .size = 10000 + 4096 * n };
+	char name[32];
+
+	sprintf(name, "bared%u", n);
+	begin(w);
+	must(fs_mknod(w->fs, FS_ROOT_INO, name, &file_mode, &f), "create");
+	must(fs_alloc(w->fs, f.ino, 0, 65536, 65536), "alloc");
+	must(finish(w, 0, false), "file");
+	commit(w);
+	for (unsigned b = 0; b < 6; b++)
+		write_data(w, f.ino, b);
+	begin(w);
+	if (n == 0)
+		must(fs_punch(w->fs, f.ino, 4096, 8192), "punch");
+	else if (n == 1)
+		must(fs_setattr(w->fs, f.ino, FS_SET_SIZE, &size, NULL), "cut");
+	else
+		must(fs_zero_range(w->fs, f.ino, 4096, 8192, 0), "zero");
+	must(finish(w, 0, false), "bare");
+	begin(w);
+	must(fs_alloc(w->fs, f.ino, 0, 65536, 65536), "alloc again");
+	must(finish(w, 0, false), "fill");
+	commit(w);
+}
+
 /* Operations that get far and are then taken back. */
 static void aborts(struct workload *w, unsigned n)
 {
@@ -505,6 +591,8 @@ int workload_run(struct workload *w, struct trace_dev *t, uint64_t seed, unsigne
 	for (unsigned n = 0; n < 4; n++) {
 		aborts(w, n);
 		same_transaction(w, n);
+		if (n < 3)
+			bared(w, n);
 	}
 	for (unsigned i = 0; i < steps; i++) {
 		for (unsigned k = 1 + rnd(w, 3); k; k--)

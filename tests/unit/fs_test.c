@@ -2,78 +2,10 @@
 /* The volume's file system: operations, undo, out of space, failing writes, damaged journals. */
 #include "config.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
+#include "tests/unit/fs_vol.h"
+
 #include <sys/mman.h>
 #include <unistd.h>
-#include <cmocka.h>
-
-#include "csv/fs_int.h"
-#include "tests/crash/canon.h"
-#include "tests/crash/trace_dev.h"
-
-#define BYTES (32u << 20)
-
-static uint8_t *fresh; /* a new volume, made once */
-static const struct timespec now = { 1700000000, 5 };
-static const struct fs_new file = { .mode = S_IFREG | 0640, .uid = 7, .gid = 8 };
-static const struct fs_new subdir = { .mode = 0755 };
-
-struct vol {
-	struct trace_dev t;
-	struct fs *fs;
-};
-
-static void reopen(struct vol *v)
-{
-	fs_free(v->fs);
-	v->fs = NULL;
-	assert_int_equal(fs_open(&v->t.dev, NULL, &v->fs, NULL), 0);
-}
-
-static struct vol *vol_new(void)
-{
-	struct vol *v = calloc(1, sizeof(*v));
-
-	assert_int_equal(trace_dev_init(&v->t, BYTES, NULL), 0);
-	memcpy(v->t.mem, fresh, BYTES);
-	reopen(v);
-	return v;
-}
-
-static void vol_free(struct vol *v)
-{
-	fs_free(v->fs);
-	trace_dev_fini(&v->t);
-	free(v);
-}
-
-static void begin(struct vol *v)
-{
-	assert_int_equal(fs_begin(v->fs, now), 0);
-}
-
-static void end(struct vol *v)
-{
-	assert_int_equal(fs_end(v->fs), 0);
-	assert_int_equal(fs_commit(v->fs), 0);
-}
-
-static uint32_t make(struct vol *v, const char *name, uint64_t size)
-{
-	struct fs_attr a;
-
-	begin(v);
-	assert_int_equal(fs_mknod(v->fs, FS_ROOT_INO, name, &file, &a), 0);
-	if (size)
-		assert_int_equal(fs_alloc(v->fs, a.ino, 0, size, size), 0);
-	end(v);
-	return a.ino;
-}
 
 /* Everything that an abort must bring back: what users see, and all that libext2fs keeps in memory. */
 static uint64_t state_of(struct vol *v)
@@ -92,14 +24,6 @@ static uint64_t state_of(struct vol *v)
 	ext2fs_get_inode_bitmap_range2(e2->inode_map, 1, e2->super->s_inodes_count & ~7u, bits);
 	crc = ext2fs_crc32c_le(crc, bits, sizeof(bits));
 	return c.hash ^ (uint64_t)crc << 20;
-}
-
-static struct fs_extent map_at(struct vol *v, uint32_t ino, uint64_t lblk, uint64_t len)
-{
-	struct fs_extent e;
-
-	assert_int_equal(fs_map(v->fs, ino, lblk, len, &e, 1), 1);
-	return e;
 }
 
 /* ---- mkfs ------------------------------------------------------------------------------- */
@@ -751,20 +675,6 @@ static void test_many_groups(void **state)
 	close(fd);
 }
 
-static int setup(void **state)
-{
-	struct fs_mkfs_options opt = { .name = "test", .volume_uuid = { 1 }, .now = now };
-	struct cl_error err = CL_ERROR_INIT;
-	struct trace_dev t;
-
-	(void)state;
-	assert_int_equal(trace_dev_init(&t, BYTES, NULL), 0);
-	if (fs_mkfs(&t.dev, &opt, &err) < 0)
-		fail_msg("%s", err.msg);
-	fresh = t.mem;
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -785,5 +695,5 @@ int main(void)
 		cmocka_unit_test(test_many_groups),
 	};
 
-	return cmocka_run_group_tests(tests, setup, NULL);
+	return cmocka_run_group_tests(tests, vol_setup, NULL);
 }
