@@ -329,7 +329,8 @@ int lun_control_fence(struct lun_control *c, const struct pr_match *victims, siz
 int lun_control_allow(struct lun_control *c, unsigned node, uint64_t incarnation, uint64_t *ret_key,
 		      struct cl_error *err)
 {
-	unsigned instance = pr_key_free_instance(node, c->table.allowed, c->table.n, random16());
+	unsigned instance = pr_key_free_instance(node, c->table.allowed, c->table.n, random16(),
+						 node != c->config.node);
 	uint64_t key;
 	int r;
 
@@ -337,13 +338,19 @@ int lun_control_allow(struct lun_control *c, unsigned node, uint64_t incarnation
 		return cl_error_set(err, -EPERM, "not the coordinator here (%s)", sm_name(&c->sm));
 	r = pr_key_make(node, incarnation, instance, &key);
 	if (r == 0 && key == c->table.own)
-		r = pr_key_make(node, incarnation, instance % 65535 + 1, &key);
+		r = pr_key_make(node, incarnation, instance % 32767 + 1, &key);
 	if (r == 0)
 		r = pr_table_add(&c->table, key);
 	if (r < 0)
 		return cl_error_errno(err, r, "no key for node %u", node);
 	*ret_key = key;
 	return 0;
+}
+
+size_t lun_control_allowed(const struct lun_control *c, const uint64_t **ret)
+{
+	*ret = c->table.allowed;
+	return c->table.n;
 }
 
 void lun_control_disallow(struct lun_control *c, uint64_t key)

@@ -94,9 +94,10 @@ int lun_control_coordinate(struct lun_control *control, struct cl_error *err);
 
 /*
  * The answer to ask_log. `still` false: stop, another node is it. living[] = whose keys may stay
- * (copied): while only the coordinator does I/O this is nobody. Every other key is preempted, the
- * old holder's always. Never name the own node: an earlier process of it may have had the same
- * incarnation, and its writes would be spared. Debts in the log at the time of this answer are paid by
+ * (copied); they are allowed from here on. Every other key is preempted, the old holder's always.
+ * Name members only (PR_MATCH_MEMBER): what a node did in the coordinator's role, for itself or for
+ * others, must not go on beside its successor. Never the own node: an earlier process of it may have had
+ * the same incarnation, and its writes would be spared. Debts in the log at the time of this answer are paid by
  * reaching HOLDING (nobody who owes one is living).
  */
 void lun_control_log_says(struct lun_control *control, bool still, const struct pr_match *living,
@@ -118,6 +119,8 @@ int lun_control_fence(struct lun_control *control, const struct pr_match *victim
  */
 int lun_control_allow(struct lun_control *control, unsigned node, uint64_t incarnation,
 		      uint64_t *ret_key, struct cl_error *err);
+/* All of them, those that the claim spared included; valid until the next call. */
+size_t lun_control_allowed(const struct lun_control *control, const uint64_t **ret);
 void lun_control_disallow(struct lun_control *control, uint64_t key); /* killed at the next check */
 typedef void (*lun_seen_done)(void *user, bool seen, const char *why);
 int lun_control_seen(struct lun_control *control, uint64_t key, lun_seen_done done, void *user);

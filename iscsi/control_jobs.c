@@ -67,6 +67,10 @@ static void admitted(struct lun_control *c)
 {
 	c->table.own = c->admit.key;
 	c->table.type = c->admit.type;
+	/* What the claim spared goes on: it was admitted by the coordinator before. */
+	for (size_t i = 0; i < c->fence.n_left; i++)
+		(void)pr_table_add(&c->table,
+				   c->fence.left[i]); /* twice there: two paths, one key */
 	c->backoff_ms = RECONNECT_MIN_MS;
 	c->check_at_ms = control_now_ms() + c->config.check_ms;
 	control_move(c, LUN_CONTROL_HOLDING, NULL);
@@ -196,6 +200,8 @@ static void end_look(struct lun_control *c, const struct pr_answer *reservation)
 		why = "the key is not registered";
 	else if (reservation->type != c->table.type)
 		why = "the reservation does not stand";
+	else if (c->table.type != PR_TYPE_EA_ALL_REGISTRANTS && reservation->holder != c->table.own)
+		why = "another node has taken the reservation over"; /* and decides about GO */
 	else if (!pr_keys_contain(c->table.allowed, c->table.n, job.key))
 		why = "the key is not allowed any more";
 	if (job.seen_done)

@@ -83,17 +83,18 @@ static bool instance_used(unsigned node, unsigned instance, const uint64_t *keys
 	return false;
 }
 
-unsigned pr_key_free_instance(unsigned node, const uint64_t *keys, size_t n, unsigned start)
+unsigned pr_key_free_instance(unsigned node, const uint64_t *keys, size_t n, unsigned start,
+			      bool member)
 {
-	unsigned instance = start % 65535 + 1;
+	unsigned bit = member ? PR_INSTANCE_MEMBER : 0, i = start % 32767 + 1;
 
 	/*
 	 * Two nexuses with the same key would be killed by one PREEMPT: a zombie of ours and its
-	 * successor must differ. n < 65535, so one is free.
+	 * successor must differ. n < 32767, so one is free.
 	 */
-	for (size_t tries = 0; tries <= n && instance_used(node, instance, keys, n); tries++)
-		instance = instance % 65535 + 1;
-	return instance;
+	for (size_t tries = 0; tries <= n && instance_used(node, bit | i, keys, n); tries++)
+		i = i % 32767 + 1;
+	return bit | i;
 }
 
 const char *pr_key_text(uint64_t key, char buf[PR_KEY_TEXT])
@@ -116,6 +117,8 @@ static bool match_one(const struct pr_match *m, uint64_t key)
 	if (m->kind == PR_MATCH_KEY)
 		return m->key == key;
 	if (!pr_key_parse(key, &k) || k.node != m->node)
+		return false;
+	if (m->kind == PR_MATCH_MEMBER && !(k.instance & PR_INSTANCE_MEMBER))
 		return false;
 	return m->kind == PR_MATCH_NODE_UP_TO ? k.incarnation <= m->incarnation
 					      : k.incarnation == m->incarnation;

@@ -5,7 +5,8 @@
  * and take in. Pure: no libiscsi, no clock, no socket.
  *
  * A key names one nexus instance:  prefix 8 | node 8 | instance 16 | incarnation 32.
- * `instance` tells apart the nexuses of one incarnation of one node (control, data, next login).
+ * `instance` tells apart the nexuses of one incarnation of one node (control, data, next login). Its top
+ * bit says whose word the nexus lives by: set = a member's, permitted by the coordinator on another node.
  */
 #ifndef CL_ISCSI_PR_H
 #define CL_ISCSI_PR_H
@@ -50,8 +51,14 @@ int pr_key_make(unsigned node, uint64_t incarnation, unsigned instance, uint64_t
 /* false: not one of ours (foreign prefix, node 0, instance 0). */
 bool pr_key_parse(uint64_t key, struct pr_key *ret);
 
-/* An instance number that no key of this node in keys[] has, beginning at `start` (random). */
-unsigned pr_key_free_instance(unsigned node, const uint64_t *keys, size_t n, unsigned start);
+#define PR_INSTANCE_MEMBER 0x8000u
+
+/*
+ * An instance number that no key of this node in keys[] has, beginning at `start` (random); with or
+ * without the member's bit.
+ */
+unsigned pr_key_free_instance(unsigned node, const uint64_t *keys, size_t n, unsigned start,
+			      bool member);
 
 /* "node 3, incarnation 7, instance 0x12ab" or "foreign key 0x..."; into buf. Returns buf. */
 #define PR_KEY_TEXT 64
@@ -63,6 +70,7 @@ enum pr_match_kind {
 	PR_MATCH_KEY,	     /* exactly this key */
 	PR_MATCH_NODE_UP_TO, /* keys of `node` with incarnation <= `incarnation` (a fence debt) */
 	PR_MATCH_NODE,	     /* keys of `node` with exactly this incarnation (a living node) */
+	PR_MATCH_MEMBER,     /* those of them that have the member's bit */
 };
 
 struct pr_match {

@@ -44,8 +44,8 @@ static void ask(struct pr_admit *a, enum pr_admit_phase phase, enum pr_op_kind k
 
 static void on_keys(struct pr_admit *a, const struct pr_answer *ans, struct pr_step *out)
 {
-	unsigned instance =
-		pr_key_free_instance(a->config.node, ans->keys, ans->n_keys, a->config.random);
+	unsigned instance = pr_key_free_instance(a->config.node, ans->keys, ans->n_keys,
+						 a->config.random, false);
 
 	if (pr_key_make(a->config.node, a->config.incarnation, instance, &a->key) < 0)
 		fail(a, -ERANGE, "node or incarnation does not fit into a key");

@@ -215,11 +215,15 @@ static void on_verify_keys(struct pr_fence *f, const struct pr_answer *a, struct
 		fail(f, "own key is gone (fenced, or the target has forgotten)");
 		return;
 	}
-	for (size_t i = 0; i < a->n_keys; i++)
+	f->n_left = 0;
+	for (size_t i = 0; i < a->n_keys; i++) {
 		if (is_victim(f, a->keys[i])) {
 			next_round(f, out); /* a late REGISTER: from (a) again, barrier included */
 			return;
 		}
+		if (a->keys[i] != f->job.own)
+			f->left[f->n_left++] = a->keys[i];
+	}
 	ask(f, PR_FENCE_VERIFY_HOLDER, PR_OP_READ_RESERVATION, 0, out);
 }
 

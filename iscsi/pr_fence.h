@@ -72,6 +72,9 @@ struct pr_fence {
 	struct cl_error why; /* when failed */
 	uint64_t victims[PR_KEYS_MAX];
 	size_t n_victims, next;
+	uint64_t left
+		[PR_KEYS_MAX]; /* when paid: the other keys that are there, our own not counted */
+	size_t n_left;
 	uint64_t old_holder; /* forced victim of this job, 0 = none */
 	unsigned rounds, resets_out;
 	uint32_t tag, want_tag, first_reset_tag;

@@ -55,15 +55,18 @@ static void test_free_instance(void **state)
 	const uint64_t keys[] = { key_of(3, 1, 8), key_of(3, 7, 9), key_of(4, 1, 10) };
 
 	(void)state;
-	assert_int_equal(pr_key_free_instance(3, keys, 3, 7), 10);
-	assert_int_equal(pr_key_free_instance(4, keys, 3, 7), 8);
-	assert_int_equal(pr_key_free_instance(3, keys, 3, 65534), 65535);
+	assert_int_equal(pr_key_free_instance(3, keys, 3, 7, false), 10);
+	assert_int_equal(pr_key_free_instance(4, keys, 3, 7, false), 8);
+	assert_int_equal(pr_key_free_instance(3, keys, 3, 32766, false), 32767);
+	assert_int_equal(pr_key_free_instance(3, keys, 3, 32767, false), 1);
+	assert_int_equal(pr_key_free_instance(3, keys, 3, 7, true), PR_INSTANCE_MEMBER | 8);
 }
 
 static void test_match(void **state)
 {
 	const struct pr_match debt = { .kind = PR_MATCH_NODE_UP_TO, .node = 3, .incarnation = 5 };
 	const struct pr_match living = { .kind = PR_MATCH_NODE, .node = 3, .incarnation = 5 };
+	const struct pr_match member = { .kind = PR_MATCH_MEMBER, .node = 3, .incarnation = 5 };
 
 	(void)state;
 	assert_true(pr_match_key(&debt, 1, key_of(3, 5, 1)));
@@ -71,6 +74,9 @@ static void test_match(void **state)
 	assert_false(pr_match_key(&debt, 1, key_of(3, 6, 1)));
 	assert_false(pr_match_key(&debt, 1, key_of(2, 5, 1)));
 	assert_false(pr_match_key(&debt, 1, 0x33));
+	assert_true(pr_match_key(&member, 1, key_of(3, 5, PR_INSTANCE_MEMBER | 9)));
+	assert_false(pr_match_key(&member, 1, key_of(3, 5, 9))); /* the coordinator's own */
+	assert_false(pr_match_key(&member, 1, key_of(3, 4, PR_INSTANCE_MEMBER | 9)));
 	assert_true(pr_match_key(&living, 1, key_of(3, 5, 9)));
 	assert_false(pr_match_key(&living, 1, key_of(3, 4, 9)));
 	assert_false(pr_match_key(NULL, 0, key_of(3, 4, 9)));
@@ -610,6 +616,8 @@ static void test_admit_takes_over(void **state)
 	run_admit(&a, &t, true, &living, 1);
 	assert_int_equal(t.n, 2);
 	assert_true(pr_keys_contain(t.keys, t.n, OTHER));
+	assert_int_equal(f.n_left, 1);
+	assert_true(f.left[0] == OTHER);
 }
 
 static void test_admit_replaced_meanwhile(void **state)
