@@ -20,7 +20,7 @@
 
 static const char *const state_names[] = { "opening", "grace", "serving", "closed", "failed" };
 
-static void post_out(struct coord *c, struct csv_mail *mail)
+void coord_post_out(struct coord *c, struct csv_mail *mail)
 {
 	mail->from = c;
 	cl_mailbox_put(c->cfg.out, &mail->mail);
@@ -41,7 +41,7 @@ static void set_state(struct coord *c, enum coord_state state, const char *text)
 	mail->free_bytes = st.bavail * FS_BLOCK_SIZE;
 	(void)snprintf(mail->text, sizeof(mail->text), "%s%s%s", state_names[state],
 		       *text ? ": " : "", text);
-	post_out(c, mail);
+	coord_post_out(c, mail);
 }
 
 void coord_fail(struct coord *c, const char *fmt, ...)
@@ -95,7 +95,7 @@ static void flush_batch(struct coord *c, bool send)
 	for (; mail; mail = next) {
 		next = (struct csv_mail *)(void *)mail->mail.next;
 		if (send)
-			post_out(c, mail);
+			coord_post_out(c, mail);
 		else
 			free(mail);
 	}
@@ -282,7 +282,7 @@ static void close_conn(struct coord *c, uint64_t conn)
 	if (!mail)
 		return;
 	mail->conn = conn;
-	post_out(c, mail);
+	coord_post_out(c, mail);
 }
 
 /* A message of an established session, in its own term. Takes msg over. */
@@ -297,6 +297,12 @@ static void on_session_message(struct coord *c, struct session *s, Csv__Message 
 		break;
 	case CSV__MESSAGE__MSG_BYE:
 		coord_on_bye(c, s);
+		break;
+	case CSV__MESSAGE__MSG_NEXUS_ASK:
+		nexus_ask(c, s, msg->nexus_ask);
+		break;
+	case CSV__MESSAGE__MSG_NEXUS_REGISTERED:
+		nexus_registered(c, s, msg->nexus_registered);
 		break;
 	case CSV__MESSAGE__MSG_OP:
 		if (s->sm.state == SESSION_ACTIVE) {
@@ -322,7 +328,6 @@ static void on_message(struct coord *c, const struct csv_mail *mail)
 	}
 	if (msg->msg_case == CSV__MESSAGE__MSG_HELLO) {
 		coord_on_hello(c, mail->conn, msg);
-		csv__message__free_unpacked(msg, NULL);
 		return;
 	}
 	/* A connection that was superseded has no session any more: what was still under way on it
@@ -359,13 +364,16 @@ static void on_fenced(struct coord *c, const struct csv_mail *mail)
 	if (!done)
 		return;
 	done->id = mail->id;
-	post_out(c, done);
+	coord_post_out(c, done);
 }
 
-static void on_close(struct coord *c)
+/* Not before goodbyes have been met: the session of one that has left would be waited for in grace. */
+static void try_close(struct coord *c)
 {
 	int r;
 
+	if (!c->closing || nexus_bye_waits(c))
+		return;
 	commit_batch(c);
 	if (c->state == COORD_FAILED)
 		return;
@@ -390,10 +398,14 @@ static void on_mail(struct coord *c, struct csv_mail *mail)
 		on_message(c, mail);
 	else if (mail->kind == MAIL_CONN_LOST)
 		coord_on_conn_lost(c, mail->conn);
+	else if (mail->kind == MAIL_NEXUS)
+		nexus_on_mail(c, mail);
 	else if (mail->kind == MAIL_FENCED)
 		on_fenced(c, mail);
 	else if (mail->kind == MAIL_CLOSE)
-		on_close(c);
+		c->closing = true;
+	if (up && c->state != COORD_FAILED)
+		try_close(c);
 	free(mail);
 }
 
@@ -428,7 +440,7 @@ int coord_wait_go(struct coord *c, struct cl_error *err)
 
 	if (!mail)
 		return cl_error_set(err, -ENOMEM, "out of memory");
-	post_out(c, mail);
+	coord_post_out(c, mail);
 	for (;;) {
 		mail = csv_mail_get(&c->in);
 		if (!mail) {
@@ -597,6 +609,7 @@ void coord_free(struct coord *c)
 	handle_vec_fini(&c->handles);
 	lock_table_fini(&c->locks);
 	ack_vec_fini(&c->acks);
+	nexus_fini(c);
 	vol__tables__free_unpacked(c->tables, NULL);
 	cl_mailbox_fini(&c->in);
 	free(c);

@@ -32,6 +32,7 @@ enum coord_state { COORD_OPENING, COORD_GRACE, COORD_SERVING, COORD_CLOSED, COOR
 enum {
 	COORD_DEFECT_NO_RECORD = 1, /* operations sent again are executed again */
 	COORD_DEFECT_NO_GRACE = 2,  /* serve before everybody has reclaimed */
+	COORD_DEFECT_NO_KILL = 4,   /* welcome a session whose earlier data nexuses live */
 };
 
 struct coord;

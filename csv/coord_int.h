@@ -7,6 +7,7 @@
 #include "csv/fs.h"
 #include "csv/lock.h"
 #include "csv/session.h"
+#include "csv/store.h"
 #include "lib/vec.h"
 #include "proto/volume.pb-c.h"
 
@@ -48,6 +49,17 @@ struct ack {
 };
 CL_DEFINE_VEC(ack_vec, struct ack);
 
+/* A question about data nexuses that the loop has not answered yet (coord_nexus.c). */
+enum ask_kind { ASK_HELLO, ASK_BYE, ASK_PERMIT, ASK_GO };
+struct ask {
+	enum ask_kind kind;
+	uint64_t id;
+	uint64_t conn, session; /* who waits for it */
+	uint64_t theirs;	/* the client's number for it */
+	Csv__Message *msg;	/* the HELLO; owned */
+};
+CL_DEFINE_VEC(ask_vec, struct ask);
+
 struct coord {
 	struct coord_config cfg;
 	char name[64];
@@ -69,11 +81,18 @@ struct coord {
 	bool lease_parked;		     /* some wait for the lease */
 	struct csv_mail *batch, *batch_tail; /* results that wait for the commit */
 	struct ack_vec acks;
+	struct ask_vec asks;
+	uint64_t last_ask;
+	uint64_t fenced
+		[256]; /* per node: sessions up to this incarnation are over, whatever tables say */
+	bool closing;  /* MAIL_CLOSE waits for goodbyes */
 	uint64_t sequence; /* of messages sent */
 	char why[256];	   /* FAILED: reason */
 };
 
 /* coord.c */
+/* To the loop, at once. */
+void coord_post_out(struct coord *c, struct csv_mail *mail);
 void coord_send(struct coord *c, uint64_t conn, Csv__Message *msg);
 void coord_fail(struct coord *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Is this the return code of a device that may not be used any more? Then the coordinator ends. */
@@ -82,15 +101,33 @@ void coord_set_serving(struct coord *c);
 
 /* coord_session.c */
 int coord_load_sessions(struct coord *c);
-void coord_on_hello(struct coord *c, uint64_t conn, const Csv__Message *msg);
+/* Takes msg over. */
+void coord_on_hello(struct coord *c, uint64_t conn, Csv__Message *msg);
+/* The nexuses that the hello did not name are dead: it decides anew, because tables may have moved. */
+void coord_welcome(struct coord *c, uint64_t conn, const Csv__Message *msg);
+void coord_refuse(struct coord *c, uint64_t conn, const Csv__Message *hello, uint32_t code,
+		  const char *reason);
+void session_send(struct coord *c, const struct session *s, Csv__Message *msg);
 void coord_on_reclaim(struct coord *c, struct session *s, const Csv__Reclaim *reclaim);
 void coord_on_bye(struct coord *c, struct session *s);
+/* Its nexuses are dead: what it holds is released, its record goes. */
+void coord_end_session(struct coord *c, struct session *s, const char *why);
 void coord_on_conn_lost(struct coord *c, uint64_t conn);
 /* Ends every session of (node, incarnation <= up_to): what it holds is released. */
 void coord_close_fenced(struct coord *c, uint32_t node, uint64_t up_to);
 /* GRACE -> SERVING when nobody owes a reclaim: frees orphans, executes what waited. */
 void coord_try_end_grace(struct coord *c);
 void coord_drop_parked(struct coord *c, uint64_t session);
+
+/* coord_nexus.c */
+void nexus_hello(struct coord *c, uint64_t conn, Csv__Message *msg); /* takes msg over */
+void nexus_bye(struct coord *c, const struct session *s);
+void nexus_ask(struct coord *c, const struct session *s, const Csv__NexusAsk *in);
+void nexus_registered(struct coord *c, const struct session *s, const Csv__NexusRegistered *in);
+void nexus_on_mail(struct coord *c, const struct csv_mail *mail); /* MAIL_NEXUS */
+void nexus_conn_lost(struct coord *c, uint64_t conn);
+bool nexus_bye_waits(const struct coord *c);
+void nexus_fini(struct coord *c);
 
 /* coord_handle.c */
 struct handle *handle_find(struct coord *c, uint64_t session, uint64_t fh);

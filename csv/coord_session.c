@@ -84,7 +84,7 @@ static int session_record(struct coord *c, uint32_t node, uint64_t mount, uint64
 }
 
 /* What it holds is released, its record and its replies go. */
-static void session_end(struct coord *c, struct session *s, const char *why)
+void coord_end_session(struct coord *c, struct session *s, const char *why)
 {
 	int r;
 
@@ -113,7 +113,7 @@ static void drop_fenced_records(struct coord *c)
 		if (living_at(c, s->node, s->incarnation))
 			i++;
 		else
-			session_end(c, s, "its node is fenced");
+			coord_end_session(c, s, "its node is fenced");
 	}
 }
 
@@ -137,8 +137,8 @@ static void send_to(struct coord *c, uint64_t conn, const Csv__Message *in, Csv_
 	coord_send(c, conn, out);
 }
 
-static void refuse(struct coord *c, uint64_t conn, const Csv__Message *in, uint32_t code,
-		   const char *reason)
+void coord_refuse(struct coord *c, uint64_t conn, const Csv__Message *in, uint32_t code,
+		  const char *reason)
 {
 	Csv__Message msg = CSV__MESSAGE__INIT;
 	Csv__Refuse body = CSV__REFUSE__INIT;
@@ -177,7 +177,7 @@ static void admit(struct coord *c, uint64_t conn, const Csv__Message *msg)
 
 	if (r < 0) {
 		if (!coord_dead(c, r))
-			refuse(c, conn, msg, EAGAIN, "no room to record the session");
+			coord_refuse(c, conn, msg, EAGAIN, "no room to record the session");
 		return;
 	}
 	s = session_admit(&c->sessions, msg->node, msg->mount, msg->incarnation);
@@ -189,26 +189,58 @@ static void admit(struct coord *c, uint64_t conn, const Csv__Message *msg)
 	welcome(c, conn, msg, true);
 }
 
-void coord_on_hello(struct coord *c, uint64_t conn, const Csv__Message *msg)
+static enum session_verdict judge(const struct coord *c, const Csv__Message *msg,
+				  struct session **ret, struct session **ret_over)
 {
 	const Vol__Node *n = node_of(c, msg->node);
-	struct session *s, *over;
-	enum session_verdict v;
 
-	if (msg->epoch != c->cfg.epoch) {
-		refuse(c, conn, msg, ESTALE, "another epoch");
+	/* The fence can be ahead of the tables: what it has ended does not begin again. */
+	if (msg->incarnation <= c->fenced[msg->node & 255])
+		return SESSION_REFUSE;
+	return session_hello(&c->sessions, msg->node, msg->mount, msg->incarnation, n && n->living,
+			     n ? n->incarnation : 0, ret, ret_over);
+}
+
+/* Whether it was refused. */
+static bool turn_away(struct coord *c, uint64_t conn, const Csv__Message *msg,
+		      enum session_verdict v)
+{
+	if (msg->epoch != c->cfg.epoch)
+		coord_refuse(c, conn, msg, ESTALE, "another epoch");
+	else if (v == SESSION_LATER)
+		coord_refuse(c, conn, msg, EAGAIN, "not admitted yet, as far as is known here");
+	else if (v == SESSION_REFUSE)
+		coord_refuse(c, conn, msg, EPERM, "that incarnation or mount is over");
+	else
+		return false;
+	return true;
+}
+
+void coord_on_hello(struct coord *c, uint64_t conn, Csv__Message *msg)
+{
+	struct session *s = NULL, *over = NULL;
+
+	if (turn_away(c, conn, msg, judge(c, msg, &s, &over))) {
+		csv__message__free_unpacked(msg, NULL);
 		return;
 	}
-	v = session_hello(&c->sessions, msg->node, msg->mount, msg->incarnation, n && n->living,
-			  n ? n->incarnation : 0, &s, &over);
-	if (v == SESSION_REFUSE || v == SESSION_LATER) {
-		refuse(c, conn, msg, v == SESSION_LATER ? EAGAIN : EPERM,
-		       v == SESSION_LATER ? "not admitted yet, as far as is known here"
-					  : "that incarnation or mount is over");
-		return;
-	}
+	/* From here on nothing of the earlier connection is executed beside its repetition. */
+	if (s)
+		take_conn(c, s, 0);
 	if (over)
-		session_end(c, over, "a newer mount of its node");
+		take_conn(c, over, 0);
+	nexus_hello(c, conn, msg);
+}
+
+void coord_welcome(struct coord *c, uint64_t conn, const Csv__Message *msg)
+{
+	struct session *s, *over;
+	enum session_verdict v = judge(c, msg, &s, &over);
+
+	if (turn_away(c, conn, msg, v))
+		return;
+	if (over)
+		coord_end_session(c, over, "a newer mount of its node");
 	if (v == SESSION_ADMIT) {
 		admit(c, conn, msg);
 		return;
@@ -243,16 +275,21 @@ static void reclaim_lock(struct coord *c, const struct session *s, const Csv__Lo
 			    c->name, s->node, (unsigned long long)in->ino);
 }
 
+void session_send(struct coord *c, const struct session *s, Csv__Message *msg)
+{
+	msg->node = s->node;
+	msg->mount = s->mount;
+	msg->incarnation = s->incarnation;
+	coord_send(c, s->conn, msg);
+}
+
 static void send_reclaimed(struct coord *c, const struct session *s, Csv__Reclaimed *body)
 {
 	Csv__Message msg = CSV__MESSAGE__INIT;
 
 	msg.msg_case = CSV__MESSAGE__MSG_RECLAIMED;
 	msg.reclaimed = body;
-	msg.node = s->node;
-	msg.mount = s->mount;
-	msg.incarnation = s->incarnation;
-	coord_send(c, s->conn, &msg);
+	session_send(c, s, &msg);
 }
 
 void coord_on_reclaim(struct coord *c, struct session *s, const Csv__Reclaim *reclaim)
@@ -283,14 +320,15 @@ void coord_on_reclaim(struct coord *c, struct session *s, const Csv__Reclaim *re
 
 void coord_on_bye(struct coord *c, struct session *s)
 {
-	session_end(c, s, "unmounted");
-	coord_try_end_grace(c);
+	take_conn(c, s, 0);
+	nexus_bye(c, s);
 }
 
 void coord_on_conn_lost(struct coord *c, uint64_t conn)
 {
 	struct session *s = session_by_conn(&c->sessions, conn);
 
+	nexus_conn_lost(c, conn);
 	if (!s)
 		return;
 	coord_drop_parked(c, s->id);
@@ -301,8 +339,10 @@ void coord_close_fenced(struct coord *c, uint32_t node, uint64_t up_to)
 {
 	struct session *s;
 
+	if (c->fenced[node & 255] < up_to)
+		c->fenced[node & 255] = up_to;
 	while (c->state != COORD_FAILED && (s = session_fenced(&c->sessions, node, up_to)))
-		session_end(c, s, "its node is fenced");
+		coord_end_session(c, s, "its node is fenced");
 }
 
 /* ---- grace --------------------------------------------------------------------------------- */

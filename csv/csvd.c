@@ -434,6 +434,7 @@ static bool set_defect(struct csvd_defects *d, const char *name)
 		size_t offset;
 	} all[] = { { "no-record", offsetof(struct csvd_defects, no_record) },
 		    { "no-grace", offsetof(struct csvd_defects, no_grace) },
+		    { "no-kill", offsetof(struct csvd_defects, no_kill) },
 		    { "no-fence-wait", offsetof(struct csvd_defects, no_fence_wait) },
 		    { "no-barrier", offsetof(struct csvd_defects, no_barrier) } };
 

@@ -17,6 +17,7 @@ csv_libcsvd_a_SOURCES = \
 	csv/coord.c csv/coord.h csv/coord_int.h \
 	csv/coord_session.c csv/coord_handle.c csv/coord_lock.c \
 	csv/coord_ops.c csv/coord_name.c csv/coord_io.c csv/coord_falloc.c \
+	csv/coord_nexus.c \
 	csv/wire.c csv/wire.h \
 	csv/link.c csv/link.h \
 	csv/peer.c csv/peer.h \
@@ -25,6 +26,7 @@ csv_libcsvd_a_SOURCES = \
 	csv/keeper_link.c csv/keeper_link.h \
 	csv/cluster.c csv/cluster.h \
 	csv/store.c csv/store.h csv/store_file.c csv/store_lun.c \
+	csv/nexus.c csv/nexus.h \
 	csv/format_dev.c csv/format_dev.h
 $(csv_libcsvd_a_OBJECTS): $(BUILT_SOURCES)
 
@@ -34,6 +36,7 @@ CSVD_LIBS = csv/libcsvd.a csv/libcsvfs.a iscsi/libiscsilun.a proto/libproto.a pr
 pkglibexec_PROGRAMS += csvd csv-keeper
 csvd_SOURCES = csv/csvd.c csv/csvd_int.h csv/format.c \
 	csv/volume.c csv/volume_int.h csv/volume_role.c csv/volume_status.c csv/volume_transport.c \
+	csv/volume_nexus.c \
 	csv/front.c csv/front.h csv/front_int.h csv/front_ops.c csv/front_reply.c
 csvd_LDFLAGS = $(AM_LDFLAGS) $(EXT2FS_WRAP)
 csvd_LDADD = $(CSVD_LIBS) $(FUSE_LIBS)
@@ -57,6 +60,12 @@ tests_unit_csv_client_test_LDADD = csv/libcsvd.a proto/libpb.a lib/libcl.a $(PRO
 $(tests_unit_csv_client_test_OBJECTS): $(BUILT_SOURCES)
 tests_unit_csv_lock_test_SOURCES = tests/unit/csv_lock_test.c
 tests_unit_csv_lock_test_LDADD = csv/libcsvd.a lib/libcl.a $(CMOCKA_LIBS)
+COORD_RIG = tests/unit/coord_rig.c tests/unit/coord_rig.h
+check_PROGRAMS += tests/unit/csv_nexus_test
+tests_unit_csv_nexus_test_SOURCES = tests/unit/csv_nexus_test.c $(COORD_RIG)
+tests_unit_csv_nexus_test_LDADD = $(CSVD_LIBS) $(CMOCKA_LIBS)
+tests_unit_csv_nexus_test_LDFLAGS = $(AM_LDFLAGS) $(EXT2FS_WRAP)
+$(tests_unit_csv_nexus_test_OBJECTS): $(BUILT_SOURCES)
 tests_unit_csv_session_test_SOURCES = tests/unit/csv_session_test.c
 tests_unit_csv_session_test_LDADD = csv/libcsvd.a proto/libpb.a lib/libcl.a $(PROTOBUFC_LIBS) $(CMOCKA_LIBS)
 $(tests_unit_csv_session_test_OBJECTS): $(BUILT_SOURCES)

@@ -19,6 +19,7 @@ enum csv_mail_kind {
 	MAIL_CONN_LOST,
 	MAIL_TABLES, /* a Vol.Tables */
 	MAIL_FENCED, /* (node, incarnation) is fenced on this volume: close its sessions; `id` */
+	MAIL_NEXUS,  /* what it asked for about data nexuses: id, ok, text; key, pr_type */
 	MAIL_GO,     /* the key was seen: data commands may flow; ok = false: stop */
 	MAIL_CLOSE,  /* hand over: finish, checkpoint, close */
 	MAIL_STOP,   /* leave at once, write nothing more */
@@ -29,6 +30,10 @@ enum csv_mail_kind {
 	MAIL_STATE,	 /* state (enum coord_state), text; numbers */
 	MAIL_FENCE_DONE, /* id */
 	MAIL_LOGGED_IN,	 /* LUN session registered: MAIL_GO is awaited */
+	/* About the data nexuses of (node, incarnation); each is answered by MAIL_NEXUS with its id. */
+	MAIL_KILL,   /* all but `key`; the answer's key: `key` if it is known, else 0 */
+	MAIL_PERMIT, /* all, then permit a new one: key, pr_type */
+	MAIL_SEE,    /* is `key` theirs, and registered at the target of now? */
 };
 
 struct csv_mail {
@@ -38,7 +43,8 @@ struct csv_mail {
 	void *from;    /* whose: the struct coord, for mail from it */
 	uint64_t id;
 	uint32_t node;
-	uint64_t incarnation;
+	uint64_t incarnation, key;
+	uint8_t pr_type;
 	bool ok, bulk;
 	int state;
 	uint64_t size_bytes, free_bytes;

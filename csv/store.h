@@ -44,15 +44,28 @@ enum {
 
 typedef void (*store_fence_done)(void *user, bool paid, const char *why);
 
+/* A node at an incarnation. */
+struct store_node {
+	uint32_t node;
+	uint64_t incarnation;
+};
+
 struct store_ops {
 	void (*free)(struct store *store);
 	int (*coordinate)(struct store *store, struct cl_error *err);
-	void (*log_says)(struct store *store, bool still);
+	void (*log_says)(struct store *store, bool still, const struct store_node *living,
+			 size_t n_living);
 	int (*fence)(struct store *store, const Vol__Debt *const *debts, size_t n,
 		     store_fence_done done, void *user, struct cl_error *err);
 	int (*open)(void *store, struct coord *coord, struct fs_dev **ret, struct cl_error *err);
 	void (*logged_in)(struct store *store, struct coord *coord);
 	void (*break_off)(struct store *store);
+	int (*kill)(struct store *store, struct store_node who, uint64_t keep,
+		    store_fence_done done, void *user, struct cl_error *err);
+	int (*permit)(struct store *store, struct store_node who, uint64_t *ret_key,
+		      uint8_t *ret_pr_type, struct cl_error *err);
+	bool (*knows)(const struct store *store, struct store_node who, uint64_t key);
+	int (*see)(struct store *store, uint64_t key, store_fence_done done, void *user);
 };
 
 struct store {
@@ -73,9 +86,11 @@ static inline int store_coordinate(struct store *store, struct cl_error *err)
 	return store->ops->coordinate(store, err);
 }
 
-static inline void store_log_says(struct store *store, bool still)
+/* living: the other nodes whose data nexuses may go on through the claim. */
+static inline void store_log_says(struct store *store, bool still, const struct store_node *living,
+				  size_t n_living)
 {
-	store->ops->log_says(store, still);
+	store->ops->log_says(store, still, living, n_living);
 }
 
 /* Only in HOLDING. done once, maybe from here. paid: no command of theirs lands any more. */
@@ -102,6 +117,36 @@ static inline void store_logged_in(struct store *store, struct coord *coord)
 static inline void store_break(struct store *store)
 {
 	store->ops->break_off(store);
+}
+
+/*
+ * The data nexuses of nodes' mounts. All only in HOLDING; each `done` comes once, maybe from here, but not
+ * after store_free().
+ *
+ * kill: those of `who` but `keep` (0 = all); paid: nothing of them lands any more. It waits for an earlier
+ * kill of the same ones. permit: a key for a new one; 0 where there is nothing to register. knows: is it
+ * one that was permitted and not killed? see: done(true) = registered at the target of now: GO may follow.
+ */
+static inline int store_kill(struct store *store, struct store_node who, uint64_t keep,
+			     store_fence_done done, void *user, struct cl_error *err)
+{
+	return store->ops->kill(store, who, keep, done, user, err);
+}
+
+static inline int store_permit(struct store *store, struct store_node who, uint64_t *ret_key,
+			       uint8_t *ret_pr_type, struct cl_error *err)
+{
+	return store->ops->permit(store, who, ret_key, ret_pr_type, err);
+}
+
+static inline bool store_knows(const struct store *store, struct store_node who, uint64_t key)
+{
+	return store->ops->knows(store, who, key);
+}
+
+static inline int store_see(struct store *store, uint64_t key, store_fence_done done, void *user)
+{
+	return store->ops->see(store, key, done, user);
 }
 
 /* The two kinds. */

@@ -46,8 +46,11 @@ static int file_coordinate(struct store *store, struct cl_error *err)
 	return 0;
 }
 
-static void file_log_says(struct store *store, bool still)
+static void file_log_says(struct store *store, bool still, const struct store_node *living,
+			  size_t n_living)
 {
+	(void)living;
+	(void)n_living;
 	if (still && store->state == STORE_UP)
 		move((struct store_file *)(void *)store, STORE_HOLDING);
 }
@@ -82,6 +85,44 @@ static void file_logged_in(struct store *store, struct coord *coord)
 	(void)coord;
 }
 
+/* Nothing is registered, and nothing outlives its process: see the top. */
+static int file_kill(struct store *store, struct store_node who, uint64_t keep,
+		     store_fence_done done, void *user, struct cl_error *err)
+{
+	(void)store;
+	(void)who;
+	(void)keep;
+	(void)err;
+	done(user, true, "");
+	return 0;
+}
+
+static int file_permit(struct store *store, struct store_node who, uint64_t *ret_key,
+		       uint8_t *ret_pr_type, struct cl_error *err)
+{
+	(void)store;
+	(void)who;
+	(void)err;
+	*ret_key = 0;
+	*ret_pr_type = 0;
+	return 0;
+}
+
+static bool file_knows(const struct store *store, struct store_node who, uint64_t key)
+{
+	(void)store;
+	(void)who;
+	return !key;
+}
+
+static int file_see(struct store *store, uint64_t key, store_fence_done done, void *user)
+{
+	(void)store;
+	(void)key;
+	done(user, true, "");
+	return 0;
+}
+
 static const struct store_ops file_ops = {
 	.free = file_free,
 	.coordinate = file_coordinate,
@@ -90,6 +131,10 @@ static const struct store_ops file_ops = {
 	.open = file_open,
 	.logged_in = file_logged_in,
 	.break_off = file_nothing,
+	.kill = file_kill,
+	.permit = file_permit,
+	.knows = file_knows,
+	.see = file_see,
 };
 
 int store_file_new(struct cl_loop *loop, const struct store_config *config, struct store **ret,

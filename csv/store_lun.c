@@ -11,15 +11,27 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "csv/nexus.h"
 #include "csv/store.h"
 #include "iscsi/control.h"
 #include "iscsi/lun_loop.h"
 #include "iscsi/lun_sync.h"
+#include "iscsi/pr_fence.h"
 #include "lib/log.h"
 
 #define IO_DEADLINE_MS                                                                             \
 	30000 /* of one call; past it the session is given up and the journal undone */
 #define CONNECT_MS 3000
+
+/* A fence under way, of nexuses or of debts. Listed, because a control that is freed forgets its callers. */
+struct kill {
+	struct kill *next;
+	struct store_lun *lun;
+	store_fence_done done;
+	void *user;
+	size_t n;
+	struct pr_match victims[];
+};
 
 struct store_lun {
 	struct store store;
@@ -31,9 +43,10 @@ struct store_lun {
 	uint64_t key;	 /* of the data session that may log in */
 	unsigned portal; /* for it: the one that works for the control session */
 	uint8_t pr_type;
-	struct coord *waiting; /* for its GO */
-	store_fence_done done;
-	void *done_user;
+	struct coord *waiting;	  /* for its GO */
+	struct nexus_vec nexuses; /* of mounts; the coordinator's thread has its own key */
+	struct kill *kills;
+	uint64_t fenced[256]; /* per node; who is fenced is permitted nothing any more */
 	/* between the threads */
 	pthread_mutex_t lock;
 	struct lun_sync *sync;
@@ -163,6 +176,14 @@ static enum store_state state_of(enum lun_control_state state)
 	}
 }
 
+static int load_nexuses(struct store_lun *lun)
+{
+	const uint64_t *keys;
+	size_t n = lun_control_allowed(lun->control, &keys);
+
+	return nexus_load(&lun->nexuses, keys, n);
+}
+
 /* The key of the data session is permitted before anybody could use it. */
 static bool permit(struct store_lun *lun)
 {
@@ -186,7 +207,7 @@ static void on_state(void *user, struct lun_control *control, enum lun_control_s
 	(void)control;
 	if (now == lun->store.state && state == LUN_CONTROL_ADMITTING)
 		return;
-	if (state == LUN_CONTROL_HOLDING && !permit(lun))
+	if (state == LUN_CONTROL_HOLDING && (load_nexuses(lun) < 0 || !permit(lun)))
 		now = STORE_UP;
 	lun->store.state = now;
 	lun->store.hooks.state(lun->store.hooks.user, now, why ? why->msg : "");
@@ -214,45 +235,135 @@ static int lun_coordinate(struct store *store, struct cl_error *err)
 	return lun_control_coordinate(lun_of(store)->control, err);
 }
 
-/* Nobody else does I/O while all of it goes through the coordinator: no key but ours may stay. */
-static void lun_log_says(struct store *store, bool still)
+/* Members go on under their keys: the maps that they use are not changed before all have reclaimed. */
+static void lun_log_says(struct store *store, bool still, const struct store_node *living,
+			 size_t n_living)
 {
-	lun_control_log_says(lun_of(store)->control, still, NULL, 0);
+	struct pr_match match[PR_MATCHES_MAX];
+	size_t n = n_living < PR_MATCHES_MAX ? n_living : PR_MATCHES_MAX; /* the others ask anew */
+
+	for (size_t i = 0; i < n; i++)
+		match[i] = (struct pr_match){ .kind = PR_MATCH_MEMBER,
+					      .node = living[i].node,
+					      .incarnation = living[i].incarnation };
+	lun_control_log_says(lun_of(store)->control, still, match, n);
 }
 
-static void on_fenced(void *user, bool paid, const struct cl_error *why)
-{
-	struct store_lun *lun = user;
-	store_fence_done done = lun->done;
+/* ---- killing --------------------------------------------------------------------------------- */
 
-	lun->done = NULL;
-	done(lun->done_user, paid, why ? why->msg : "");
+static struct kill *kill_new(struct store_lun *lun, size_t n, store_fence_done done, void *user)
+{
+	struct kill *k = calloc(1, sizeof(*k) + n * sizeof(k->victims[0]));
+
+	if (!k)
+		return NULL;
+	k->lun = lun;
+	k->done = done;
+	k->user = user;
+	k->n = n;
+	k->next = lun->kills;
+	lun->kills = k;
+	return k;
+}
+
+static void kill_free(struct kill *k)
+{
+	struct kill **p = &k->lun->kills;
+
+	while (*p != k)
+		p = &(*p)->next;
+	*p = k->next;
+	free(k);
+}
+
+static void on_killed(void *user, bool paid, const struct cl_error *why)
+{
+	struct kill *k = user;
+	store_fence_done done = k->done;
+	void *done_user = k->user;
+
+	/* Not paid: the control session is given up, and the next claim counts anew. */
+	if (paid)
+		nexus_dead(&k->lun->nexuses, k->victims, k->n);
+	kill_free(k);
+	done(done_user, paid, why ? why->msg : "");
+}
+
+static int kill_start(struct kill *k, struct cl_error *err)
+{
+	int r = lun_control_fence(k->lun->control, k->victims, k->n, on_killed, k, err);
+
+	if (r < 0)
+		kill_free(k);
+	return r;
 }
 
 static int lun_fence(struct store *store, const Vol__Debt *const *debts, size_t n,
 		     store_fence_done done, void *user, struct cl_error *err)
 {
+	struct kill *k = kill_new(lun_of(store), n, done, user);
+
+	if (!k)
+		return cl_error_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < n; i++) {
+		uint64_t *fenced = &lun_of(store)->fenced[debts[i]->node & 255];
+
+		if (*fenced < debts[i]->incarnation)
+			*fenced = debts[i]->incarnation;
+		k->victims[i] = (struct pr_match){ .kind = PR_MATCH_NODE_UP_TO,
+						   .node = debts[i]->node,
+						   .incarnation = debts[i]->incarnation };
+	}
+	return kill_start(k, err);
+}
+
+/* By their keys: of the own node others must live, those of the control and of the thread. */
+static int lun_kill(struct store *store, struct store_node who, uint64_t keep,
+		    store_fence_done done, void *user, struct cl_error *err)
+{
 	struct store_lun *lun = lun_of(store);
-	struct pr_match *victims = calloc(n ? n : 1, sizeof(*victims));
+	struct kill *k = kill_new(lun, lun->nexuses.n, done, user);
+
+	if (!k)
+		return cl_error_set(err, -ENOMEM, "out of memory");
+	k->n = nexus_kill(&lun->nexuses, who, keep, k->victims, k->n);
+	if (k->n)
+		return kill_start(k, err);
+	kill_free(k);
+	done(user, true, "");
+	return 0;
+}
+
+static int lun_permit(struct store *store, struct store_node who, uint64_t *ret_key,
+		      uint8_t *ret_pr_type, struct cl_error *err)
+{
+	struct store_lun *lun = lun_of(store);
+	uint64_t key;
 	int r;
 
-	if (!victims)
-		return cl_error_set(err, -ENOMEM, "out of memory");
-	if (lun->done) {
-		free(victims);
-		return cl_error_set(err, -EBUSY, "a fence of this volume is under way");
-	}
-	for (size_t i = 0; i < n; i++)
-		victims[i] = (struct pr_match){ .kind = PR_MATCH_NODE_UP_TO,
-						.node = debts[i]->node,
-						.incarnation = debts[i]->incarnation };
-	lun->done = done;
-	lun->done_user = user;
-	r = lun_control_fence(lun->control, victims, n, on_fenced, lun, err);
+	if (who.incarnation <= lun->fenced[who.node & 255])
+		return cl_error_set(err, -EPERM, "node %u is fenced at that incarnation", who.node);
+	r = lun_control_allow(lun->control, who.node, who.incarnation, &key, err);
+
 	if (r < 0)
-		lun->done = NULL;
-	free(victims);
-	return r;
+		return r;
+	if (nexus_add(&lun->nexuses, who, key) < 0) {
+		lun_control_disallow(lun->control, key);
+		return cl_error_set(err, -ENOMEM, "out of memory");
+	}
+	*ret_key = key;
+	*ret_pr_type = lun_control_pr_type(lun->control);
+	return 0;
+}
+
+static bool lun_knows(const struct store *store, struct store_node who, uint64_t key)
+{
+	return nexus_known(&((const struct store_lun *)(const void *)store)->nexuses, who, key);
+}
+
+static int lun_see(struct store *store, uint64_t key, store_fence_done done, void *user)
+{
+	return lun_control_seen(lun_of(store)->control, key, done, user);
 }
 
 static void on_seen(void *user, bool seen, const char *why)
@@ -295,6 +406,9 @@ static void lun_free(struct store *store)
 
 	lun_loop_free(lun->binding);
 	lun_control_free(lun->control);
+	while (lun->kills)
+		kill_free(lun->kills);
+	nexus_vec_fini(&lun->nexuses);
 	(void)pthread_mutex_destroy(&lun->lock);
 	free(lun);
 }
@@ -307,6 +421,10 @@ static const struct store_ops lun_store_ops = {
 	.open = lun_open,
 	.logged_in = lun_logged_in,
 	.break_off = lun_break,
+	.kill = lun_kill,
+	.permit = lun_permit,
+	.knows = lun_knows,
+	.see = lun_see,
 };
 
 static int start_control(struct store_lun *lun, struct cl_loop *loop, struct cl_error *err)

@@ -215,6 +215,11 @@ void volume_on_mail(struct volume *v, const struct csv_mail *mail)
 	case MAIL_LOGGED_IN:
 		store_logged_in(v->store, v->coord);
 		break;
+	case MAIL_KILL:
+	case MAIL_PERMIT:
+	case MAIL_SEE:
+		volume_on_question(v, mail);
+		break;
 	default:
 		break;
 	}

@@ -42,6 +42,8 @@ struct volume {
 	char store_why[256];
 	uint64_t go_id;
 	struct coord *coord;
+	uint64_t coord_serial; /* +1 with each: answers to an earlier one's questions are dropped */
+	struct question *questions; /* about data nexuses, under way */
 	uint64_t coord_epoch;
 	int coord_state;
 	char coord_text[256];
@@ -71,6 +73,11 @@ void volume_on_reconnect(void *user);
 /* For the client's config. */
 bool volume_client_send(void *user, bool bulk, Csv__Message *msg);
 void volume_client_changed(void *user, const char *reason);
+
+/* volume_nexus.c: MAIL_KILL, MAIL_PERMIT, MAIL_SEE of the coordinator's thread. */
+void volume_on_question(struct volume *v, const struct csv_mail *mail);
+/* With the store: it calls nobody back any more. */
+void volume_forget_questions(struct volume *v);
 
 /* volume_role.c */
 void volume_look_at_role(struct volume *v);

@@ -58,6 +58,24 @@ static void on_ask_log(void *user)
 	(void)cl_timer_set_in(v->pause, GO_AGAIN_MS);
 }
 
+/*
+ * The tables of now may be older than the answer: a node that failed since is spared, and then fenced by
+ * the order that follows; as long as its debt stands nothing is opened.
+ */
+static void tell_store(struct volume *v, bool yes)
+{
+	const Vol__Tables *t = v->d->tables;
+	struct store_node *living = calloc(t->n_nodes + 1, sizeof(*living));
+	size_t n = 0;
+
+	for (size_t i = 0; living && i < t->n_nodes; i++)
+		if (t->nodes[i]->living && t->nodes[i]->id != t->self)
+			living[n++] =
+				(struct store_node){ t->nodes[i]->id, t->nodes[i]->incarnation };
+	store_log_says(v->store, yes, living, n);
+	free(living);
+}
+
 bool volume_on_go(struct volume *v, uint64_t id, bool yes)
 {
 	if (!v->go_id || v->go_id != id)
@@ -67,7 +85,7 @@ bool volume_on_go(struct volume *v, uint64_t id, bool yes)
 		 (unsigned long long)v->store_epoch);
 	if (!v->store)
 		return true;
-	store_log_says(v->store, yes);
+	tell_store(v, yes);
 	if (!yes) {
 		v->store_spoilt = true; /* claim anew, later: the tables are about to move */
 		pause_for(v, FAILURE_PAUSE_MS);
@@ -114,6 +132,7 @@ void volume_drop_store(struct volume *v)
 {
 	store_free(v->store);
 	v->store = NULL;
+	volume_forget_questions(v);
 	v->go_id = 0;
 	v->paying = v->claiming = false;
 	v->fence_left = 0;
@@ -135,7 +154,7 @@ static void claim(struct volume *v)
 static unsigned coord_defects(const struct csvd_defects *d)
 {
 	return (d->no_record ? COORD_DEFECT_NO_RECORD : 0) |
-	       (d->no_grace ? COORD_DEFECT_NO_GRACE : 0);
+	       (d->no_grace ? COORD_DEFECT_NO_GRACE : 0) | (d->no_kill ? COORD_DEFECT_NO_KILL : 0);
 }
 
 static void start_coord(struct volume *v)
@@ -156,6 +175,7 @@ static void start_coord(struct volume *v)
 
 	memcpy(cfg.volume, v->uuid, sizeof(cfg.volume));
 	v->coord_epoch = v->epoch;
+	v->coord_serial++;
 	v->coord_state = COORD_OPENING;
 	(void)snprintf(v->coord_text, sizeof(v->coord_text), "opening");
 	if (tables && coord_new(&cfg, tables->body, tables->len, &v->coord, &err) < 0)
