@@ -2,6 +2,7 @@
 /* Operations on names: lookup, make, link, remove, rename, open, list. */
 #include "config.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,12 +73,20 @@ static int add_handle(struct coord *c, const struct req *q, uint32_t ino)
 					       .flags = q->op->flags });
 }
 
-/* The handle is made again with an operation that was done before: nobody has heard of it yet. */
+/*
+ * The handle is made again with an operation that was done before: nobody has heard of it yet.
+ *
+ * A kernel whose lookup found no name may come here after another node made it. Without O_EXCL that is no
+ * error: for ESTALE the kernel looks the name up once more, and opens what it finds there with everything
+ * that belongs to it (permissions, O_TRUNC, symbolic links).
+ */
 int op_create(struct coord *c, struct req *q, struct res *res)
 {
 	uint32_t ino;
 	int r = make_op(c, q, res, &ino);
 
+	if (r == -EEXIST && !(q->op->flags & O_EXCL))
+		return -ESTALE;
 	return r < 0 ? r : add_handle(c, q, ino);
 }
 

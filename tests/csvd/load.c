@@ -7,6 +7,7 @@
  *                                      random; on SIGTERM or at the end: "acked N errors 0 ..."
  *     load verify FILE N [SEED]        the first N blocks are what `write` had acknowledged
  *     load meta DIR SECONDS TAG        create, write, rename, link, unlink, mkdir, rmdir, append
+ *     load same DIR COUNT              opens COUNT names that others make at the same time
  *     load lock FILE                   an exclusive lock by OFD: prints "locked", waits for SIGTERM
  *     load trylock FILE                0 = got it, 3 = somebody else has it
  *     load tagwrite FILE NAME GEN      tag, then write one block: 0, or errno as exit status
@@ -171,6 +172,26 @@ static int do_meta(const char *dir, double seconds, const char *tag)
 	return errors ? 1 : 0;
 }
 
+/* Whoever comes first makes it, all others open it: without O_EXCL nobody may see EEXIST. */
+static int do_same(const char *dir, int count)
+{
+	char path[512];
+	int errors = 0;
+
+	for (int i = 0; i < count; i++) {
+		int fd;
+
+		(void)snprintf(path, sizeof(path), "%s/same.%d", dir, i);
+		fd = open(path, O_RDWR | O_CREAT, 0644);
+		if (fd < 0)
+			errors += complain("open", path);
+		else if (close(fd) < 0)
+			errors += complain("close", path);
+	}
+	(void)printf("opened %d errors %d\n", count, errors);
+	return errors ? 1 : 0;
+}
+
 static int do_lock(const char *path, int try)
 {
 	struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
@@ -225,6 +246,8 @@ int main(int argc, char **argv)
 				 argc > 4 ? strtoull(argv[4], NULL, 10) : 1);
 	if (!strcmp(what, "meta") && argc == 5)
 		return do_meta(argv[2], atof(argv[3]), argv[4]);
+	if (!strcmp(what, "same") && argc == 4)
+		return do_same(argv[2], atoi(argv[3]));
 	if (!strcmp(what, "lock"))
 		return do_lock(argv[2], 0);
 	if (!strcmp(what, "trylock"))
