@@ -5,4 +5,9 @@ dist_check_SCRIPTS += tools/check-includes tools/check-spdx tools/check-shell
 # A directory: a new drill needs no line here.
 EXTRA_DIST += .ci/run .shellcheckrc tests/README.md tests/run tests/drills
 
+# What the drills of the whole run on the nodes.
+noinst_PROGRAMS += tests/csvd/ledger
+tests_csvd_ledger_SOURCES = tests/csvd/ledger.c
+tests_csvd_ledger_LDADD = $(URING_LIBS)
+
 include tests/sim/local.mk

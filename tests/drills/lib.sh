@@ -40,7 +40,7 @@ require() {	# COMMAND...: programs without which the drill means nothing
 
 # On the way out: every lab of the drill, and before that, when it failed, what the labs looked like.
 drill_end() {
-	local code=$? name
+	local code=${1:-$?} name
 	trap '' INT TERM HUP
 	for name in "${DRILL_LABS[@]}"; do
 		if ((code != 0 && code != 77)) && [[ -e /run/lab-$name ]]; then
