@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "iscsi/chap.h"
 #include "iscsi/lun_sync.h"
 #include "iscsi/portals.h"
 #include "iscsi/pr.h"
@@ -112,6 +113,12 @@ int format_dev_open(const char *url, uint32_t node, struct fs_dev **ret, struct 
 	r = lun_url_parse(url, &lun, err);
 	if (r < 0)
 		return r;
+	if (lun.password[0]) {
+		(void)cl_error_set(err, -EINVAL,
+				   "a password in a volume's address would stand in the "
+				   "cluster's database and in logs");
+		return cl_error_hint(err, "put it into %s on every node", LUN_CHAP_FILE);
+	}
 	p = calloc(1, sizeof(*p));
 	if (!p)
 		return cl_error_set(err, -ENOMEM, "out of memory");

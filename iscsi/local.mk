@@ -6,6 +6,7 @@ iscsi_libiscsilun_a_SOURCES = \
 	iscsi/pr_check.c iscsi/pr_check.h \
 	iscsi/pr_fence.c iscsi/pr_fence.h \
 	iscsi/url.c iscsi/url.h \
+	iscsi/chap.c iscsi/chap.h \
 	iscsi/session.c iscsi/session_cmd.c iscsi/session_hold.c iscsi/session_io.c iscsi/session_int.h \
 	iscsi/lun.h \
 	iscsi/control.c iscsi/control_jobs.c iscsi/control_int.h iscsi/control.h \

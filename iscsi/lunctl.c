@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "iscsi/chap.h"
 #include "iscsi/lun.h"
 #include "iscsi/portals.h"
 #include "iscsi/probe.h"
@@ -24,7 +25,8 @@
 #define SCRATCH_KEY UINT64_C(0xc46c756e63746c01)
 
 static const char help_text[] =
-	"usage: lunctl [--json] [--initiator IQN] [--timeout SECONDS] VERB URL [ARGS]\n"
+	"usage: lunctl [--json] [--initiator IQN] [--timeout SECONDS] [--chap FILE] VERB URL "
+	"[ARGS]\n"
 	"\n"
 	"  probe URL                   does the target fence? (only on a LUN that nobody uses)\n"
 	"  info URL                    what it is, its name, and how large\n"
@@ -40,6 +42,7 @@ static const char help_text[] =
 	"  read URL OFFSET BYTES       blocks to stdout; only on a LUN without a reservation\n"
 	"  write URL OFFSET BYTES      blocks from stdin; only on a LUN without a reservation\n"
 	"\n"
+	"Secrets of a target (CHAP) are read from /etc/clusterd/chap.conf, or FILE.\n"
 	"Numbers may be hexadecimal (0x...). Exit codes: 0 done, 1 failed, 2 usage, 3 the target "
 	"answers\n"
 	"RESERVATION CONFLICT, 4 unfenceable (probe), 5 not reachable.\n"
@@ -494,6 +497,7 @@ int main(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ "initiator", required_argument, NULL, 'i' },
 		{ "timeout", required_argument, NULL, 't' },
+		{ "chap", required_argument, NULL, 'c' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int o;
@@ -508,6 +512,8 @@ int main(int argc, char **argv)
 			t.json = true;
 		else if (o == 'i')
 			t.initiator = optarg;
+		else if (o == 'c')
+			lun_chap_set_file(optarg);
 		else if (o == 't' && atoi(optarg) > 0 && atoi(optarg) <= 3600)
 			t.timeout_ms = (uint32_t)atoi(optarg) * 1000;
 		else

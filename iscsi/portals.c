@@ -218,6 +218,7 @@ static int verdict(const struct proof *p, struct cl_error *err)
 			return cl_error_hint(err,
 					     "all portals of an address must be ways to one LUN "
 					     "with one set of reservations");
+			return -EXDEV;
 		}
 	return 0;
 }

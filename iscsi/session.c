@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "iscsi/chap.h"
 #include "iscsi/session_int.h"
 #include "lib/assert.h"
 #include "lib/monotime.h"
@@ -105,6 +106,29 @@ static void die(struct lun_session *s)
 	lun_session_move(s, LUN_DEAD, "session lost");
 }
 
+static const char *refusal(const struct lun_session *s)
+{
+	if (!s->chap)
+		return "the target demands a login by name and secret, and there is none for it";
+	if (s->mutual)
+		return "the target refuses our name or secret, or has none to prove itself with";
+	return "the target refuses our name or secret";
+}
+
+/* libiscsi says it in words only. None of them has a secret in it. */
+static void on_refused(struct lun_session *s, const char *text)
+{
+	if (strstr(text, "CHAP_") || strstr(text, "CHAP targetname"))
+		lun_session_doom(s, -EACCES,
+				 "the target did not prove who it is (mutual CHAP; target-user and "
+				 "target-secret in %s)",
+				 lun_chap_file());
+	else if (strstr(text, "Authentication") || strstr(text, "Authorization"))
+		lun_session_doom(s, -EACCES, "%s (CHAP; %s)", refusal(s), lun_chap_file());
+	else
+		lun_session_doom(s, -ECONNREFUSED, "login failed: %s", text);
+}
+
 static void on_login(struct iscsi_context *iscsi, int status, void *data, void *user)
 {
 	struct lun_session *s = user;
@@ -117,7 +141,7 @@ static void on_login(struct iscsi_context *iscsi, int status, void *data, void *
 		lun_session_doom(s, -ENOTSUP,
 				 "login: the target redirects, which is not supported");
 	else if (status != SCSI_STATUS_GOOD)
-		lun_session_doom(s, -ECONNREFUSED, "login failed: %s", iscsi_get_error(iscsi));
+		on_refused(s, iscsi_get_error(iscsi));
 	else
 		lun_settle(s);
 }
@@ -135,6 +159,48 @@ static void on_connect(struct iscsi_context *iscsi, int status, void *data, void
 		lun_session_doom(s, -ENOMEM, "login: %s", iscsi_get_error(iscsi));
 }
 
+/*
+ * Name and secret: the address's own if it has both (tools), else the node's file. A name in the address
+ * has to be the one the file has a secret for.
+ */
+static int take_secrets(struct lun_session *s, struct lun_chap *chap, struct cl_error *err)
+{
+	int r = lun_chap_lookup(s->url.target, chap, err);
+
+	if (r < 0)
+		return r;
+	if (s->url.password[0]) {
+		memcpy(chap->user, s->url.user, sizeof(chap->user));
+		memcpy(chap->secret, s->url.password, sizeof(chap->secret));
+	} else if (s->url.user[0] && strcmp(s->url.user, chap->user) != 0) {
+		return cl_error_set(err, -EACCES, "no secret for user '%s' at %s in %s",
+				    s->url.user, s->url.target, lun_chap_file());
+	}
+	if (chap->user[0] &&
+	    iscsi_set_initiator_username_pwd(s->iscsi, chap->user, chap->secret) != 0)
+		return cl_error_set(err, -EINVAL, "%s", iscsi_get_error(s->iscsi));
+	if (chap->target_user[0] &&
+	    iscsi_set_target_username_pwd(s->iscsi, chap->target_user, chap->target_secret) != 0)
+		return cl_error_set(err, -EINVAL, "%s", iscsi_get_error(s->iscsi));
+	s->chap = chap->user[0] != '\0';
+	s->mutual = chap->target_user[0] != '\0';
+	return 0;
+}
+
+/* false: doomed with the reason, which the state hook tells as it tells a refusal by the target. */
+static bool set_secrets(struct lun_session *s)
+{
+	struct cl_error why = CL_ERROR_INIT;
+	struct lun_chap chap;
+	int r = take_secrets(s, &chap, &why);
+
+	explicit_bzero(&chap, sizeof(chap));
+	explicit_bzero(s->url.password, sizeof(s->url.password));
+	if (r < 0)
+		lun_session_doom(s, r, "%s", why.msg);
+	return r == 0;
+}
+
 static int start(struct lun_session *s, const struct lun_session_config *c, struct cl_error *err)
 {
 	s->iscsi = iscsi_create_context(s->initiator);
@@ -145,12 +211,11 @@ static int start(struct lun_session *s, const struct lun_session_config *c, stru
 	(void)iscsi_set_session_type(s->iscsi, ISCSI_SESSION_NORMAL);
 	(void)iscsi_set_header_digest(s->iscsi, ISCSI_HEADER_DIGEST_NONE);
 	iscsi_set_tcp_user_timeout(s->iscsi, (int)s->silence_ms);
-	if (iscsi_set_targetname(s->iscsi, s->url.target) != 0 ||
-	    (s->url.user[0] &&
-	     iscsi_set_initiator_username_pwd(s->iscsi, s->url.user, s->url.password) != 0))
+	if (iscsi_set_targetname(s->iscsi, s->url.target) != 0)
 		return cl_error_set(err, -EINVAL, "iSCSI session: %s", iscsi_get_error(s->iscsi));
 	s->connect_by_ms = lun_now_ms() + s->connect_ms;
-	if (iscsi_connect_async(s->iscsi, s->url.portals[s->portal], on_connect, s) != 0)
+	if (set_secrets(s) &&
+	    iscsi_connect_async(s->iscsi, s->url.portals[s->portal], on_connect, s) != 0)
 		lun_session_doom(s, -ECONNREFUSED, "no connection: %s", iscsi_get_error(s->iscsi));
 	return 0;
 }

@@ -43,6 +43,8 @@ struct lun_session {
 	struct cl_error why;
 	bool registered; /* this nexus's REGISTER of `key` was answered GOOD */
 	bool doomed;	 /* `why` is set; torn down when libiscsi is off the stack */
+	bool chap;	 /* we have a name and a secret for this target */
+	bool mutual;	 /* and want to see its own */
 	bool closing;	 /* the fd is about to be closed: nobody may poll it any more */
 	bool quiet;	 /* in service, or plugged: one `changed` at the end is enough */
 	unsigned unsent; /* data commands queued since the last send */

@@ -25,6 +25,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "iscsi/chap.h"
 #include "iscsi/control.h"
 #include "iscsi/lun_loop.h"
 #include "lib/log.h"
@@ -477,6 +478,7 @@ int main(int argc, char **argv)
 		{ "incarnation", required_argument, NULL, 'i' },
 		{ "witness", required_argument, NULL, 'w' },
 		{ "coordinator", no_argument, NULL, 'c' },
+		{ "chap", required_argument, NULL, 's' },
 		{ "defect", required_argument, NULL, 'd' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -498,6 +500,8 @@ int main(int argc, char **argv)
 			n.witness = open(optarg, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
 		if (o == 'c')
 			coordinator = true;
+		if (o == 's')
+			lun_chap_set_file(optarg);
 		if (o == 'd')
 			n.defects |= defect(optarg);
 		if (o == '?')

@@ -17,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include "iscsi/chap.h"
 #include "iscsi/pr.h"
 #include "iscsi/url.h"
 
@@ -241,12 +242,102 @@ static void test_no_password(void **state)
 	}
 }
 
+/* ---- chap.conf ---- */
+
+static const char conf[] = "# two targets\n"
+			   "[iqn.a:one]\n"
+			   "user = bob\n"
+			   "  secret = s3cret # and = more \n"
+			   "\n"
+			   "[ * ]\r\n"
+			   "user=eve\r\n"
+			   "secret=other\r\n"
+			   "target-user = disk\n"
+			   "target-secret = its own";
+
+static void test_chap(void **state)
+{
+	struct lun_chap c;
+
+	(void)state;
+	assert_int_equal(lun_chap_parse(conf, "f", "iqn.a:one", &c, NULL), 0);
+	assert_string_equal(c.user, "bob");
+	assert_string_equal(c.secret, "s3cret # and = more");
+	assert_string_equal(c.target_user, "");
+	assert_int_equal(lun_chap_parse(conf, "f", "iqn.a:two", &c, NULL), 0);
+	assert_string_equal(c.user, "eve");
+	assert_string_equal(c.secret, "other");
+	assert_string_equal(c.target_user, "disk");
+	assert_string_equal(c.target_secret, "its own");
+	assert_int_equal(lun_chap_parse("[iqn.x]\nuser=a\nsecret=b", "f", "iqn.y", &c, NULL), 0);
+	assert_string_equal(c.user, "");
+}
+
+static void test_bad_chap(void **state)
+{
+	static const struct {
+		const char *text, *says;
+	} bad[] = {
+		{ "user = a", "f:1: a key before" },
+		{ "\n[x]\nuser=a", "f:2: this section needs" },
+		{ "[x]\nuser=a\nsecret=b\ntarget-user=c", "f:1: target-user and" },
+		{ "[x]\nuser=a\nsecret=b\ntarget-user=c\ntarget-secret=b", "must differ" },
+		{ "[x]\nuser=a\nuser=b", "f:3: the key stands twice" },
+		{ "[x]\nusr=s3cr3t", "f:2: unknown key" },
+		{ "[x]\ns3cr3t", "f:2: neither" },
+		{ "[x]\nuser=", "f:2: the value" },
+		{ "[x", "f:1: a section is" },
+		{ "[]", "f:1: a section is" },
+		{ "[t]\nuser=a\nsecret=b\n[t]\nuser=a\nsecret=b", "f:4: a second section" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		struct cl_error err = CL_ERROR_INIT;
+		struct lun_chap c;
+
+		assert_int_equal(lun_chap_parse(bad[i].text, "f", "t", &c, &err), -EINVAL);
+		if (!strstr(err.msg, bad[i].says))
+			fail_msg("'%s' does not say '%s'", err.msg, bad[i].says);
+		assert_null(strstr(err.msg, "s3cr3t"));
+	}
+}
+
+static void test_random_chap(void **state)
+{
+	unsigned good = 0, bad = 0;
+
+	(void)state;
+	for (int i = 0; i < ROUNDS; i++) {
+		size_t len = sizeof(conf) - 1;
+		uint8_t *bytes = mutate((const uint8_t *)conf, &len);
+		char *text = malloc(len + 1);
+		struct lun_chap c;
+
+		memcpy(text, bytes, len);
+		text[len] = '\0';
+		if (lun_chap_parse(text, "f", "iqn.a:one", &c, NULL) == 0) {
+			assert_true(!c.user[0] == !c.secret[0]);
+			assert_true(!c.target_user[0] == !c.target_secret[0]);
+			assert_true(strlen(c.user) <= LUN_NAME_MAX &&
+				    strlen(c.secret) <= LUN_NAME_MAX);
+			good++;
+		} else
+			bad++;
+		free(bytes);
+		free(text);
+	}
+	assert_true(good > ROUNDS / 20 && bad > ROUNDS / 20);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_keys),	 cmocka_unit_test(test_reservation),
-		cmocka_unit_test(test_identity), cmocka_unit_test(test_long_identity),
-		cmocka_unit_test(test_url),	 cmocka_unit_test(test_no_password),
+		cmocka_unit_test(test_keys),	    cmocka_unit_test(test_reservation),
+		cmocka_unit_test(test_identity),    cmocka_unit_test(test_long_identity),
+		cmocka_unit_test(test_url),	    cmocka_unit_test(test_no_password),
+		cmocka_unit_test(test_chap),	    cmocka_unit_test(test_bad_chap),
+		cmocka_unit_test(test_random_chap),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
