@@ -20,6 +20,7 @@ struct call {
 	/* Exactly once. res is borrowed. Frees the call. */
 	void (*done)(struct call *call, const Csv__Result *res);
 	void *user;   /* done's: the fuse_req_t */
+	uint32_t pid; /* thread that waits for it; 0 = none, or not to be seen from here */
 	size_t room;  /* done's: how much the caller takes (readdir, xattr) */
 	bool sent;    /* at least once: it may have been executed */
 	bool on_wire; /* on the present connection */

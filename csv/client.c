@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "csv/dying.h"
 #include "csv/op.h"
 #include "csv/owner.h"
 #include "lib/log.h"
@@ -240,7 +241,7 @@ static bool is_stopped(struct client *c, const struct call *call)
 	return false;
 }
 
-void client_submit(struct client *c, struct call *call)
+static void append_call(struct client *c, struct call *call)
 {
 	call->prev = c->last;
 	call->next = NULL;
@@ -250,6 +251,11 @@ void client_submit(struct client *c, struct call *call)
 		c->calls = call;
 	c->last = call;
 	c->n_calls++;
+}
+
+void client_submit(struct client *c, struct call *call)
+{
+	append_call(c, call);
 	if (is_stopped(c, call) || is_stale(c, call)) {
 		answer_error(c, call, is_stopped(c, call) ? EIO : ESTALE);
 		return;
@@ -296,15 +302,74 @@ static void note_stopped(struct client *c, const char *resource, uint64_t genera
 	(void)stopped_vec_push(&c->stopped, entry);
 }
 
+static void done_free(struct call *call, const Csv__Result *res)
+{
+	(void)res;
+	call_free(call);
+}
+
+/* The kernel was told that this OPEN failed, and the coordinator did it all the same. */
+static void opened_for_nobody(struct call *call, const Csv__Result *res)
+{
+	/* The kernel's numbers are even. */
+	struct call *release =
+		res->error ? NULL : call_new(CSV__KIND__RELEASE, call->op.unique | 1, call->op.ino);
+
+	if (release) {
+		release->op.fh = call->op.unique;
+		release->done = done_free;
+		client_submit(call->user, release);
+	}
+	call_free(call);
+}
+
+/* Stands in for an OPEN whose caller is answered before the coordinator has. */
+static bool keep_open(struct client *c, const struct call *call)
+{
+	struct call *stub = call_new(CSV__KIND__OPEN, call->op.unique, call->op.ino);
+
+	if (!stub)
+		return false;
+	stub->op.flags = call->op.flags;
+	stub->sent = call->sent;
+	stub->on_wire = call->on_wire;
+	stub->done = opened_for_nobody;
+	stub->user = c;
+	append_call(c, stub);
+	return true;
+}
+
+/*
+ * Its caller is dying: nobody sees the answer. What was never sent is dropped whole. What was sent may
+ * be done or not, as with any process that is killed; but what leaves something at the coordinator (a
+ * record, a handle) is waited for.
+ */
+static void give_up(struct client *c, struct call *call)
+{
+	bool dying = c->cfg.is_dying ? c->cfg.is_dying(call->pid) : dying_thread(call->pid);
+	Csv__Kind kind = call->op.kind;
+
+	if (!dying || kind == CSV__KIND__RELEASE || (call->sent && call_has_record(call)))
+		return;
+	if (call->sent && kind == CSV__KIND__OPEN && !keep_open(c, call))
+		return;
+	answer_error(c, call, EINTR);
+}
+
 void client_fail(struct client *c, const char *resource, uint64_t generation)
 {
 	struct call *call, *next;
+
+	if (c->cfg.fail_none)
+		return;
 
 	note_stopped(c, resource, generation);
 	for (call = c->calls; call; call = next) {
 		next = call->next;
 		if (is_stopped(c, call))
 			answer_error(c, call, EIO);
+		else
+			give_up(c, call);
 	}
 }
 

@@ -38,6 +38,8 @@ struct client_config {
 	/* The state has changed, or the coordinator refused (reason; it will be tried again). */
 	void (*changed)(void *user, const char *reason);
 	void *user;
+	bool (*is_dying)(uint32_t pid); /* NULL: dying_thread() */
+	bool fail_none;			/* a defect: stop orders answer nothing */
 };
 
 int client_new(struct cl_loop *loop, const struct client_config *config, struct client **ret);
@@ -60,7 +62,11 @@ void client_submit(struct client *client, struct call *call);
 /* The kernel gave the call up (a signal): a lock that waits is withdrawn. */
 void client_interrupt(struct client *client, uint64_t unique);
 
-/* Stop order: answer each call of handles tagged (resource, generation <= this) with EIO, now. */
+/*
+ * Stop order: answer each call of handles tagged (resource, generation <= this) with EIO, now; also
+ * each of a thread that is dying, since the launcher of a VM may be killed before it has a handle to
+ * tag: its OPEN, or the lookup before that, would hold it for as long as the volume waits.
+ */
 void client_fail(struct client *client, const char *resource, uint64_t generation);
 
 /* A new owner table: handles that are no longer the owner's are refused here already. */

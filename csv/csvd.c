@@ -436,7 +436,8 @@ static bool set_defect(struct csvd_defects *d, const char *name)
 		    { "no-grace", offsetof(struct csvd_defects, no_grace) },
 		    { "no-kill", offsetof(struct csvd_defects, no_kill) },
 		    { "no-fence-wait", offsetof(struct csvd_defects, no_fence_wait) },
-		    { "no-barrier", offsetof(struct csvd_defects, no_barrier) } };
+		    { "no-barrier", offsetof(struct csvd_defects, no_barrier) },
+		    { "no-fail", offsetof(struct csvd_defects, no_fail) } };
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		if (!strcmp(name, all[i].name)) {

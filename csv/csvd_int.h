@@ -17,7 +17,7 @@ CL_DEFINE_VEC(volume_vec, struct volume *);
 
 /* Guards left out (--enable-defects); see coord.h, store.h. */
 struct csvd_defects {
-	bool no_record, no_grace, no_kill, no_fence_wait, no_barrier;
+	bool no_record, no_grace, no_kill, no_fence_wait, no_barrier, no_fail;
 };
 
 struct csvd {

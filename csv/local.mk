@@ -12,6 +12,7 @@ csv_libcsvd_a_SOURCES = \
 	csv/op.c csv/op.h \
 	csv/call.c csv/call.h \
 	csv/client.c csv/client.h \
+	csv/dying.c csv/dying.h \
 	csv/holding.c csv/holding.h \
 	csv/mail.c csv/mail.h \
 	csv/coord.c csv/coord.h csv/coord_int.h \

@@ -61,6 +61,7 @@ static int make_client(struct volume *v, int state_fd, struct cl_error *err)
 		.changed = volume_client_changed,
 		.counters = &v->counters,
 		.user = v,
+		.fail_none = v->d->defects.no_fail,
 	};
 	int r = front_state_open(state_fd, &v->state, err);
 
