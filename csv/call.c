@@ -59,6 +59,13 @@ int call_set_data(struct call *call, const void *data, size_t len)
 	return 0;
 }
 
+void call_set_buf(struct call *call, struct buf *buf, const void *data, size_t len)
+{
+	call->buf = buf_ref(buf);
+	call->op.data.data = (uint8_t *)(uintptr_t)data;
+	call->op.data.len = len;
+}
+
 static void free_string(char *s)
 {
 	if (s != (const char *)protobuf_c_empty_string)
@@ -72,7 +79,10 @@ void call_free(struct call *call)
 	free_string(call->op.name);
 	free_string(call->op.new_name);
 	free_string(call->op.resource);
-	free(call->op.data.data);
+	if (call->buf)
+		buf_unref(call->buf);
+	else
+		free(call->op.data.data);
 	free(call);
 }
 

@@ -16,6 +16,8 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
+#include "csv/buf.h"
+#include "csv/client.h"
 #include "csv/csvd_int.h"
 #include "csv/mount.h"
 #include "lib/log.h"
@@ -222,11 +224,42 @@ static void on_go_answer(void *user, const Vol__GoAnswer *answer)
 			return;
 }
 
-static void on_fail(struct csvd *d, uint64_t id, const Vol__FailRequests *fail)
+static bool all_failed(const struct csvd *d, const struct fail_order *o)
 {
 	for (size_t i = 0; i < d->volumes.n; i++)
+		if (!volume_requests_failed(d->volumes.v[i], o->resource, o->generation))
+			return false;
+	return true;
+}
+
+void csvd_look_at_fails(struct csvd *d)
+{
+	for (size_t i = 0; i < d->fails.n;) {
+		uint64_t id = d->fails.v[i].id;
+
+		if (!all_failed(d, &d->fails.v[i])) {
+			i++;
+			continue;
+		}
+		fail_vec_remove(&d->fails, i);
+		csvd_done(d, id, 0, "");
+	}
+}
+
+/* Requests are answered at once; done is said when nothing of them can reach the LUN any more. */
+static void on_fail(struct csvd *d, uint64_t id, const Vol__FailRequests *fail)
+{
+	struct fail_order o = { .id = id, .generation = fail->generation };
+
+	(void)snprintf(o.resource, sizeof(o.resource), "%s", fail->resource);
+	for (size_t i = 0; i < d->volumes.n; i++)
 		volume_fail_requests(d->volumes.v[i], fail->resource, fail->generation);
-	csvd_done(d, id, 0, "");
+	for (size_t i = 0; i < d->fails.n; i++)
+		if (d->fails.v[i].id == id)
+			return; /* given again: it still is to be met */
+	if (fail_vec_push(&d->fails, o) < 0)
+		csvd_done(d, id, ENOMEM, "out of memory");
+	csvd_look_at_fails(d);
 }
 
 static void on_close(struct csvd *d, uint64_t id, const Vol__CloseSessions *close_)
@@ -436,9 +469,13 @@ static bool set_defect(struct csvd_defects *d, const char *name)
 		    { "no-grace", offsetof(struct csvd_defects, no_grace) },
 		    { "no-kill", offsetof(struct csvd_defects, no_kill) },
 		    { "no-fence-wait", offsetof(struct csvd_defects, no_fence_wait) },
-		    { "no-barrier", offsetof(struct csvd_defects, no_barrier) },
-		    { "no-fail", offsetof(struct csvd_defects, no_fail) } };
+		    { "no-barrier", offsetof(struct csvd_defects, no_barrier) } };
 
+	if (!strcmp(name, "no-drain") || !strcmp(name, "no-hold")) {
+		d->client |= name[3] == 'd' ? CLIENT_DEFECT_NO_DRAIN : CLIENT_DEFECT_NO_HOLD;
+		log_warning("defect '%s': a guard is left out", name);
+		return true;
+	}
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		if (!strcmp(name, all[i].name)) {
 			*(bool *)((char *)d + all[i].offset) = true;
@@ -535,6 +572,8 @@ static void teardown(struct csvd *d)
 	for (size_t i = 0; i < d->volumes.n; i++)
 		volume_free(d->volumes.v[i]);
 	volume_vec_fini(&d->volumes);
+	fail_vec_fini(&d->fails);
+	buf_trim();
 	while ((mail = csv_mail_get(&d->mail)))
 		free(mail);
 	peers_free(d->peers);

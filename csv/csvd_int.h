@@ -17,8 +17,16 @@ CL_DEFINE_VEC(volume_vec, struct volume *);
 
 /* Guards left out (--enable-defects); see coord.h, store.h. */
 struct csvd_defects {
-	bool no_record, no_grace, no_kill, no_fence_wait, no_barrier, no_fail;
+	unsigned client; /* CLIENT_DEFECT_* */
+	bool no_record, no_grace, no_kill, no_fence_wait, no_barrier;
 };
+
+/* A stop order of a VM that is not met yet. */
+struct fail_order {
+	uint64_t id, generation;
+	char resource[64];
+};
+CL_DEFINE_VEC(fail_vec, struct fail_order);
 
 struct csvd {
 	struct cl_loop *loop;
@@ -30,6 +38,7 @@ struct csvd {
 	struct cl_mailbox mail; /* from the coordinators' threads, from format */
 	struct cl_source *mail_io, *lease_timer, *stop_timer, *listen_timer, *term;
 	struct volume_vec volumes;
+	struct fail_vec fails;
 	Vol__Tables *tables; /* NULL before the first */
 	_Atomic int64_t lease_until_ms;
 	uint64_t last_conn, last_go;
@@ -42,6 +51,8 @@ struct csvd {
 const Vol__Node *csvd_node(const struct csvd *d, uint32_t id);
 bool csvd_lease_over(const struct csvd *d);
 uint64_t csvd_new_conn(void *d);
+/* Stop orders whose last I/O may have ended. */
+void csvd_look_at_fails(struct csvd *d);
 void csvd_done(struct csvd *d, uint64_t order, int code, const char *error);
 /* Tables as the coordinator's thread takes them. */
 struct csv_mail *csvd_pack_tables(const struct csvd *d);
@@ -70,6 +81,8 @@ bool volume_on_go(struct volume *v, uint64_t id, bool yes);
 void volume_pay(struct volume *v, const Vol__Order *order);
 void volume_hand_over(struct volume *v, const Vol__Order *order);
 void volume_fail_requests(struct volume *v, const char *resource, uint64_t generation);
+/* Nothing of theirs can reach the LUN any more. */
+bool volume_requests_failed(const struct volume *v, const char *resource, uint64_t generation);
 void volume_close_sessions(struct volume *v);
 void volume_tell_status(struct volume *v);
 void volume_begin_stop(struct volume *v);

@@ -23,7 +23,9 @@
 #define STATE_VERSION 1
 #define RESEND_BIT (UINT64_C(1) << 63)
 #define NOTIFY_RESEND 7 /* FUSE_NOTIFY_RESEND; Debian 12's header does not have it */
-#define RX_SIZE (FRONT_MAX_WRITE + 64 * 1024)
+#define RX_SIZE (FRONT_MAX_WRITE + 4096) /* a write, and what stands before it */
+/* A write's data begin here in what is read: so placed that they lie on a page of their own. */
+#define RX_SKEW (4096 - sizeof(struct fuse_in_header) - sizeof(struct fuse_write_in))
 #define TURN_MAX 64 /* requests before the loop's other sources get their turn */
 
 enum init_state { INIT_NONE, INIT_ANSWERED, INIT_WRITTEN };
@@ -51,8 +53,10 @@ struct front {
 	struct cl_source *io;
 	struct client *client;
 	struct front_hooks hooks;
-	uint8_t *rx;
+	struct buf *rx;
 	uint64_t unique;
+	uint32_t
+		open_reply; /* FUSE_OPEN, FUSE_CREATE: of that kind is the next reply; 0: of another */
 	enum reply_mode reply;
 	struct interrupt_vec interrupts;
 };
@@ -66,6 +70,11 @@ uint64_t front_unique(const struct front *front, bool *ret_resent)
 {
 	*ret_resent = front->unique & RESEND_BIT;
 	return front->unique & ~RESEND_BIT;
+}
+
+struct buf *front_rx(const struct front *front)
+{
+	return front->rx;
 }
 
 void front_interrupted(struct front *front, uint64_t unique)
@@ -158,6 +167,33 @@ static void store_reply(struct mount_state *s, const struct iovec *iov, int n)
 }
 
 /*
+ * The kernel lets direct writes within the file go side by side only where the open said so; libfuse
+ * of Debian 12 cannot say it. The flag is added to the reply on its way out.
+ */
+static void patch_open(struct front *front, struct iovec *iov, int n)
+{
+	size_t before = sizeof(struct fuse_out_header) +
+			(front->open_reply == FUSE_CREATE ? sizeof(struct fuse_entry_out) : 0);
+
+	front->open_reply = 0;
+	for (int i = 0; i < n; i++) {
+		struct fuse_open_out *out = (void *)((uint8_t *)iov[i].iov_base + before);
+
+		if (before < iov[i].iov_len) {
+			if (iov[i].iov_len - before >= sizeof(*out))
+				out->open_flags |= FOPEN_PARALLEL_DIRECT_WRITES;
+			return;
+		}
+		before -= iov[i].iov_len;
+	}
+}
+
+void front_next_is_open(struct front *front, bool create)
+{
+	front->open_reply = create ? FUSE_CREATE : FUSE_OPEN;
+}
+
+/*
  * INIT is answered once per mount. The answer is stored before it is written, so that a csvd that
  * dies in between leaves enough for the next one to write it.
  */
@@ -168,6 +204,8 @@ static ssize_t on_writev(int fd, struct iovec *iov, int n, void *userdata)
 	ssize_t r;
 
 	front->reply = REPLY_NORMAL;
+	if (front->open_reply)
+		patch_open(front, iov, n);
 	if (mode == REPLY_SWALLOW)
 		return (ssize_t)total(iov, n);
 	if (mode == REPLY_INIT) {
@@ -203,38 +241,62 @@ static void process(struct front *front, uint8_t *data, size_t len)
 	}
 }
 
-static void note_init(struct front *front, size_t len)
+static void note_init(struct front *front, const uint8_t *data, size_t len)
 {
-	const struct fuse_in_header *in = (const void *)front->rx;
+	const struct fuse_in_header *in = (const void *)data;
 
 	if (in->opcode != FUSE_INIT || len > sizeof(front->state->req))
 		return;
-	memcpy(front->state->req, front->rx, len);
+	memcpy(front->state->req, data, len);
 	front->state->req_len = (uint32_t)len;
 	front->reply = REPLY_INIT;
+}
+
+/* A write may have kept the buffer: then there is another for the next request. */
+static bool own_rx(struct front *front)
+{
+	if (front->rx && front->rx->refs == 1)
+		return true;
+	buf_unref(front->rx);
+	front->rx = buf_new(RX_SKEW + RX_SIZE);
+	return front->rx;
+}
+
+/* false: nothing more to read at present. */
+static bool read_one(struct front *front)
+{
+	uint8_t *rx;
+	ssize_t n;
+
+	if (!own_rx(front))
+		return false; /* out of memory: the descriptor stays readable */
+	rx = front->rx->data + RX_SKEW;
+	n = read(front->fd, rx, RX_SIZE);
+	if (n < 0 && (errno == EINTR || errno == ENOENT))
+		return true; /* ENOENT: the request was given up while it was being read */
+	if (n < 0 && errno == EAGAIN)
+		return false;
+	if (n < (ssize_t)sizeof(struct fuse_in_header)) {
+		cl_source_free(front->io);
+		front->io = NULL;
+		front->hooks.gone(front->hooks.user);
+		return false;
+	}
+	note_init(front, rx, (size_t)n);
+	process(front, rx, (size_t)n);
+	return true;
 }
 
 static void on_readable(void *user, int fd, uint32_t revents)
 {
 	struct front *front = user;
 
+	(void)fd;
 	(void)revents;
-	for (int i = 0; i < TURN_MAX; i++) {
-		ssize_t n = read(fd, front->rx, RX_SIZE);
-
-		if (n < 0 && (errno == EINTR || errno == ENOENT))
-			continue; /* ENOENT: the request was given up while it was being read */
-		if (n < 0 && errno == EAGAIN)
-			return;
-		if (n < (ssize_t)sizeof(struct fuse_in_header)) {
-			cl_source_free(front->io);
-			front->io = NULL;
-			front->hooks.gone(front->hooks.user);
-			return;
-		}
-		note_init(front, (size_t)n);
-		process(front, front->rx, (size_t)n);
-	}
+	client_begin_batch(front->client);
+	for (int i = 0; i < TURN_MAX && read_one(front); i++)
+		;
+	client_end_batch(front->client);
 }
 
 /* ---- taking over --------------------------------------------------------------------------- */
@@ -281,12 +343,8 @@ static int front_start(struct front *front, struct cl_loop *loop, struct cl_erro
 {
 	int r;
 
-	front->rx = mmap(NULL, RX_SIZE, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	if (front->rx == MAP_FAILED) {
-		front->rx = NULL;
-		return cl_error_errno(err, -errno, "receive buffer");
-	}
+	if (!own_rx(front))
+		return cl_error_set(err, -ENOMEM, "receive buffer");
 	r = make_session(front, err);
 	if (r < 0)
 		return r;
@@ -331,8 +389,7 @@ void front_free(struct front *front)
 		fuse_session_destroy(front->se); /* closes fd */
 	else
 		(void)close(front->fd);
-	if (front->rx)
-		(void)munmap(front->rx, RX_SIZE);
+	buf_unref(front->rx);
 	interrupt_vec_fini(&front->interrupts);
 	free(front);
 }

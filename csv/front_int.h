@@ -8,13 +8,17 @@
 
 #include "csv/front.h"
 
-#define FRONT_MAX_WRITE (256 * 1024)
+#define FRONT_MAX_WRITE (1024 * 1024)
 
 struct front;
 
 struct client *front_client(struct front *front);
 /* `unique` of the request that is being processed, without the RESEND bit; resent = it had it. */
 uint64_t front_unique(const struct front *front, bool *ret_resent);
+/* What the request was read into; who keeps it takes a reference. */
+struct buf *front_rx(const struct front *front);
+/* What is replied next opens a file. */
+void front_next_is_open(struct front *front, bool create);
 /* After the request has been processed: the kernel gave this one up. */
 void front_interrupted(struct front *front, uint64_t unique);
 

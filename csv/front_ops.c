@@ -18,6 +18,7 @@
 #include "proto/csv_ioctl.h"
 
 #define DIRECT_ALIGN 512
+#define KEEP_FROM (64 * 1024)
 
 static uint64_t ino_of(fuse_ino_t ino)
 {
@@ -40,7 +41,6 @@ static struct call *begin(fuse_req_t req, Csv__Kind kind, fuse_ino_t ino,
 	call->op.resent = call->sent = resent;
 	call->done = done;
 	call->user = req;
-	call->pid = (uint32_t)fuse_req_ctx(req)->pid;
 	return call;
 }
 
@@ -237,6 +237,24 @@ static void front_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 	submit(call);
 }
 
+/* A large one keeps the buffer that it was read into; a small one would waste it. */
+static int set_bytes(struct front *front, struct call *call, const char *data, size_t size)
+{
+	struct buf *buf;
+
+	if (size >= KEEP_FROM) {
+		call_set_buf(call, front_rx(front), data, size);
+		return 0;
+	}
+	buf = buf_new(size);
+	if (!buf)
+		return -ENOMEM;
+	memcpy(buf->data, data, size);
+	call_set_buf(call, buf, buf->data, size);
+	buf_unref(buf);
+	return 0;
+}
+
 static void front_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
 			struct fuse_file_info *fi)
 {
@@ -253,7 +271,7 @@ static void front_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t 
 	call->op.offset = (uint64_t)off;
 	call->op.flags = (uint32_t)fi->flags & O_APPEND;
 	call->op.sync = fi->flags & (O_SYNC | O_DSYNC);
-	submit_or(call, call_set_data(call, buf, size));
+	submit_or(call, set_bytes(fuse_req_userdata(req), call, buf, size));
 }
 
 static void front_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -105,8 +105,10 @@ void front_done_open(struct call *call, const Csv__Result *res)
 {
 	struct fuse_file_info fi = info_of(call);
 
-	if (!bad(call, res, true))
-		(void)fuse_reply_open(front_finish(call), &fi);
+	if (bad(call, res, true))
+		return;
+	front_next_is_open(fuse_req_userdata((fuse_req_t)call->user), false);
+	(void)fuse_reply_open(front_finish(call), &fi);
 }
 
 void front_done_create(struct call *call, const Csv__Result *res)
@@ -117,6 +119,7 @@ void front_done_create(struct call *call, const Csv__Result *res)
 	if (bad(call, res, true))
 		return;
 	e = entry_of(res->attr);
+	front_next_is_open(fuse_req_userdata((fuse_req_t)call->user), true);
 	(void)fuse_reply_create(front_finish(call), &e, &fi);
 }
 

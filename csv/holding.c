@@ -56,7 +56,7 @@ void holding_fini(struct holding *h)
 	lock_table_fini(&h->locks);
 }
 
-struct open_file *holding_find(struct holding *h, uint64_t fh)
+struct open_file *holding_find(const struct holding *h, uint64_t fh)
 {
 	for (size_t i = 0; i < h->opens.n; i++)
 		if (h->opens.v[i].fh == fh)

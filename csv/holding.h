@@ -46,7 +46,7 @@ struct holding {
 int holding_init(struct holding *h, struct holding_shared *shared);
 void holding_fini(struct holding *h);
 
-struct open_file *holding_find(struct holding *h, uint64_t fh);
+struct open_file *holding_find(const struct holding *h, uint64_t fh);
 
 /* Each copies to shared memory. -ENFILE / -ENOLCK when there is no room: nothing is changed. */
 int holding_open(struct holding *h, const struct open_file *file);

@@ -11,9 +11,12 @@ csv_libcsvd_a_SOURCES = \
 	csv/role.c csv/role.h \
 	csv/op.c csv/op.h \
 	csv/call.c csv/call.h \
-	csv/client.c csv/client.h \
-	csv/dying.c csv/dying.h \
+	csv/buf.c csv/buf.h \
+	csv/client.c csv/client.h csv/client_int.h \
+	csv/client_call.c csv/client_io.c csv/client_layout.c \
+	csv/data.c csv/data.h \
 	csv/holding.c csv/holding.h \
+	csv/map.c csv/map.h \
 	csv/mail.c csv/mail.h \
 	csv/coord.c csv/coord.h csv/coord_int.h \
 	csv/coord_session.c csv/coord_handle.c csv/coord_lock.c \
@@ -56,8 +59,14 @@ tests_csvd_load_SOURCES = tests/csvd/load.c
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/csv_lock_test tests/unit/csv_session_test tests/unit/csv_client_test
+check_PROGRAMS += tests/unit/csv_map_test tests/unit/csv_direct_test
+tests_unit_csv_direct_test_SOURCES = tests/unit/csv_direct_test.c
+tests_unit_csv_direct_test_LDADD = csv/libcsvd.a proto/libpb.a lib/libcl.a $(PROTOBUFC_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
+$(tests_unit_csv_direct_test_OBJECTS): $(BUILT_SOURCES)
+tests_unit_csv_map_test_SOURCES = tests/unit/csv_map_test.c
+tests_unit_csv_map_test_LDADD = csv/libcsvd.a lib/libcl.a $(CMOCKA_LIBS)
 tests_unit_csv_client_test_SOURCES = tests/unit/csv_client_test.c
-tests_unit_csv_client_test_LDADD = csv/libcsvd.a proto/libpb.a lib/libcl.a $(PROTOBUFC_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
+tests_unit_csv_client_test_LDADD = csv/libcsvd.a iscsi/libiscsilun.a proto/libpb.a lib/libcl.a $(ISCSI_LIBS) $(PROTOBUFC_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
 $(tests_unit_csv_client_test_OBJECTS): $(BUILT_SOURCES)
 tests_unit_csv_lock_test_SOURCES = tests/unit/csv_lock_test.c
 tests_unit_csv_lock_test_LDADD = csv/libcsvd.a lib/libcl.a $(CMOCKA_LIBS)

@@ -57,11 +57,13 @@ static int make_client(struct volume *v, int state_fd, struct cl_error *err)
 	struct client_config cfg = {
 		.name = v->name,
 		.node = v->d->tables->self,
+		.url = NULL, /* direct I/O begins when the coordinator grants layouts */
+		.defects = v->d->defects.client,
 		.send = volume_client_send,
 		.changed = volume_client_changed,
+		.reconnect = volume_client_reconnect,
 		.counters = &v->counters,
 		.user = v,
-		.fail_none = v->d->defects.no_fail,
 	};
 	int r = front_state_open(state_fd, &v->state, err);
 
@@ -132,6 +134,7 @@ static void look(void *user)
 	look_at_mount(v);
 	volume_look_at_transport(v);
 	volume_update_status(v);
+	csvd_look_at_fails(v->d);
 }
 
 /* ---- what happens ---------------------------------------------------------------------------- */
@@ -256,10 +259,17 @@ void volume_fail_requests(struct volume *v, const char *resource, uint64_t gener
 		client_fail(v->client, resource, generation);
 }
 
+bool volume_requests_failed(const struct volume *v, const char *resource, uint64_t generation)
+{
+	return !v->client || client_failed(v->client, resource, generation);
+}
+
 /* closed_up_to has been raised: neither session nor role is taken up at those incarnations. */
 void volume_close_sessions(struct volume *v)
 {
 	volume_transport_drop(v);
+	if (v->client)
+		client_end_direct(v->client, "this node's membership is over");
 	volume_look_at_role(v);
 	volume_poke(v);
 }

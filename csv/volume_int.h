@@ -73,6 +73,7 @@ void volume_on_reconnect(void *user);
 /* For the client's config. */
 bool volume_client_send(void *user, bool bulk, Csv__Message *msg);
 void volume_client_changed(void *user, const char *reason);
+void volume_client_reconnect(void *user);
 
 /* volume_nexus.c: MAIL_KILL, MAIL_PERMIT, MAIL_SEE of the coordinator's thread. */
 void volume_on_question(struct volume *v, const struct csv_mail *mail);

@@ -43,6 +43,12 @@ static Vol__Mode mode_now(const struct volume *v, const char **reason)
 		*reason = "redirected by the operator";
 		return VOL__MODE__FILE_SYSTEM_REDIRECTED;
 	}
+	if (client_is_direct(v->client))
+		return VOL__MODE__DIRECT;
+	*reason = client_why_not_direct(v->client);
+	if (*reason)
+		return VOL__MODE__BLOCK_REDIRECTED;
+	/* No LUN that more than one could be at: all goes by the coordinator. */
 	*reason = here ? "" : "direct I/O off";
 	return here ? VOL__MODE__DIRECT : VOL__MODE__FILE_SYSTEM_REDIRECTED;
 }

@@ -97,6 +97,14 @@ void volume_client_changed(void *user, const char *reason)
 	volume_poke(v);
 }
 
+void volume_client_reconnect(void *user)
+{
+	struct volume *v = user;
+
+	v->link_down = true;
+	volume_poke(v);
+}
+
 static void connect_here(struct volume *v)
 {
 	if (!v->coord || v->coord_epoch != v->epoch ||

@@ -8,7 +8,7 @@
 
 #define CSV_PORT 7411
 #define CSV_FRAME_MESSAGE FRAME_TYPE_FIRST
-#define CSV_QUEUE_MAX (128u << 20) /* of unsent bytes: every request of a mount at once, and more */
+#define CSV_QUEUE_MAX (384u << 20) /* of unsent bytes: every request of a mount at once, and more */
 /* A node that answers nothing for so long is as good as gone: connect again, or to its successor. */
 #define CSV_USER_TIMEOUT_MS 5000
 

@@ -25,7 +25,7 @@
 
 #define FRAME_MAGIC UINT32_C(0x31464c43) /* "CLF1" */
 #define FRAME_HEADER_SIZE 12
-#define FRAME_BODY_MAX (1024 * 1024)
+#define FRAME_BODY_MAX (1024 * 1024 + 64 * 1024) /* a MiB of data, and what goes with it */
 
 enum { FRAME_HELLO = 0, FRAME_TYPE_FIRST = 16 };
 
