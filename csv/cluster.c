@@ -97,6 +97,9 @@ static bool dispatch(struct cluster *c, Vol__ToCsvd *msg)
 	case VOL__TO_CSVD__MSG_ORDER:
 		c->cfg.ops->order(c->cfg.user, msg->order);
 		return true;
+	case VOL__TO_CSVD__MSG_JOB:
+		c->cfg.ops->job(c->cfg.user, msg->job);
+		return true;
 	default:
 		return true; /* of a newer clusterd */
 	}

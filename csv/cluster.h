@@ -20,6 +20,7 @@ struct cluster_ops {
 	void (*lease)(void *user, uint64_t until_ms);
 	void (*go_answer)(void *user, const Vol__GoAnswer *answer);
 	void (*order)(void *user, const Vol__Order *order);
+	void (*job)(void *user, const Vol__Job *job);
 };
 
 struct cluster_config {

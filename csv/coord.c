@@ -404,6 +404,8 @@ static void on_mail(struct coord *c, struct csv_mail *mail)
 		on_fenced(c, mail);
 	else if (mail->kind == MAIL_CLOSE)
 		c->closing = true;
+	else if (mail->kind == MAIL_REPORT)
+		coord_on_report(c, mail);
 	if (up && c->state != COORD_FAILED)
 		try_close(c);
 	free(mail);
@@ -539,7 +541,13 @@ static void *coord_main(void *arg)
 	struct coord *c = arg;
 
 	set_state(c, COORD_OPENING, "");
-	if (open_volume(c, &err) < 0) {
+	if (c->cfg.job) {
+		coord_run_job(c, &err);
+		if (err.code)
+			coord_fail(c, "%s", err.msg);
+		else
+			set_state(c, COORD_CLOSED, "");
+	} else if (open_volume(c, &err) < 0) {
 		coord_fail(c, "%s", err.msg);
 	} else {
 		set_state(c, COORD_GRACE, "");

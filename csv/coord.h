@@ -52,6 +52,12 @@ struct coord_config {
 	struct cl_mailbox *out;		       /* mail to the loop */
 	struct csv_counters *counters;	       /* of the volume; outlives the thread. NULL: none */
 	unsigned defects;
+	/*
+	 * Instead of coordinating: with the device open and its GO given, run this; then CLOSED, or
+	 * FAILED with what it says. In the thread. NULL: coordinate.
+	 */
+	int (*job)(void *user, struct coord *coord, struct fs_dev *dev, struct cl_error *err);
+	void *job_user;
 };
 
 /* Starts the thread. tables: the packed Vol.Tables of now. */
@@ -60,6 +66,9 @@ int coord_new(const struct coord_config *config, const void *tables, size_t len,
 
 /* Give it mail (owned by it from here on). From any thread. */
 void coord_post(struct coord *coord, struct csv_mail *mail);
+
+/* In `job`, in the thread: mail to the loop. */
+void coord_post_out(struct coord *coord, struct csv_mail *mail);
 
 /* In `open`: the loop is told that the LUN session is registered, and its GO awaited. */
 int coord_wait_go(struct coord *coord, struct cl_error *err);

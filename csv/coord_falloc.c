@@ -9,8 +9,7 @@
 
 #include "csv/coord_int.h"
 
-#define MODES                                                                                      \
-	(uint32_t)(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)
+#define MODES (uint32_t)(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)
 
 /*
  * A range of zeros is punched and then preallocated. So what it had is free only after the commit, and a
@@ -81,7 +80,8 @@ int op_fallocate(struct coord *c, struct req *q, struct res *res)
 static int seek(struct coord *c, const struct fs_attr *attr, uint64_t offset, bool hole,
 		uint64_t *ret)
 {
-	uint64_t at = offset / FS_BLOCK_SIZE, end = (attr->size + FS_BLOCK_SIZE - 1) / FS_BLOCK_SIZE;
+	uint64_t at = offset / FS_BLOCK_SIZE,
+		 end = (attr->size + FS_BLOCK_SIZE - 1) / FS_BLOCK_SIZE;
 	struct fs_extent ext;
 
 	for (; at < end; at = ext.lblk + ext.len) {

@@ -178,4 +178,9 @@ int lock_from_wire(const Csv__Lock *in, uint64_t session, struct lock *ret);
 /* May this handle do that? 0, OP_PARK (not yet: the tables decide), -ESTALE. */
 int handle_may(struct coord *c, const struct handle *h, bool writes);
 
+/* coord_care.c */
+void coord_on_report(struct coord *c, const struct csv_mail *mail);
+/* The config's job instead of coordinating. err.code: it failed. */
+void coord_run_job(struct coord *c, struct cl_error *err);
+
 #endif

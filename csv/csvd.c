@@ -309,6 +309,17 @@ static void on_order(void *user, const Vol__Order *order)
 	}
 }
 
+static void on_job(void *user, const Vol__Job *job)
+{
+	struct csvd *d = user;
+	struct volume *v = d->tables ? by_field(d, &job->volume) : NULL;
+
+	if (v)
+		volume_job(v, job);
+	else
+		csvd_job_refused(d, job->id, ENOENT, "no such volume in the tables");
+}
+
 static void on_connected(void *user)
 {
 	struct csvd *d = user;
@@ -317,8 +328,8 @@ static void on_connected(void *user)
 		volume_tell_status(d->volumes.v[i]);
 }
 
-static const struct cluster_ops cluster_ops = { on_connected, on_tables, on_lease, on_go_answer,
-						on_order };
+static const struct cluster_ops cluster_ops = { on_connected, on_tables, on_lease,
+						on_go_answer, on_order,	 on_job };
 
 /* ---- keeper --------------------------------------------------------------------------------- */
 
@@ -359,8 +370,10 @@ bool csvd_take_early(const char *name, int *ret_fuse, int *ret_state)
 
 static void on_unmounted(void *user, const char *name)
 {
-	(void)user;
-	(void)name;
+	struct volume *v = by_name(user, name);
+
+	if (v)
+		volume_unmounted(v);
 }
 
 static void on_keeper_ready(void *user)

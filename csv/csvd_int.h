@@ -54,6 +54,8 @@ uint64_t csvd_new_conn(void *d);
 /* Stop orders whose last I/O may have ended. */
 void csvd_look_at_fails(struct csvd *d);
 void csvd_done(struct csvd *d, uint64_t order, int code, const char *error);
+/* Ends a job that cannot be done. code: errno. */
+void csvd_job_refused(struct csvd *d, uint64_t id, int code, const char *text);
 /* Tables as the coordinator's thread takes them. */
 struct csv_mail *csvd_pack_tables(const struct csvd *d);
 
@@ -71,6 +73,7 @@ bool volume_is(const struct volume *v, const uint8_t uuid[16]);
 void volume_update(struct volume *v, const Vol__Volume *in);
 void volume_poke(struct volume *v);
 void volume_mounted(struct volume *v, int error, int fuse_fd, int state_fd);
+void volume_unmounted(struct volume *v);
 void volume_on_lease(struct volume *v);
 bool volume_owns(const struct volume *v, const void *coord);
 void volume_on_mail(struct volume *v, const struct csv_mail *mail);
@@ -80,6 +83,7 @@ void volume_on_peer_lost(struct volume *v, uint64_t conn);
 bool volume_on_go(struct volume *v, uint64_t id, bool yes);
 void volume_pay(struct volume *v, const Vol__Order *order);
 void volume_hand_over(struct volume *v, const Vol__Order *order);
+void volume_job(struct volume *v, const Vol__Job *job);
 void volume_fail_requests(struct volume *v, const char *resource, uint64_t generation);
 /* Nothing of theirs can reach the LUN any more. */
 bool volume_requests_failed(const struct volume *v, const char *resource, uint64_t generation);

@@ -19,7 +19,7 @@ csv_libcsvd_a_SOURCES = \
 	csv/map.c csv/map.h \
 	csv/mail.c csv/mail.h \
 	csv/coord.c csv/coord.h csv/coord_int.h \
-	csv/coord_session.c csv/coord_handle.c csv/coord_lock.c \
+	csv/coord_session.c csv/coord_handle.c csv/coord_lock.c csv/coord_care.c \
 	csv/coord_ops.c csv/coord_name.c csv/coord_io.c csv/coord_falloc.c \
 	csv/coord_nexus.c \
 	csv/wire.c csv/wire.h \
@@ -39,6 +39,7 @@ CSVD_LIBS = csv/libcsvd.a csv/libcsvfs.a iscsi/libiscsilun.a proto/libproto.a pr
 
 pkglibexec_PROGRAMS += csvd csv-keeper
 csvd_SOURCES = csv/csvd.c csv/csvd_int.h csv/format.c \
+	csv/offline.c csv/offline.h csv/lun_file.c csv/lun_file.h csv/volume_job.c \
 	csv/volume.c csv/volume_int.h csv/volume_role.c csv/volume_status.c csv/volume_transport.c \
 	csv/volume_nexus.c \
 	csv/front.c csv/front.h csv/front_int.h csv/front_ops.c csv/front_reply.c
@@ -84,5 +85,5 @@ tests_unit_csv_counters_test_SOURCES = tests/unit/csv_counters_test.c
 tests_unit_csv_counters_test_LDADD = csv/libcsvd.a proto/libpb.a lib/libcl.a $(PROTOBUFC_LIBS) $(CMOCKA_LIBS)
 $(tests_unit_csv_counters_test_OBJECTS): $(BUILT_SOURCES)
 endif
-EXTRA_DIST += tests/csvd/lib.sh
+EXTRA_DIST += tests/csvd/lib.sh docs/rescue.md
 dist_man_MANS += man/csvd.8

@@ -22,6 +22,8 @@ enum csv_mail_kind {
 	MAIL_NEXUS,  /* what it asked for about data nexuses: id, ok, text; key, pr_type */
 	MAIL_GO,     /* the key was seen: data commands may flow; ok = false: stop */
 	MAIL_CLOSE,  /* hand over: finish, checkpoint, close */
+	MAIL_REPORT, /* of what it holds: MAIL_JOB with its id */
+	MAIL_CHECK,  /* the whole volume, between batches: MAIL_JOB with its id, several */
 	MAIL_STOP,   /* leave at once, write nothing more */
 
 	/* from it */
@@ -29,6 +31,7 @@ enum csv_mail_kind {
 	MAIL_CLOSE_CONN, /* `conn` broke the rules or was superseded */
 	MAIL_STATE,	 /* state (enum coord_state), text; numbers */
 	MAIL_FENCE_DONE, /* id */
+	MAIL_JOB,	 /* a Vol.JobAnswer */
 	MAIL_LOGGED_IN,	 /* LUN session registered: MAIL_GO is awaited */
 	/* About the data nexuses of (node, incarnation); each is answered by MAIL_NEXUS with its id. */
 	MAIL_KILL,   /* all but `key`; the answer's key: `key` if it is known, else 0 */

@@ -25,14 +25,21 @@ static enum role_action with_store(const struct role_view *v, bool skip_debts)
 		return ROLE_NOTHING;
 	if (v->order_to_pay && !v->paying)
 		return ROLE_PAY;
-	return v->debts && !skip_debts ? ROLE_NOTHING : ROLE_START;
+	if (v->debts && !skip_debts)
+		return ROLE_NOTHING;
+	if (v->closed)
+		return v->job ? ROLE_START_JOB : ROLE_NOTHING;
+	return ROLE_START;
 }
 
 static enum role_action while_running(const struct role_view *v)
 {
 	if (must_stop(v))
 		return ROLE_STOP;
-	return v->order_to_pay && !v->paying ? ROLE_PAY : ROLE_NOTHING;
+	if (v->order_to_pay && !v->paying)
+		return ROLE_PAY;
+	/* A job is let end whatever is wanted meanwhile: half a repair is worse than none. */
+	return v->closed && !v->running_job && !v->closing ? ROLE_CLOSE : ROLE_NOTHING;
 }
 
 enum role_action role_next(const struct role_view *v, bool skip_debts)

@@ -6,6 +6,8 @@
  *   present   -> MAKE_STORE: a path is kept on every node, so that the cluster knows who could
  *                coordinate; it claims nothing
  *   wanted    -> COORDINATE (asks the log in the middle) -> [PAY debts] -> START
+ *   closed (maintenance): CLOSE, STOP, then the store is held again and nothing is opened, but for
+ *   the time of a job (START_JOB), which runs in the coordinator's place and by its right
  *   wanted no more or at another epoch, store lost, failed    STOP, DROP_STORE, from the beginning
  *
  * Two rules close histories in which data was lost. A volume with a debt is not opened: the dead
@@ -28,6 +30,8 @@ enum role_action {
 	ROLE_COORDINATE,
 	ROLE_PAY,
 	ROLE_START,
+	ROLE_START_JOB, /* as START, for the job that waits */
+	ROLE_CLOSE,	/* in order: what runs is finished, the file system closed; ends itself */
 	ROLE_STOP,
 	ROLE_DROP_STORE,
 };
@@ -44,8 +48,12 @@ struct role_view {
 	bool store_spoilt;    /* its device failed, or it is of an earlier incarnation: drop it */
 	bool running;	      /* the coordinator's thread */
 	uint64_t running_epoch;
-	bool ended;   /* the thread is CLOSED or FAILED */
-	bool waiting; /* a pause after a failure */
+	bool running_job; /* it runs a job in the coordinator's place */
+	bool closing;	  /* CLOSE was done */
+	bool closed;	  /* maintenance: the file system is to be closed */
+	bool job;	  /* one waits that needs it closed */
+	bool ended;	  /* the thread is CLOSED or FAILED */
+	bool waiting;	  /* a pause after a failure */
 };
 
 enum role_action role_next(const struct role_view *view, bool skip_debts);

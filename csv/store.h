@@ -66,6 +66,7 @@ struct store_ops {
 		      uint8_t *ret_pr_type, struct cl_error *err);
 	bool (*knows)(const struct store *store, struct store_node who, uint64_t key);
 	int (*see)(struct store *store, uint64_t key, store_fence_done done, void *user);
+	int (*give_up)(struct store *store, store_fence_done done, void *user);
 };
 
 struct store {
@@ -147,6 +148,16 @@ static inline bool store_knows(const struct store *store, struct store_node who,
 static inline int store_see(struct store *store, uint64_t key, store_fence_done done, void *user)
 {
 	return store->ops->see(store, key, done, user);
+}
+
+/*
+ * The volume is being forgotten: reservation and all keys go. Only in HOLDING, when every other key is
+ * dead (claimed in maintenance) and no data session of ours is open: whoever has a key afterwards, or
+ * none, may write. done once, maybe from here (why may be NULL); then free the store.
+ */
+static inline int store_give_up(struct store *store, store_fence_done done, void *user)
+{
+	return store->ops->give_up(store, done, user);
 }
 
 /* The two kinds. */

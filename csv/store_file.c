@@ -123,6 +123,13 @@ static int file_see(struct store *store, uint64_t key, store_fence_done done, vo
 	return 0;
 }
 
+static int file_give_up(struct store *store, store_fence_done done, void *user)
+{
+	(void)store;
+	done(user, true, "");
+	return 0;
+}
+
 static const struct store_ops file_ops = {
 	.free = file_free,
 	.coordinate = file_coordinate,
@@ -135,6 +142,7 @@ static const struct store_ops file_ops = {
 	.permit = file_permit,
 	.knows = file_knows,
 	.see = file_see,
+	.give_up = file_give_up,
 };
 
 int store_file_new(struct cl_loop *loop, const struct store_config *config, struct store **ret,

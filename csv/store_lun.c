@@ -400,6 +400,11 @@ static void lun_break(struct store *store)
 	(void)pthread_mutex_unlock(&lun->lock);
 }
 
+static int lun_give_up(struct store *store, store_fence_done done, void *user)
+{
+	return lun_control_clear(lun_of(store)->control, done, user);
+}
+
 static void lun_free(struct store *store)
 {
 	struct store_lun *lun = lun_of(store);
@@ -425,6 +430,7 @@ static const struct store_ops lun_store_ops = {
 	.permit = lun_permit,
 	.knows = lun_knows,
 	.see = lun_see,
+	.give_up = lun_give_up,
 };
 
 static int start_control(struct store_lun *lun, struct cl_loop *loop, struct cl_error *err)

@@ -80,17 +80,28 @@ static int make_client(struct volume *v, int state_fd, struct cl_error *err)
 	return 0;
 }
 
+/* Whether it is to be mounted nowhere. */
+static bool is_away(const struct volume *v)
+{
+	return v->offline || v->maintenance;
+}
+
+static void close_both(int fuse_fd, int state_fd)
+{
+	if (fuse_fd >= 0)
+		(void)close(fuse_fd);
+	if (state_fd >= 0)
+		(void)close(state_fd);
+}
+
 void volume_mounted(struct volume *v, int error, int fuse_fd, int state_fd)
 {
 	struct front_hooks hooks = { .gone = on_front_gone, .user = v };
 	struct cl_error err = CL_ERROR_INIT;
 
-	if (error || fuse_fd < 0 || v->front) {
-		v->mount_failed = !v->front;
-		if (fuse_fd >= 0)
-			(void)close(fuse_fd);
-		if (state_fd >= 0)
-			(void)close(state_fd);
+	if (error || fuse_fd < 0 || v->front || v->unmounting) {
+		v->mount_failed = !v->front && !v->unmounting;
+		close_both(fuse_fd, state_fd);
 		volume_poke(v);
 		return;
 	}
@@ -107,11 +118,47 @@ void volume_mounted(struct volume *v, int error, int fuse_fd, int state_fd)
 	volume_poke(v);
 }
 
+/*
+ * Lazily: who has files open there gets ENOTCONN from now on. The session says goodbye, so that the
+ * coordinator has nothing on record that nobody would reclaim. A mount that is under way is waited for.
+ */
+static void unmount(struct volume *v)
+{
+	int fuse_fd = -1, state_fd = -1;
+	bool early = !v->mount_asked && csvd_take_early(v->name, &fuse_fd, &state_fd);
+
+	if (v->unmounting || (!early && !v->front && !v->mount_failed))
+		return;
+	close_both(fuse_fd, state_fd);
+	if (v->client)
+		client_bye(v->client, "the volume is unmounted");
+	volume_transport_drop(v);
+	client_free(v->client);
+	front_free(v->front);
+	front_state_close(v->state);
+	v->client = NULL;
+	v->front = NULL;
+	v->state = NULL;
+	v->mount_asked = v->mount_failed = false;
+	v->unmounting = true;
+	keeper_link_unmount(v->d->keeper, v->name);
+}
+
+void volume_unmounted(struct volume *v)
+{
+	v->unmounting = false;
+	volume_poke(v);
+}
+
 static void look_at_mount(struct volume *v)
 {
 	int fuse_fd, state_fd;
 
-	if (v->front || v->mount_asked || v->offline || !v->d->keeper_ready)
+	if (is_away(v)) {
+		unmount(v);
+		return;
+	}
+	if (v->front || v->mount_asked || v->unmounting || !v->d->keeper_ready)
 		return;
 	v->mount_asked = true;
 	if (csvd_take_early(v->name, &fuse_fd, &state_fd)) {
@@ -129,9 +176,10 @@ static void look(void *user)
 
 	if (!v->d->tables)
 		return;
+	look_at_mount(v); /* first: a goodbye goes before the coordinator closes */
 	volume_look_at_role(v);
 	volume_look_at_hand_over(v);
-	look_at_mount(v);
+	volume_look_at_release(v);
 	volume_look_at_transport(v);
 	volume_update_status(v);
 	csvd_look_at_fails(v->d);
@@ -215,6 +263,9 @@ void volume_on_mail(struct volume *v, const struct csv_mail *mail)
 		if (v->paying && v->orders.n && v->orders.v[0]->id == mail->id && v->fence_left &&
 		    !--v->fence_left)
 			volume_order_done(v, 0, "");
+		break;
+	case MAIL_JOB:
+		volume_on_job_mail(v, mail);
 		break;
 	case MAIL_LOGGED_IN:
 		store_logged_in(v->store, v->coord);
@@ -338,6 +389,7 @@ void volume_free(struct volume *v)
 	for (size_t i = 0; i < v->orders.n; i++)
 		vol__order__free_unpacked(v->orders.v[i], NULL);
 	order_vec_fini(&v->orders);
+	report_vec_fini(&v->reports);
 	cl_source_free(v->eval);
 	cl_source_free(v->reconnect);
 	cl_source_free(v->pause);

@@ -8,9 +8,11 @@
 #include "csv/csvd_int.h"
 #include "csv/front.h"
 #include "csv/link.h"
+#include "csv/offline.h"
 #include "csv/store.h"
 
 CL_DEFINE_VEC(order_vec, Vol__Order *);
+CL_DEFINE_VEC(report_vec, uint64_t);
 
 struct volume {
 	struct csvd *d;
@@ -22,7 +24,7 @@ struct volume {
 	size_t debts;
 	bool offline, redirected, maintenance;
 	/* mount and session */
-	bool mount_asked, mount_failed;
+	bool mount_asked, mount_failed, unmounting;
 	struct mount_state *state;
 	uint64_t incarnation;
 	struct client *client;
@@ -39,6 +41,7 @@ struct volume {
 	struct store *store;
 	uint64_t store_epoch, store_incarnation;
 	bool store_spoilt, claiming, paused;
+	bool given_up; /* released for good: not claimed again in this maintenance */
 	char store_why[256];
 	uint64_t go_id;
 	struct coord *coord;
@@ -46,6 +49,7 @@ struct volume {
 	struct question *questions; /* about data nexuses, under way */
 	uint64_t coord_epoch;
 	int coord_state;
+	bool coord_closing, coord_job;
 	char coord_text[256];
 	uint64_t size_bytes, free_bytes;
 	struct order_vec orders; /* to pay; the first is under way when `paying` */
@@ -54,6 +58,13 @@ struct volume {
 	uint64_t hand_over; /* order id; 0 = none */
 	uint64_t handed_epoch;
 	struct csv_counters counters;
+	struct report_vec reports; /* jobs that wait for the thread's part */
+	struct {
+		uint64_t id; /* the one that runs alone; 0 = none */
+		uint32_t kind;
+		bool change, running;
+	} job;
+	struct offline_job offline_job; /* what the coordinator's thread works on */
 	/* last told */
 	Vol__Mode mode;
 	char reason[256];
@@ -90,5 +101,14 @@ void volume_on_pause(void *user);
 void volume_order_done(struct volume *v, int code, const char *error);
 /* Orders that are no longer this node's. */
 void volume_return_orders(struct volume *v);
+
+/* volume_job.c */
+void volume_on_job_mail(struct volume *v, const struct csv_mail *mail);
+/* Whether a job waits for the file system to be closed. */
+bool volume_job_waits(const struct volume *v);
+void volume_job_begins(struct volume *v);
+void volume_look_at_release(struct volume *v);
+/* The coordinator's thread ends: what it was asked will not be answered by it. */
+void volume_jobs_lost(struct volume *v, const char *why);
 
 #endif

@@ -68,7 +68,8 @@ static void tell_store(struct volume *v, bool yes)
 	struct store_node *living = calloc(t->n_nodes + 1, sizeof(*living));
 	size_t n = 0;
 
-	for (size_t i = 0; living && i < t->n_nodes; i++)
+	/* In maintenance nobody does I/O, and what the coordinator does then must be alone. */
+	for (size_t i = 0; living && !v->maintenance && i < t->n_nodes; i++)
 		if (t->nodes[i]->living && t->nodes[i]->id != t->self)
 			living[n++] =
 				(struct store_node){ t->nodes[i]->id, t->nodes[i]->incarnation };
@@ -151,13 +152,25 @@ static void claim(struct volume *v)
 	pause_for(v, FAILURE_PAUSE_MS);
 }
 
+/* For maintenance: as at a hand-over, but the role stays. */
+static void close_coord(struct volume *v)
+{
+	struct csv_mail *mail = csv_mail_new(MAIL_CLOSE, NULL, 0);
+
+	if (!mail)
+		return;
+	v->coord_closing = true;
+	coord_post(v->coord, mail);
+}
+
 static unsigned coord_defects(const struct csvd_defects *d)
 {
 	return (d->no_record ? COORD_DEFECT_NO_RECORD : 0) |
 	       (d->no_grace ? COORD_DEFECT_NO_GRACE : 0) | (d->no_kill ? COORD_DEFECT_NO_KILL : 0);
 }
 
-static void start_coord(struct volume *v)
+/* job: the one that waits, in the coordinator's place. */
+static void start_coord(struct volume *v, bool job)
 {
 	struct coord_config cfg = {
 		.name = v->name,
@@ -173,10 +186,17 @@ static void start_coord(struct volume *v)
 	struct csv_mail *tables = csvd_pack_tables(v->d);
 	struct cl_error err = CL_ERROR_INIT;
 
+	if (job) {
+		volume_job_begins(v);
+		cfg.job = offline_run;
+		cfg.job_user = &v->offline_job;
+	}
+	v->coord_job = job;
 	memcpy(cfg.volume, v->uuid, sizeof(cfg.volume));
 	v->coord_epoch = v->epoch;
 	v->coord_serial++;
 	v->coord_state = COORD_OPENING;
+	v->coord_closing = false;
 	(void)snprintf(v->coord_text, sizeof(v->coord_text), "opening");
 	if (tables && coord_new(&cfg, tables->body, tables->len, &v->coord, &err) < 0)
 		log_error("%s", err.msg);
@@ -195,6 +215,11 @@ void volume_stop_coord(struct volume *v)
 	}
 	if (v->coord_state == COORD_FAILED)
 		(void)snprintf(v->store_why, sizeof(v->store_why), "%.250s", v->coord_text);
+	/* Its data session was the only one that this claim permitted: the next one claims again. */
+	if (v->maintenance || v->coord_job)
+		v->store_spoilt = true;
+	volume_jobs_lost(v, v->coord_state == COORD_FAILED ? v->coord_text
+							   : "the coordinator has ended");
 	peers_close_volume(v->d->peers, v->uuid);
 	if (v->local_conn) {
 		v->local_conn = 0;
@@ -350,7 +375,7 @@ static struct role_view view_of(const struct volume *v)
 {
 	const Vol__Node *me = csvd_node(v->d, v->d->tables->self);
 	bool present = me && me->living && me->incarnation > v->d->closed_up_to && !v->offline &&
-		       !v->d->stopping;
+		       !v->given_up && !v->d->stopping;
 	struct role_view view = {
 		.present = present,
 		.wanted = present && v->coordinator == v->d->tables->self,
@@ -365,6 +390,10 @@ static struct role_view view_of(const struct volume *v)
 		.store_spoilt = v->store_spoilt || (me && v->store_incarnation != me->incarnation),
 		.running = v->coord,
 		.running_epoch = v->coord_epoch,
+		.running_job = v->coord_job,
+		.job = volume_job_waits(v),
+		.closing = v->coord_closing,
+		.closed = v->maintenance,
 		.ended = v->coord_state == COORD_FAILED || v->coord_state == COORD_CLOSED,
 		.waiting = v->paused,
 	};
@@ -376,8 +405,9 @@ void volume_look_at_role(struct volume *v)
 {
 	for (;;) {
 		struct role_view view = view_of(v);
+		enum role_action action = role_next(&view, v->d->defects.no_fence_wait);
 
-		switch (role_next(&view, v->d->defects.no_fence_wait)) {
+		switch (action) {
 		case ROLE_NOTHING:
 			return;
 		case ROLE_MAKE_STORE:
@@ -390,8 +420,14 @@ void volume_look_at_role(struct volume *v)
 			pay_first(v);
 			break;
 		case ROLE_START:
-			start_coord(v);
+		case ROLE_START_JOB:
+			start_coord(v, action == ROLE_START_JOB);
 			if (!v->coord)
+				return;
+			break;
+		case ROLE_CLOSE:
+			close_coord(v);
+			if (!v->coord_closing)
 				return;
 			break;
 		case ROLE_STOP:

@@ -21,6 +21,8 @@ static Vol__Mode mode_now(const struct volume *v, const char **reason)
 	*reason = "";
 	if (!v->front) {
 		*reason = v->offline	    ? "offline"
+			  : v->job.running  ? "maintenance: an offline job is running"
+			  : v->maintenance  ? "maintenance"
 			  : v->mount_failed ? "cannot be mounted here; see csvd's log"
 					    : "not mounted yet";
 		return VOL__MODE__UNAVAILABLE;

@@ -358,6 +358,13 @@ void lun_control_disallow(struct lun_control *c, uint64_t key)
 	pr_table_remove(&c->table, key);
 }
 
+int lun_control_clear(struct lun_control *c, lun_seen_done done, void *user)
+{
+	const struct job job = { .kind = JOB_CLEAR, .seen_done = done, .user = user };
+
+	return control_add_job(c, &c->looks, &job);
+}
+
 int lun_control_seen(struct lun_control *c, uint64_t key, lun_seen_done done, void *user)
 {
 	const struct job job = { .kind = JOB_LOOK, .key = key, .seen_done = done, .user = user };

@@ -125,6 +125,13 @@ void lun_control_disallow(struct lun_control *control, uint64_t key); /* killed 
 typedef void (*lun_seen_done)(void *user, bool seen, const char *why);
 int lun_control_seen(struct lun_control *control, uint64_t key, lun_seen_done done, void *user);
 
+/*
+ * CLEAR: the reservation and every key, our own too, are gone from the LUN. For a volume that is being
+ * forgotten, after everybody else was killed: nothing keeps anybody from writing any more. Only in
+ * HOLDING (-EPERM else). done(true): it was answered; the control then leaves HOLDING by itself.
+ */
+int lun_control_clear(struct lun_control *control, lun_seen_done done, void *user);
+
 /* For hooks.verify of a data session: key registered, type right, once, now. */
 #define lun_control_verify lun_control_seen
 

@@ -12,7 +12,7 @@
 #define RECONNECT_MIN_MS 100
 #define CMDS_MAX (PR_FENCE_RESETS_MAX + 4)
 
-enum job_kind { JOB_FENCE, JOB_LOOK, JOB_CHECK };
+enum job_kind { JOB_FENCE, JOB_LOOK, JOB_CHECK, JOB_CLEAR };
 
 /* Which lane an operation belongs to (pr_op.who). */
 enum { LANE_FENCE, LANE_LOOK };

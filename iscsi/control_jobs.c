@@ -144,7 +144,7 @@ static void after_fence(struct lun_control *c)
 
 static void look_next(struct lun_control *c, enum pr_op_kind kind)
 {
-	const struct pr_op op = { .kind = kind, .who = LANE_LOOK };
+	const struct pr_op op = { .kind = kind, .who = LANE_LOOK, .key = c->table.own };
 
 	send_op(c, &op);
 	control_changed(c);
@@ -209,6 +209,17 @@ static void end_look(struct lun_control *c, const struct pr_answer *reservation)
 	run_jobs(c);
 }
 
+/* Nothing of what this control believes stands any more: it begins anew, as after a lost session. */
+static void end_clear(struct lun_control *c)
+{
+	struct job job = take_job(&c->looks);
+	struct cl_error why = CL_ERROR_INIT;
+
+	(void)cl_error_set(&why, -ECANCELED, "the reservation was given up");
+	job.seen_done(job.user, true, NULL);
+	control_give_up(c, &why);
+}
+
 static void on_look(struct lun_control *c, const struct lun_cmd *cmd)
 {
 	struct cl_error why = CL_ERROR_INIT;
@@ -219,7 +230,9 @@ static void on_look(struct lun_control *c, const struct lun_cmd *cmd)
 		control_give_up(c, &why);
 		return;
 	}
-	if (cmd->op.kind == PR_OP_READ_KEYS) {
+	if (cmd->op.kind == PR_OP_CLEAR) {
+		end_clear(c);
+	} else if (cmd->op.kind == PR_OP_READ_KEYS) {
 		c->keys = cmd->answer;
 		look_next(c, PR_OP_READ_RESERVATION);
 	} else if (c->looks.jobs[0].kind == JOB_CHECK)
@@ -290,7 +303,7 @@ static void run_jobs(struct lun_control *c)
 	}
 	if (c->looks.n && !c->looks.running) {
 		c->looks.running = true;
-		look_next(c, PR_OP_READ_KEYS);
+		look_next(c, c->looks.jobs[0].kind == JOB_CLEAR ? PR_OP_CLEAR : PR_OP_READ_KEYS);
 	}
 }
 

@@ -118,7 +118,7 @@ static void owner_rule(void **state)
 	assert_int_equal(judge(5, 0, 4, false), OWNER_STALE);
 	assert_int_equal(judge(5, 0, 6, false), OWNER_WAIT);
 	assert_int_equal(judge(5, 6, 6, false), OWNER_ALLOW);
-	assert_int_equal(judge(5, 6, 6, true), OWNER_WAIT); /* the commit may be on its way */
+	assert_int_equal(judge(5, 6, 6, true), OWNER_WAIT);   /* the commit may be on its way */
 	assert_int_equal(judge(5, 6, 5, true), OWNER_ALLOW);  /* until the commit */
 	assert_int_equal(judge(6, 0, 5, true), OWNER_STALE);  /* after it */
 	assert_int_equal(judge(5, 7, 6, false), OWNER_STALE); /* aborted: the number is burnt */
@@ -193,6 +193,42 @@ static void role_stops(void **state)
 	assert_int_equal(role_next(&v, false), ROLE_MAKE_STORE);
 }
 
+static void role_in_maintenance(void **state)
+{
+	struct role_view v = { .present = true,
+			       .wanted = true,
+			       .epoch = 2,
+			       .store = ROLE_STORE_HOLDING,
+			       .store_epoch = 2,
+			       .running = true,
+			       .running_epoch = 2,
+			       .closed = true };
+
+	(void)state;
+	assert_int_equal(role_next(&v, false), ROLE_CLOSE);
+	v.closing = true;
+	assert_int_equal(role_next(&v, false), ROLE_NOTHING);
+	v.ended = true;
+	assert_int_equal(role_next(&v, false), ROLE_STOP);
+	v.running = v.ended = v.closing = false;
+	assert_int_equal(role_next(&v, false), ROLE_NOTHING); /* holds the LUN, opens nothing */
+	v.order_to_pay = true;
+	assert_int_equal(role_next(&v, false), ROLE_PAY);
+	v.order_to_pay = false;
+	v.job = true;
+	v.debts = 1; /* e2fsck writes, too */
+	assert_int_equal(role_next(&v, false), ROLE_NOTHING);
+	v.debts = 0;
+	assert_int_equal(role_next(&v, false), ROLE_START_JOB);
+	v.job = false;
+	v.running = v.running_job = true;
+	assert_int_equal(role_next(&v, false), ROLE_NOTHING);
+	v.closed = false; /* ended by the operator while it runs */
+	assert_int_equal(role_next(&v, false), ROLE_NOTHING);
+	v.epoch = 3;
+	assert_int_equal(role_next(&v, false), ROLE_STOP);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -203,6 +239,7 @@ int main(void)
 		cmocka_unit_test(owner_rule),
 		cmocka_unit_test(role_takes_its_steps),
 		cmocka_unit_test(role_stops),
+		cmocka_unit_test(role_in_maintenance),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
