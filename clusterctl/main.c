@@ -130,6 +130,12 @@ static void print_result(const struct args *args, const json_t *result)
 		text_message(result, stdout);
 }
 
+/* What was asked for was found out, and is bad news: `check` of a damaged volume. */
+static int code_of(const json_t *result)
+{
+	return json_is_false(json_object_get(json_object_get(result, "check"), "clean")) ? 1 : 0;
+}
+
 static int do_ask(const struct args *args)
 {
 	struct lines lines = { args, isatty(STDERR_FILENO) == 1, false };
@@ -142,9 +148,10 @@ static int do_ask(const struct args *args)
 	if (r < 0)
 		return fail(args, &err);
 	print_result(args, result);
+	r = code_of(result);
 	json_decref(result);
 	if (fflush(stdout) == 0 && !ferror(stdout))
-		return 0;
+		return r;
 	(void)fprintf(stderr, "clusterctl: cannot write the result\n");
 	return 1;
 }

@@ -4,6 +4,7 @@
 #include "clusterctl/text.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -303,4 +304,21 @@ void text_move(const json_t *result, FILE *out)
 		(void)fprintf(out, ", blackout %s ms (%s)", gap, str(done, "blackout_source"));
 	if (json_is_integer(json_object_get(done, "total_ms")))
 		(void)fputc('\n', out);
+}
+
+void text_check(const json_t *result, FILE *out)
+{
+	const json_t *check = json_object_get(result, "check"), *line;
+	const json_t *findings = json_object_get(check, "findings");
+	long long more = num(check, "damages") - (long long)json_array_size(findings);
+	size_t i;
+
+	(void)fprintf(out, "%s: %s\n", str(check, "volume"), str(check, "message"));
+	json_array_foreach((json_t *)(uintptr_t)findings, i, line)
+	{
+		if (json_string_value(line))
+			(void)fprintf(out, "  %s\n", json_string_value(line));
+	}
+	if (more > 0)
+		(void)fprintf(out, "  and %lld more\n", more);
 }

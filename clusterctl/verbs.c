@@ -63,6 +63,23 @@ static const struct verb_option move_options[] = {
 	{ NULL, NULL, false, NULL },
 };
 
+static const struct verb_option delete_options[] = {
+	{ "force", NULL, false, "a volume: even if files of it are open" },
+	{ "wipe", NULL, false, "a volume: and overwrite what makes its LUN one" },
+	{ NULL, NULL, false, NULL },
+};
+
+static const struct verb_option maintenance_options[] = {
+	{ "force", NULL, false, "even if files of it are open: they are cut off" },
+	{ NULL, NULL, false, NULL },
+};
+
+static const struct verb_option check_options[] = {
+	{ "offline", NULL, false, "by e2fsck, while the volume is in maintenance" },
+	{ "repair", NULL, false, "offline: and repair what is damaged" },
+	{ NULL, NULL, false, NULL },
+};
+
 static const struct verb_option help_options[] = {
 	{ "man", NULL, false, "the synopsis lines of the manual page" },
 	{ NULL, NULL, false, NULL },
@@ -91,7 +108,7 @@ const struct verb verbs[] = {
 	{ "create volume", "NAME", 1, 1, 0, "", create_volume_options,
 	  "a new cluster shared volume on a LUN",
 	  "clusterctl create volume vol1 --target iscsi://10.0.0.9/iqn.2026-01.lab:vol1/1", NULL },
-	{ "delete", "NAME", 1, 1, 0, "name", NULL,
+	{ "delete", "NAME", 1, 1, 0, "name", delete_options,
 	  "forget a resource that is stopped, or a volume that nothing uses",
 	  "clusterctl delete web", NULL },
 	{ "start", "NAME [NODE]", 1, 2, 0, "name node", NULL, "start a resource, on NODE",
@@ -108,9 +125,15 @@ const struct verb verbs[] = {
 	{ "redirect", "VOLUME on|off", 2, 2, 0, "volume switch", NULL,
 	  "send all I/O on a volume through its coordinator, or end that",
 	  "clusterctl redirect vol1 on", NULL },
-	{ "maintenance", "VOLUME on|off", 2, 2, 0, "volume switch", NULL,
+	{ "maintenance", "VOLUME on|off", 2, 2, 0, "volume switch", maintenance_options,
 	  "take a volume out of use on every node, or give it back",
 	  "clusterctl maintenance vol1 on", NULL },
+	{ "check", "VOLUME", 1, 1, 0, "volume", check_options,
+	  "look for damage on a volume, while it is in use or offline",
+	  "clusterctl check vol1 --offline --repair", text_check },
+	{ "grow", "VOLUME", 1, 1, 0, "volume", NULL,
+	  "make a volume as large as its LUN has become; in maintenance", "clusterctl grow vol1",
+	  NULL },
 	{ "completion", "bash", 1, 1, VERB_LOCAL, "shell", NULL, "the completion script of a shell",
 	  "clusterctl completion bash", NULL },
 	{ "help", "[VERB]...", 0, 2, VERB_LOCAL, "verb", help_options,

@@ -195,6 +195,21 @@ static int check_room(const char *name, const struct node *node, struct cl_error
 	return 0;
 }
 
+/* --force is about what is on the LUN, not about a volume of this cluster that is in use. */
+static int check_lun_free(const char *url, const struct node *node, struct cl_error *err)
+{
+	const struct state *state = node_state(node);
+
+	for (size_t i = 0; i < state->volumes.n; i++)
+		if (strcmp(state->volumes.v[i].url, url) == 0) {
+			(void)cl_error_set(err, -CL_EREFUSED, "that LUN is volume '%s' already",
+					   state->volumes.v[i].name);
+			return cl_error_hint(err, "`clusterctl delete %s` first",
+					     state->volumes.v[i].name);
+		}
+	return 0;
+}
+
 int create_volume_read(const Ipc__Request *msg, const struct node *node, struct create_volume *ret,
 		       struct cl_error *err)
 {
@@ -207,6 +222,8 @@ int create_volume_read(const Ipc__Request *msg, const struct node *node, struct 
 		r = check_url(url, err);
 	if (r == 0)
 		r = check_room(msg->args[0], node, err);
+	if (r == 0)
+		r = check_lun_free(url, node, err);
 	if (r < 0)
 		return r;
 	*ret = (struct create_volume){ .force = option(msg, "force") != NULL };

@@ -293,6 +293,23 @@ void csvd_close_sessions(struct csvd *csvd, uint64_t incarnation)
 		no_memory(csvd);
 }
 
+/* A volume that is gone has no csvd that could say so: its uuid is left empty. */
+void csvd_job(struct csvd *csvd, const struct node_action *a)
+{
+	const struct state_volume *v = volume_of(csvd, a->csvd_job.volume);
+	Vol__ToCsvd msg = VOL__TO_CSVD__INIT;
+	Vol__Job job = VOL__JOB__INIT;
+
+	job.id = a->csvd_job.id;
+	if (v)
+		job.volume = (ProtobufCBinaryData){ 16, (uint8_t *)v->uuid };
+	job.kind = (Vol__Job__Kind)a->csvd_job.kind;
+	job.change = a->csvd_job.change;
+	msg.msg_case = VOL__TO_CSVD__MSG_JOB;
+	msg.job = &job;
+	send_msg(csvd, &msg);
+}
+
 static void on_format_late(void *user)
 {
 	struct order *o = user;
@@ -415,8 +432,9 @@ static void format_done(struct order *o, const Vol__Done *done)
 	uint64_t client = o->client;
 
 	if (!done->ok) {
-		(void)cl_error_set(&err, done->code == EEXIST ? -CL_EREFUSED : -EIO,
-				   "volume '%s': %s", o->name,
+		bool refused = done->code == EEXIST || done->code == EBUSY;
+
+		(void)cl_error_set(&err, refused ? -CL_EREFUSED : -EIO, "volume '%s': %s", o->name,
 				   *done->error ? done->error : "it could not be formatted");
 		if (done->code == EEXIST)
 			(void)cl_error_hint(&err, "--force writes over what is there");
@@ -597,6 +615,26 @@ static void on_status(struct csvd *csvd, const Vol__Status *status)
 	give_statuses(csvd);
 }
 
+static void on_job_answer(struct csvd *csvd, const Vol__JobAnswer *answer)
+{
+	size_t len = vol__job_answer__get_packed_size(answer);
+	_cleanup_free_ uint8_t *data = malloc(len + 1);
+	struct node_csvd_event what = {
+		.report = NODE_CSVD_JOB,
+		.job = answer->id,
+		.job_done = answer->done,
+		.data = data,
+		.len = len,
+	};
+
+	if (!data) {
+		no_memory(csvd);
+		return;
+	}
+	(void)vol__job_answer__pack(answer, data);
+	report(csvd, &what);
+}
+
 /* A new csvd, or the same one again: first the tables, then what it has not answered. */
 static void on_hello(struct csvd *csvd, const Vol__Hello *hello)
 {
@@ -636,6 +674,8 @@ static void on_frame(void *user, const struct frame *frame)
 		on_done(csvd, msg->done);
 	else if (msg->msg_case == VOL__FROM_CSVD__MSG_STATUS)
 		on_status(csvd, msg->status);
+	else if (msg->msg_case == VOL__FROM_CSVD__MSG_JOB_ANSWER)
+		on_job_answer(csvd, msg->job_answer);
 	vol__from_csvd__free_unpacked(msg, NULL);
 }
 

@@ -23,6 +23,8 @@ void csvd_lease(struct csvd *csvd, int64_t until_ms);
 void csvd_go(struct csvd *csvd, const struct node_action *action);
 void csvd_pay(struct csvd *csvd, const struct node_action *action);
 void csvd_release(struct csvd *csvd, const struct node_action *action);
+/* Answered by NODE_CSVD_JOB; not kept for a csvd that comes later. */
+void csvd_job(struct csvd *csvd, const struct node_action *action);
 
 /* Answered by vms_requests_failed(), vms_sessions_closed(), requests_formatted(). */
 void csvd_fail_requests(struct csvd *csvd, const char *resource, uint64_t generation);

@@ -106,6 +106,12 @@ static void do_one(struct daemon *d, const struct node_action *a)
 	case NODE_DO_CSVD_RELEASE:
 		csvd_release(d->csvd, a);
 		break;
+	case NODE_DO_CSVD_JOB:
+		csvd_job(d->csvd, a);
+		break;
+	case NODE_DO_JOB_ANSWER:
+		requests_job_answer(d->requests, a);
+		break;
 	case NODE_DO_CSVD_TABLES:
 		csvd_tables(d->csvd);
 		break;

@@ -12,7 +12,8 @@ clusterd_libclusterd_a_SOURCES = \
 	clusterd/ipc.c clusterd/ipc.h \
 	clusterd/lease_file.c clusterd/lease_file.h \
 	clusterd/raft_store.c clusterd/raft_store.h \
-	clusterd/requests.c clusterd/requests.h \
+	clusterd/requests.c clusterd/requests.h clusterd/requests_int.h \
+	clusterd/volume_requests.c clusterd/volume_view.c clusterd/volume_view.h \
 	clusterd/ring.c clusterd/ring.h \
 	clusterd/ring_gate.c clusterd/ring_gate.h \
 	clusterd/store.c clusterd/store.h \

@@ -5,40 +5,13 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/queue.h>
 
-#include "clusterd/create.h"
-#include "clusterd/daemon.h"
+#include "clusterd/requests_int.h"
 #include "clusterd/view.h"
-#include "lib/assert.h"
-
-/* A request that the core, or csvd, has not answered yet; or somebody who follows the events. */
-struct pending {
-	LIST_ENTRY(pending) link;
-	uint64_t client;
-	const char *verb; /* of the table */
-	char object[STATE_NAME_MAX];
-	struct cl_mono begun;
-	bool follows;
-	struct create_volume volume; /* "create volume", while csvd formats */
-};
-
-struct requests {
-	struct daemon *d;
-	LIST_HEAD(, pending) pending;
-};
-
-/* One request being looked at. */
-struct ask {
-	struct requests *rq;
-	uint64_t client;
-	const char *verb;
-	const Ipc__Request *msg;
-};
 
 /* ---- answering ---------------------------------------------------------------------------------- */
 
-static void answer_json(struct ask *ask, json_t *json)
+void ask_answer(struct ask *ask, json_t *json)
 {
 	_cleanup_free_ char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
 	struct cl_error err = CL_ERROR_INIT;
@@ -52,12 +25,12 @@ static void answer_json(struct ask *ask, json_t *json)
 	ipc_fail(ask->rq->d->ipc, ask->client, &err, NULL);
 }
 
-static const char *operand(const struct ask *ask, size_t i)
+const char *ask_operand(const struct ask *ask, size_t i)
 {
 	return i < ask->msg->n_args ? ask->msg->args[i] : "";
 }
 
-static const char *option(const struct ask *ask, const char *name)
+const char *ask_option(const struct ask *ask, const char *name)
 {
 	for (size_t i = ask->msg->n_options; i > 0; i--)
 		if (strcmp(ask->msg->options[i - 1]->name, name) == 0)
@@ -65,7 +38,7 @@ static const char *option(const struct ask *ask, const char *name)
 	return NULL;
 }
 
-static struct pending *pending_new(struct ask *ask, const char *object)
+struct pending *pending_new(struct ask *ask, const char *object)
 {
 	struct pending *p = calloc(1, sizeof(*p));
 
@@ -79,13 +52,14 @@ static struct pending *pending_new(struct ask *ask, const char *object)
 	return p;
 }
 
-static void pending_free(struct pending *p)
+void pending_free(struct pending *p)
 {
 	LIST_REMOVE(p, link);
+	json_decref(p->reports);
 	free(p);
 }
 
-static struct pending *pending_find(struct requests *rq, uint64_t client)
+struct pending *pending_find(struct requests *rq, uint64_t client)
 {
 	struct pending *p;
 
@@ -95,9 +69,40 @@ static struct pending *pending_find(struct requests *rq, uint64_t client)
 	return NULL;
 }
 
+void pending_fail(struct requests *rq, struct pending *p, const struct cl_error *err)
+{
+	ipc_fail(rq->d->ipc, p->client, err, p->object);
+	pending_free(p);
+}
+
+void pending_done(struct requests *rq, struct pending *p, json_t *json)
+{
+	struct ask ask = { rq, p->client, p->verb, NULL };
+
+	pending_free(p);
+	ask_answer(&ask, json);
+}
+
+void pending_progress(struct requests *rq, const struct pending *p, const char *text, int percent)
+{
+	json_t *line = json_pack("{s:{s:s,s:s,s:i}}", "progress", "object", p->object, "message",
+				 text, "percent", percent);
+	_cleanup_free_ char *json = line ? json_dumps(line, JSON_COMPACT) : NULL;
+
+	if (json)
+		ipc_progress(rq->d->ipc, p->client, json);
+	json_decref(line);
+}
+
+json_t *pending_message(const struct pending *p, const char *message)
+{
+	return json_pack("{s:{s:s,s:s,s:s}}", "done", "verb", p->verb, "object", p->object,
+			 "message", message);
+}
+
 /* ---- reading ------------------------------------------------------------------------------------ */
 
-static int not_found(const char *name, struct cl_error *err)
+int ask_not_found(const char *name, struct cl_error *err)
 {
 	(void)cl_error_set(err, -ENOENT, "there is no '%.63s'", name);
 	return cl_error_hint(err, "see `clusterctl list`");
@@ -106,46 +111,48 @@ static int not_found(const char *name, struct cl_error *err)
 static int do_status(struct ask *ask, struct cl_error *err)
 {
 	(void)err;
-	answer_json(ask, view_status(ask->rq->d->node));
+	ask_answer(ask, view_status(ask->rq->d->node));
 	return 0;
 }
 
 static int do_list(struct ask *ask, struct cl_error *err)
 {
 	static const char *const types[] = { "node", "volume", "vm", NULL };
-	const char *type = operand(ask, 0);
+	const char *type = ask_operand(ask, 0);
 
 	for (size_t i = 0; *type && types[i]; i++)
 		if (strcmp(types[i], type) == 0) {
-			answer_json(ask, view_list(ask->rq->d->node, type));
+			ask_answer(ask, view_list(ask->rq->d->node, type));
 			return 0;
 		}
 	if (*type)
 		return cl_error_set(err, -EINVAL, "unknown type '%.63s': node, volume or vm", type);
-	answer_json(ask, view_list(ask->rq->d->node, NULL));
+	ask_answer(ask, view_list(ask->rq->d->node, NULL));
 	return 0;
 }
 
 static int do_show(struct ask *ask, struct cl_error *err)
 {
-	if (!view_exists(ask->rq->d->node, operand(ask, 0)))
-		return not_found(operand(ask, 0), err);
-	answer_json(ask, view_show(ask->rq->d->node, operand(ask, 0)));
+	if (!view_exists(ask->rq->d->node, ask_operand(ask, 0)))
+		return ask_not_found(ask_operand(ask, 0), err);
+	if (state_volume(node_state(ask->rq->d->node), ask_operand(ask, 0)))
+		return do_show_volume(ask, err);
+	ask_answer(ask, view_show(ask->rq->d->node, ask_operand(ask, 0)));
 	return 0;
 }
 
 static int do_explain(struct ask *ask, struct cl_error *err)
 {
-	if (!view_exists(ask->rq->d->node, operand(ask, 0)))
-		return not_found(operand(ask, 0), err);
-	answer_json(ask, view_explain(ask->rq->d->node, operand(ask, 0)));
+	if (!view_exists(ask->rq->d->node, ask_operand(ask, 0)))
+		return ask_not_found(ask_operand(ask, 0), err);
+	ask_answer(ask, view_explain(ask->rq->d->node, ask_operand(ask, 0)));
 	return 0;
 }
 
 static int do_events(struct ask *ask, struct cl_error *err)
 {
 	const struct events *events = ask->rq->d->events;
-	const char *number = option(ask, "number");
+	const char *number = ask_option(ask, "number");
 	unsigned long want = 100;
 	char *end;
 
@@ -157,7 +164,7 @@ static int do_events(struct ask *ask, struct cl_error *err)
 	}
 	for (size_t i = events->n > want ? events->n - want : 0; i < events->n; i++)
 		ipc_progress(ask->rq->d->ipc, ask->client, events_at(events, i));
-	if (option(ask, "follow")) {
+	if (ask_option(ask, "follow")) {
 		struct pending *p = pending_new(ask, "");
 
 		if (!p)
@@ -165,7 +172,7 @@ static int do_events(struct ask *ask, struct cl_error *err)
 		p->follows = true;
 		return 0;
 	}
-	answer_json(ask, json_object());
+	ask_answer(ask, json_object());
 	return 0;
 }
 
@@ -188,9 +195,9 @@ static int core_simple(struct ask *ask, enum node_verb verb, struct cl_error *er
 {
 	struct node_request req = {
 		.verb = verb,
-		.object = operand(ask, 0),
-		.target = operand(ask, 1),
-		.force = option(ask, "force") != NULL,
+		.object = ask_operand(ask, 0),
+		.target = ask_operand(ask, 1),
+		.force = ask_option(ask, "force") != NULL,
 	};
 
 	return core_ask(ask, &req, err);
@@ -198,7 +205,7 @@ static int core_simple(struct ask *ask, enum node_verb verb, struct cl_error *er
 
 static int do_init(struct ask *ask, struct cl_error *err)
 {
-	const char *name = option(ask, "name");
+	const char *name = ask_option(ask, "name");
 	struct node_request req = { .verb = NODE_INIT };
 	struct ring_facts facts;
 
@@ -234,45 +241,18 @@ static int do_resume(struct ask *ask, struct cl_error *err)
 	return core_simple(ask, NODE_RESUME, err);
 }
 
-static int do_switch(struct ask *ask, enum node_verb verb, struct cl_error *err)
-{
-	const char *name = operand(ask, 0), *word = operand(ask, 1);
-	struct node_request req = {
-		.verb = verb,
-		.object = name,
-		.on = strcmp(word, "on") == 0,
-	};
-
-	if (!req.on && strcmp(word, "off") != 0)
-		return cl_error_set(err, -EINVAL, "'%.63s' is neither on nor off", word);
-	if (!view_exists(ask->rq->d->node, name))
-		return not_found(name, err);
-	if (!state_volume(node_state(ask->rq->d->node), name))
-		return cl_error_set(err, -EINVAL, "'%.63s' is no volume", name);
-	return core_ask(ask, &req, err);
-}
-
-static int do_redirect(struct ask *ask, struct cl_error *err)
-{
-	return do_switch(ask, NODE_REDIRECT, err);
-}
-
-static int do_maintenance(struct ask *ask, struct cl_error *err)
-{
-	return do_switch(ask, NODE_MAINTENANCE, err);
-}
-
 static int do_move(struct ask *ask, struct cl_error *err)
 {
-	if (option(ask, "quick")) {
+	if (ask_option(ask, "quick")) {
 		(void)cl_error_set(err, -CL_EREFUSED, "quick moves are not in this version");
 		return cl_error_hint(err, "leave --quick away: the move is live");
 	}
-	if (option(ask, "check")) {
-		if (create_check_move(ask->rq->d->node, operand(ask, 0), operand(ask, 1), err) < 0)
+	if (ask_option(ask, "check")) {
+		if (create_check_move(ask->rq->d->node, ask_operand(ask, 0), ask_operand(ask, 1),
+				      err) < 0)
 			return err->code;
-		answer_json(ask, json_pack("{s:{s:s,s:s,s:s}}", "done", "verb", "move", "object",
-					   operand(ask, 0), "message", "it can be moved"));
+		ask_answer(ask, json_pack("{s:{s:s,s:s,s:s}}", "done", "verb", "move", "object",
+					  ask_operand(ask, 0), "message", "it can be moved"));
 		return 0;
 	}
 	return core_simple(ask, NODE_MOVE, err);
@@ -281,15 +261,15 @@ static int do_move(struct ask *ask, struct cl_error *err)
 static int do_delete(struct ask *ask, struct cl_error *err)
 {
 	const struct state *state = node_state(ask->rq->d->node);
-	const char *name = operand(ask, 0);
+	const char *name = ask_operand(ask, 0);
 
 	if (state_resource(state, name))
 		return core_simple(ask, NODE_DELETE_VM, err);
 	if (state_volume(state, name))
-		return core_simple(ask, NODE_DELETE_VOLUME, err);
+		return do_delete_volume(ask, err);
 	if (state_node_by_name(state, name))
 		return cl_error_set(err, -CL_EREFUSED, "%s is a node: it cannot be deleted", name);
-	return not_found(name, err);
+	return ask_not_found(name, err);
 }
 
 static int do_create_vm(struct ask *ask, struct cl_error *err)
@@ -369,6 +349,8 @@ static const struct {
 	{ "resume", IPC_OP, 1, 1, do_resume },
 	{ "redirect", IPC_OP, 2, 2, do_redirect },
 	{ "maintenance", IPC_OP, 2, 2, do_maintenance },
+	{ "check", IPC_ADMIN, 1, 1, do_check },
+	{ "grow", IPC_ADMIN, 1, 1, do_grow },
 };
 
 static int check_operands(const Ipc__Request *msg, unsigned min, unsigned max, struct cl_error *err)
@@ -458,7 +440,7 @@ void requests_reply(struct requests *rq, const struct node_action *a)
 	struct ask ask = { rq, a->reply.client, "", NULL };
 	struct cl_error err = CL_ERROR_INIT;
 
-	if (!p)
+	if (!p || volume_step_replied(rq, p, a))
 		return;
 	if (a->reply.more) {
 		json_t *line = json_pack("{s:{s:s,s:s}}", "progress", "object", p->object,
@@ -471,7 +453,7 @@ void requests_reply(struct requests *rq, const struct node_action *a)
 		return;
 	}
 	if (a->reply.code == 0) {
-		answer_json(&ask, done_json(rq, p, a));
+		ask_answer(&ask, done_json(rq, p, a));
 	} else {
 		(void)cl_error_set(&err, a->reply.code, "%s", a->reply.text);
 		(void)cl_error_hint(&err, "%s", a->reply.hint);
@@ -492,13 +474,18 @@ void requests_event(struct requests *rq, const char *json)
 int requests_new(struct daemon *d, struct requests **ret)
 {
 	struct requests *rq = calloc(1, sizeof(*rq));
+	int r;
 
 	if (!rq)
 		return -ENOMEM;
 	rq->d = d;
 	LIST_INIT(&rq->pending);
-	*ret = rq;
-	return 0;
+	r = cl_timer_new(d->loop, volume_steps_turn, rq, &rq->turn);
+	if (r < 0)
+		free(rq);
+	else
+		*ret = rq;
+	return r;
 }
 
 void requests_free(struct requests *rq)
@@ -507,5 +494,6 @@ void requests_free(struct requests *rq)
 		return;
 	while (!LIST_EMPTY(&rq->pending))
 		pending_free(LIST_FIRST(&rq->pending));
+	cl_source_free(rq->turn);
 	free(rq);
 }

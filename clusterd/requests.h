@@ -23,6 +23,8 @@ void requests_gone(struct requests *rq, uint64_t client);
 
 /* NODE_DO_REPLY. */
 void requests_reply(struct requests *rq, const struct node_action *action);
+/* NODE_DO_JOB_ANSWER. */
+void requests_job_answer(struct requests *rq, const struct node_action *action);
 /* A new line of the event log, for those who follow. */
 void requests_event(struct requests *rq, const char *json);
 /* csvd has made the file system of a volume that is being created, or could not. */

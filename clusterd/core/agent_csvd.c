@@ -257,6 +257,8 @@ static void on_csvd(struct node *n, bool up)
 	volume_ask_vec_clear(&n->volume_asks);
 	for (size_t i = 0; i < n->payments.n; i++)
 		n->payments.v[i].told_ms = INT64_MIN / 2;
+	job_csvd_gone(
+		n); /* also a new one's first word: what its predecessor did not end is lost */
 	if (!up)
 		return;
 	n->tables_stale = true;
@@ -283,6 +285,9 @@ void agent_on_csvd(struct node *n, const struct node_csvd_event *ev)
 		for (size_t i = 0; i < n->payments.n; i++)
 			if (strcmp(n->payments.v[i].volume, ev->volume) == 0)
 				CORE_COPY(n->payments.v[i].why, ev->text);
+		break;
+	case NODE_CSVD_JOB:
+		job_on_csvd(n, ev);
 		break;
 	case NODE_CSVD_STATUS:
 		on_status(n, ev);

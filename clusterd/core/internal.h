@@ -10,6 +10,7 @@
  *               agent_stand.c, stand.c: what should run and stands)
  *   manager.c   leader only: who failed, who is admitted (manager_place.c: who runs and coordinates
  *               what; manager_move.c: live migrations; manager_request.c: clients' requests)
+ *   job.c       what an operator asks of some node's csvd
  *   request.c   requests of this node's clients, until they are answered
  *   view.c      words for people
  *   actions.c   what goes out
@@ -166,6 +167,30 @@ struct payment {
 };
 CL_DEFINE_VEC(payment_vec, struct payment);
 
+/* A job that a client of ours asked for, at one node. */
+struct job_ask {
+	uint64_t id, client;
+	uint32_t node, kind;
+	bool change;
+	char volume[STATE_NAME_MAX];
+	int64_t begun_ms, told_ms;
+};
+CL_DEFINE_VEC(job_ask_vec, struct job_ask);
+
+/* A job at our csvd, for (from, instance, ask_id). */
+struct job_run {
+	uint32_t from;
+	uint64_t instance, ask_id;
+	uint64_t id; /* ours, to csvd */
+	bool done;
+	int code;
+	char text[STATE_REASON_MAX];
+	uint8_t *answer; /* done: csvd's last word */
+	size_t len;
+	int64_t asked_ms;
+};
+CL_DEFINE_VEC(job_run_vec, struct job_run);
+
 /* ---- the leader's memory ----------------------------------------------------------------------- */
 
 /* A command on its way into the log; one per object at a time. */
@@ -299,6 +324,10 @@ struct node {
 	int64_t poll_ms; /* when agent and manager look again without an event */
 
 	struct manager mgr;
+
+	/* job.c */
+	struct job_ask_vec job_asks;
+	struct job_run_vec job_runs;
 
 	/* request.c */
 	struct pending_vec pending;
@@ -438,5 +467,16 @@ void request_client_gone(struct node *n, uint64_t client);
 void request_applied(struct node *n, const struct state_result *res);
 void request_on_answer(struct node *n, const Core__Message *msg);
 void request_free(struct node *n);
+
+/* ---- job.c ------------------------------------------------------------------------------------- */
+
+void job_new(struct node *n, const struct node_request *rq);
+void job_step(struct node *n);
+void job_on_ask(struct node *n, const Core__Message *msg);
+void job_on_answer(struct node *n, const Core__Message *msg);
+void job_on_csvd(struct node *n, const struct node_csvd_event *ev);
+void job_csvd_gone(struct node *n);
+void job_client_gone(struct node *n, uint64_t client);
+void job_free(struct node *n);
 
 #endif

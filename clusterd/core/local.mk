@@ -8,6 +8,7 @@ clusterd_libcore_a_SOURCES = \
 	clusterd/core/agent_stand.c \
 	clusterd/core/beats.c \
 	clusterd/core/internal.h \
+	clusterd/core/job.c \
 	clusterd/core/log.c \
 	clusterd/core/manager.c \
 	clusterd/core/manager_move.c \

@@ -84,8 +84,14 @@ static void create_volume(struct node *n, struct asked *q)
 
 static void delete_volume(struct node *n, struct asked *q)
 {
+	const struct state_volume *v = state_volume(&n->state, q->rq->object);
 	COMMAND(VOLUME_DELETE, VolumeDelete, volume_delete);
 
+	if (v && !v->maintenance) {
+		answer(n, q, -CL_EREFUSED, "clusterctl delete does both",
+		       "volume '%s' is not in maintenance", v->name);
+		return;
+	}
 	m.name = q->rq->object;
 	c.request = &q->id;
 	(void)log_propose(n, m.name, &c);

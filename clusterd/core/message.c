@@ -56,6 +56,12 @@ static void message_dispatch(struct node *n, const Core__Message *m)
 		agent_on_report(n, m);
 		manager_on_report(n, m);
 		break;
+	case CORE__MESSAGE__WHAT_JOB_ASK:
+		job_on_ask(n, m);
+		break;
+	case CORE__MESSAGE__WHAT_JOB_ANSWER:
+		job_on_answer(n, m);
+		break;
 	case CORE__MESSAGE__WHAT_JOIN:
 		manager_on_join(n, m);
 		break;

@@ -193,6 +193,7 @@ static void consequences(struct node *n)
 		agent_step(n);
 		manager_step(n);
 		log_results(n);
+		job_step(n);
 	}
 	request_step(n);
 	if (n->tables_stale) {
@@ -229,8 +230,8 @@ int64_t node_deadline(const struct node *n)
 {
 	int64_t at = n->began_ms + CORE_POLL_MS; /* empty: only requests wait */
 
-	if (n->pending.n > 0 || n->locals.n > 0 || n->mgr.active || n->payments.n > 0 ||
-	    n->volume_asks.n > 0 || !n->raft)
+	if (n->pending.n > 0 || n->job_asks.n > 0 || n->job_runs.n > 0 || n->locals.n > 0 ||
+	    n->mgr.active || n->payments.n > 0 || n->volume_asks.n > 0 || !n->raft)
 		at = n->now_ms + CORE_POLL_MS;
 	else
 		at = INT64_MAX;
@@ -291,5 +292,6 @@ void node_free(struct node *n)
 	agent_free(n);
 	manager_reset(n);
 	request_free(n);
+	job_free(n);
 	free(n);
 }

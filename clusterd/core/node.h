@@ -124,6 +124,7 @@ enum node_verb {
 	NODE_RESUME,	    /* object: a node */
 	NODE_REDIRECT,	    /* object: a volume, on */
 	NODE_MAINTENANCE,   /* object: a volume, on */
+	NODE_JOB,	    /* object: a volume, job, on: may change something */
 };
 
 /* Strings are borrowed for the step. client is the driver's own number; it comes back in replies.
@@ -141,6 +142,7 @@ struct node_request {
 	uint32_t cpus, priority; /* priority 0..4000; 0 = not started by itself */
 	enum state_start_after start_after;
 	bool start, force, on;
+	uint32_t job; /* Vol.Job.Kind; answered by NODE_DO_JOB_ANSWER */
 };
 
 enum node_vm_report {
@@ -185,6 +187,7 @@ enum node_csvd_report {
 			 */
 	NODE_CSVD_PAY_FAILED, /* not yet; text: why. csvd goes on trying */
 	NODE_CSVD_RELEASED,   /* (volume, epoch): drained, coordinates it no more (planned move) */
+	NODE_CSVD_JOB,	      /* job, job_done, data: a packed Vol.JobAnswer */
 	NODE_CSVD_STATUS,     /* how this node reaches the volume: mode, text = reason or "" */
 };
 
@@ -198,6 +201,10 @@ struct node_csvd_event {
 	enum state_volume_mode mode;
 	bool has_path, serving; /* STATUS: reaches the LUN; coordinates (volume, epoch) */
 	const char *text;	/* never NULL */
+	uint64_t job;		/* JOB: of NODE_DO_CSVD_JOB */
+	bool job_done;
+	const uint8_t *data;
+	size_t len;
 };
 
 struct node_event {
@@ -230,6 +237,8 @@ enum node_action_type {
 	NODE_DO_CSVD_GO,  /* .csvd: answer to ASK_GO; code 0 = go */
 	NODE_DO_CSVD_PAY, /* .csvd: pay (volume, epoch): all debts of node with <= incarnation */
 	NODE_DO_CSVD_RELEASE, /* .csvd: give up (volume, epoch) in order */
+	NODE_DO_CSVD_JOB,     /* .csvd_job: not repeated; answered by NODE_CSVD_JOB reports */
+	NODE_DO_JOB_ANSWER,   /* .job: to a client's NODE_JOB: progress, or the end at one node */
 	NODE_DO_CSVD_TABLES,  /* volumes, nodes or owners changed: send csvd the whole tables */
 	NODE_DO_CSVD_LEASE,   /* .lease: issue nothing after until_ms (0: stop now). Also kept in a
 				file in /run: by it the next process's VMs stand */
@@ -293,6 +302,22 @@ struct node_action {
 			int code;
 			char text[STATE_REASON_MAX];
 		} csvd;
+		struct {
+			uint64_t id;
+			char volume[STATE_NAME_MAX];
+			uint32_t kind;
+			bool change;
+		} csvd_job;
+		struct {
+			uint64_t client;
+			uint32_t node; /* whose csvd */
+			bool done;     /* ended there */
+			bool last;     /* and everywhere: nothing more for this client */
+			int code;      /* done: the node's own word when there is no data */
+			char text[200];
+			uint8_t *data; /* packed Vol.JobAnswer; owned by the actions */
+			size_t len;
+		} job;
 		struct {
 			int64_t until_ms;
 		} lease;

@@ -74,6 +74,10 @@ void request_new(struct node *n, const struct node_request *rq)
 
 	if (refuse(n, rq))
 		return;
+	if (rq->verb == NODE_JOB) {
+		job_new(n, rq);
+		return;
+	}
 	p.seq = ++n->request_seq;
 	CORE_COPY(p.object, rq->object);
 	pack(n, &p, rq);
@@ -102,6 +106,7 @@ void request_free(struct node *n)
 /* What was begun goes on; only nobody waits for it. What was never sent is forgotten. */
 void request_client_gone(struct node *n, uint64_t client)
 {
+	job_client_gone(n, client);
 	for (size_t i = n->pending.n; i-- > 0;)
 		if (n->pending.v[i].client == client) {
 			n->pending.v[i].client_gone = true;

@@ -617,6 +617,9 @@ void driver_csvd(struct cworld *w, unsigned node, const struct node_action *a)
 		t->b = a->csvd.node;
 		t->c = a->csvd.incarnation;
 		break;
+	case NODE_DO_CSVD_JOB:
+	case NODE_DO_JOB_ANSWER:
+		break; /* nothing is decided upon them */
 	case NODE_DO_CSVD_RELEASE:
 		task_new(w, T_RELEASE, node, 20 + sim_rand(w->s, 100))->a = a->csvd.epoch;
 		break;

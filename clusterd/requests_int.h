@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What requests.c and volume_requests.c share. Not for others. */
+#ifndef CL_CLUSTERD_REQUESTS_INT_H
+#define CL_CLUSTERD_REQUESTS_INT_H
+
+#include <jansson.h>
+#include <sys/queue.h>
+
+#include "clusterd/create.h"
+#include "clusterd/daemon.h"
+#include "clusterd/requests.h"
+#include "lib/monotime.h"
+
+/* What a request about a volume consists of, one after the other: volume_requests.c. */
+enum volume_step {
+	VOLUME_END,
+	VOLUME_REPORT,	 /* each node's csvd tells what it knows */
+	VOLUME_CLOSED,	 /* refused when somebody has files open, unless forced */
+	VOLUME_SHOW,	 /* answers with all of it */
+	VOLUME_MAINTAIN, /* maintenance on */
+	VOLUME_CHECK,
+	VOLUME_CHECK_OFFLINE,
+	VOLUME_GROW,
+	VOLUME_WIPE, /* when asked for */
+	VOLUME_RELEASE,
+	VOLUME_DELETE,
+};
+
+/* A request that the core, or csvd, has not answered yet; or somebody who follows the events. */
+struct pending {
+	LIST_ENTRY(pending) link;
+	uint64_t client;
+	const char *verb; /* of the table */
+	char object[STATE_NAME_MAX];
+	struct cl_mono begun;
+	bool follows;
+	struct create_volume volume;   /* "create volume", while csvd formats */
+	const enum volume_step *steps; /* the present one first; NULL: not one of these */
+	bool step_due;		       /* it is to be begun */
+	bool force, change, wipe;
+	json_t *reports; /* of the nodes: {name: report} */
+};
+
+struct requests {
+	struct daemon *d;
+	struct cl_source
+		*turn; /* begins steps that are due: not from within an action of the core */
+	LIST_HEAD(, pending) pending;
+};
+
+/* One request being looked at. */
+struct ask {
+	struct requests *rq;
+	uint64_t client;
+	const char *verb;
+	const Ipc__Request *msg;
+};
+
+const char *ask_operand(const struct ask *ask, size_t i);
+const char *ask_option(const struct ask *ask, const char *name);
+void ask_answer(struct ask *ask, json_t *json); /* takes json */
+/* -ENOENT and what to do. */
+int ask_not_found(const char *name, struct cl_error *err);
+struct pending *pending_new(struct ask *ask, const char *object);
+struct pending *pending_find(struct requests *rq, uint64_t client);
+void pending_free(struct pending *p);
+/* Ends it. */
+void pending_fail(struct requests *rq, struct pending *p, const struct cl_error *err);
+void pending_done(struct requests *rq, struct pending *p, json_t *json);
+void pending_progress(struct requests *rq, const struct pending *p, const char *text, int percent);
+/* {"done":{"verb","object","message"}} */
+json_t *pending_message(const struct pending *p, const char *message);
+
+/* ---- volume_requests.c: each like `run` of the table in requests.c ------------------------------- */
+
+int do_show_volume(struct ask *ask, struct cl_error *err);
+int do_redirect(struct ask *ask, struct cl_error *err);
+int do_maintenance(struct ask *ask, struct cl_error *err);
+int do_check(struct ask *ask, struct cl_error *err);
+int do_grow(struct ask *ask, struct cl_error *err);
+int do_delete_volume(struct ask *ask, struct cl_error *err);
+/* The core has answered p's present step. false: p has no steps. */
+bool volume_step_replied(struct requests *rq, struct pending *p, const struct node_action *a);
+void volume_steps_turn(void *user);
+
+#endif
