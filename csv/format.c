@@ -17,6 +17,7 @@ struct format {
 	uint64_t order;
 	char name[64], url[256];
 	uint32_t node;
+	size_t nodes;
 	struct fs_mkfs_options opt;
 };
 
@@ -37,7 +38,7 @@ static void *format_main(void *user)
 	_cleanup_(fs_dev_freep) struct fs_dev *dev = NULL;
 	struct cl_error err = CL_ERROR_INIT;
 	struct format *f = user;
-	int r = format_dev_open(f->url, f->node, &dev, &err);
+	int r = format_dev_open(f->url, f->node, f->nodes, &dev, &err);
 
 	if (r >= 0)
 		r = fs_mkfs(dev, &f->opt, &err);
@@ -58,6 +59,7 @@ int format_start(struct csvd *d, uint64_t order, const Vol__Format *in)
 	f->d = d;
 	f->order = order;
 	f->node = d->tables->self;
+	f->nodes = d->tables->n_nodes;
 	(void)snprintf(f->name, sizeof(f->name), "%s", in->name);
 	(void)snprintf(f->url, sizeof(f->url), "%s", in->url);
 	f->opt.name = f->name;

@@ -9,6 +9,7 @@
 
 #include "iscsi/chap.h"
 #include "iscsi/lun_sync.h"
+#include "iscsi/lun_uring.h"
 #include "iscsi/portals.h"
 #include "iscsi/pr.h"
 #include "iscsi/probe.h"
@@ -102,14 +103,34 @@ static int open_lun(const struct lun_url *url, uint32_t node, struct lun_sync **
 	return lun_sync_open_unused(&cfg, ret, err);
 }
 
-int format_dev_open(const char *url, uint32_t node, struct fs_dev **ret, struct cl_error *err)
+/*
+ * Nothing fences a file, nor a block device: the kernel's ioctls for persistent reservations (linux/pr.h)
+ * have no READ KEYS before Linux 6.x, no nexus of csvd's own and no barrier. One machine has its own means
+ * (iscsi/lun_uring.h); several have none.
+ */
+static int open_local(const char *url, size_t nodes, struct fs_dev **ret, struct cl_error *err)
+{
+	const char *one_machine = getenv("CSVD_ONE_MACHINE"); /* all "nodes" are one, in a test */
+
+	if (nodes > 1 && !(one_machine && !strcmp(one_machine, "yes"))) {
+		(void)cl_error_set(
+			err, -ENOTSUP,
+			"%.200s cannot be shared by %zu nodes: nothing could fence one of them",
+			url, nodes);
+		return cl_error_hint(err, "a shared volume needs a LUN: iscsi://HOST/IQN/LUN");
+	}
+	return fs_dev_file_open(lun_local_path(url), 0, ret, err);
+}
+
+int format_dev_open(const char *url, uint32_t node, size_t nodes, struct fs_dev **ret,
+		    struct cl_error *err)
 {
 	struct plain_lun *p;
 	struct lun_url lun;
 	int r;
 
-	if (!strncmp(url, "file://", 7))
-		return fs_dev_file_open(url + 7, 0, ret, err);
+	if (lun_local_path(url))
+		return open_local(url, nodes, ret, err);
 	r = lun_url_parse(url, &lun, err);
 	if (r < 0)
 		return r;

@@ -3,12 +3,15 @@
 #ifndef CL_CSV_FORMAT_DEV_H
 #define CL_CSV_FORMAT_DEV_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "csv/fs_dev.h"
 
 /* Blocks. For a LUN the target is probed first: one that cannot fence is refused (-ENOTSUP), one
- * where a key is registered or a reservation stands is in use (-EBUSY). */
-int format_dev_open(const char *url, uint32_t node, struct fs_dev **ret, struct cl_error *err);
+ * where a key is registered or a reservation stands is in use (-EBUSY). A file or block device is for a
+ * cluster of one node (-ENOTSUP). nodes: members of the cluster. */
+int format_dev_open(const char *url, uint32_t node, size_t nodes, struct fs_dev **ret,
+		    struct cl_error *err);
 
 #endif

@@ -3,12 +3,12 @@
 
 #include "csv/store.h"
 
-#include <string.h>
+#include "iscsi/lun_uring.h"
 
 int store_new(struct cl_loop *loop, const struct store_config *config, struct store **ret,
 	      struct cl_error *err)
 {
-	if (!strncmp(config->url, "file://", 7))
+	if (lun_local_path(config->url))
 		return store_file_new(loop, config, ret, err);
 	return store_lun_new(loop, config, ret, err);
 }

@@ -75,7 +75,7 @@ struct store {
 	struct store_hooks hooks;
 };
 
-/* By the url's scheme: iscsi:// or file://. The state hook follows from the loop. */
+/* By the url's scheme: iscsi://, file:// or block://. The state hook follows from the loop. */
 int store_new(struct cl_loop *loop, const struct store_config *config, struct store **ret,
 	      struct cl_error *err);
 /* The coordinator's thread must have ended. Accepts NULL. */

@@ -1,19 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A file in place of a LUN: for tests on one machine, where several csvds open the same file. There
- * is nothing to fence with. What stands in for it: a file has no commands in flight once the process
- * that wrote it is dead, so the test pays a debt only after it has killed the victim.
+ * A file or block device in place of a LUN, on one machine, where several csvds open the same one. There
+ * is nothing to fence with. What stands in for it: whoever does I/O holds a lock on the open file that
+ * ends with the last I/O through it (iscsi/lun_uring.h). A debt is paid when the victim's are gone, that
+ * is, after somebody has killed its csvd.
  */
 #include "config.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "csv/store.h"
+#include "iscsi/lun_uring.h"
 
 struct store_file {
 	struct store store;
-	char path[256];
+	char url[256];
+	uint32_t node;
 	struct cl_source *start;
 };
 
@@ -55,23 +60,42 @@ static void file_log_says(struct store *store, bool still, const struct store_no
 		move((struct store_file *)(void *)store, STORE_HOLDING);
 }
 
+/* An earlier process of our own node is no question: ours gets its locks only when that one's are gone. */
+static bool is_quiet(const struct store_file *f, uint32_t node, struct cl_error *why)
+{
+	int held = node == f->node ? 0 : lun_local_held(f->url, node, why);
+
+	if (held > 0)
+		(void)cl_error_set(why, -EBUSY, "csvd of node %u still has %.200s open", node,
+				   f->url);
+	return !held;
+}
+
 static int file_fence(struct store *store, const Vol__Debt *const *debts, size_t n,
 		      store_fence_done done, void *user, struct cl_error *err)
 {
-	(void)store;
-	(void)debts;
-	(void)n;
+	struct store_file *f = (struct store_file *)(void *)store;
+	struct cl_error why = CL_ERROR_INIT;
+	bool paid = true;
+
 	(void)err;
-	done(user, true, "");
+	for (size_t i = 0; i < n && paid; i++)
+		paid = is_quiet(f, debts[i]->node, &why);
+	done(user, paid, why.msg);
 	return 0;
 }
 
 static int file_open(void *store, struct coord *coord, struct fs_dev **ret, struct cl_error *err)
 {
 	struct store_file *f = store;
+	_cleanup_close_ int fd = open(lun_local_path(f->url), O_RDWR | O_CLOEXEC);
+	int r;
 
 	(void)coord;
-	return fs_dev_file_open(f->path, 0, ret, err);
+	if (fd < 0)
+		return cl_error_errno(err, -errno, "%s", f->url);
+	r = lun_local_lock(fd, f->url, f->node, LUN_LOCAL_COORDINATOR, err);
+	return r < 0 ? r : fs_dev_file_from_fd(cl_steal_fd(&fd), ret, err);
 }
 
 static void file_nothing(struct store *store)
@@ -153,7 +177,8 @@ int store_file_new(struct cl_loop *loop, const struct store_config *config, stru
 	if (!f)
 		return cl_error_set(err, -ENOMEM, "out of memory");
 	f->store = (struct store){ .ops = &file_ops, .hooks = config->hooks };
-	(void)strncpy(f->path, config->url + strlen("file://"), sizeof(f->path) - 1);
+	(void)snprintf(f->url, sizeof(f->url), "%s", config->url);
+	f->node = config->node;
 	if (cl_timer_new(loop, on_start, f, &f->start) < 0) {
 		free(f);
 		return cl_error_set(err, -ENOMEM, "out of memory");

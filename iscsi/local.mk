@@ -8,7 +8,8 @@ iscsi_libiscsilun_a_SOURCES = \
 	iscsi/url.c iscsi/url.h \
 	iscsi/chap.c iscsi/chap.h \
 	iscsi/session.c iscsi/session_cmd.c iscsi/session_hold.c iscsi/session_io.c iscsi/session_int.h \
-	iscsi/lun.h \
+	iscsi/lun.h iscsi/lun_data.c \
+	iscsi/lun_uring.c iscsi/lun_uring.h iscsi/local_file.c iscsi/local_file.h \
 	iscsi/control.c iscsi/control_jobs.c iscsi/control_int.h iscsi/control.h \
 	iscsi/lun_sync.c iscsi/lun_sync.h \
 	iscsi/lun_loop.c iscsi/lun_loop.h \
@@ -29,6 +30,10 @@ tests_unit_iscsi_pr_test_LDADD = iscsi/libiscsilun.a lib/libcl.a $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/iscsi_session_test
 tests_unit_iscsi_session_test_SOURCES = tests/unit/iscsi_session_test.c
 tests_unit_iscsi_session_test_LDADD = iscsi/libiscsilun.a lib/libcl.a $(ISCSI_LIBS) $(CMOCKA_LIBS) -lpthread
+
+check_PROGRAMS += tests/unit/iscsi_uring_test
+tests_unit_iscsi_uring_test_SOURCES = tests/unit/iscsi_uring_test.c
+tests_unit_iscsi_uring_test_LDADD = iscsi/libiscsilun.a lib/libcl.a $(URING_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/iscsi_hostile_test
 tests_unit_iscsi_hostile_test_SOURCES = tests/unit/iscsi_hostile_test.c

@@ -104,6 +104,18 @@ static inline void lun_unplug(struct lun_data *data)
 	data->ops->unplug(data);
 }
 
+/* SPC-4, table 53: with sense key 7, a write that a thin LUN has no room for. */
+#define LUN_ASCQ_NO_SPACE 0x2707
+
+/*
+ * The end of an I/O as an errno: 0, -ENOSPC (the LUN is thin and full), -EIO (the target says no), -EBADE
+ * (fenced), -ENOLINK (fate unknown), -EINVAL, -EAGAIN (not sent: no GO, or too many).
+ */
+int lun_io_errno(const struct lun_io *io, enum lun_result result);
+
+/* For what implements struct lun_data: aligned, inside, not too long, iovecs that sum up? */
+bool lun_io_shape_ok(const struct lun_data *data, const struct lun_io *io);
+
 /* ---- a session ---- */
 
 enum lun_session_state {

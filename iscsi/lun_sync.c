@@ -251,22 +251,11 @@ static void on_io(struct lun_io *io, enum lun_result result)
 }
 
 /* The end of an I/O as an errno; what can only get worse makes the whole object fail. */
-static int outcome(struct lun_sync *y, enum lun_result result)
+static int outcome(struct lun_sync *y, const struct lun_io *io, enum lun_result result)
 {
-	switch (result) {
-	case LUN_OK:
-		return 0;
-	case LUN_INVALID:
-		return -EINVAL;
-	case LUN_REFUSED:
-		return -EPERM; /* no GO yet */
-	case LUN_CONFLICT:
-		return fail(y, -EBADE, NULL);
-	case LUN_LOST:
-		return fail(y, -ENOLINK, NULL);
-	default:
-		return -EIO;
-	}
+	int e = result == LUN_REFUSED ? -EPERM /* no GO yet */ : lun_io_errno(io, result);
+
+	return e == -EBADE || e == -ENOLINK ? fail(y, e, NULL) : e;
 }
 
 static int run(struct lun_sync *y, struct waiter *w)
@@ -277,11 +266,11 @@ static int run(struct lun_sync *y, struct waiter *w)
 	w->io.done = on_io;
 	r = lun_submit(lun_session_data(y->session), &w->io);
 	if (r != LUN_OK)
-		return outcome(y, r);
+		return outcome(y, &w->io, r);
 	while (!w->done)
 		if (turn(y, until) < 0)
 			return y->failed;
-	return outcome(y, w->result);
+	return outcome(y, &w->io, w->result);
 }
 
 static int transfer(struct lun_sync *y, enum lun_dir dir, void *buf, size_t len, uint64_t offset,

@@ -43,7 +43,7 @@ uint64_t lun_sync_bytes(const struct lun_sync *sync);
 uint32_t lun_sync_block_size(const struct lun_sync *sync);
 
 /*
- * 0, -EINVAL (unaligned, outside), -EIO (the target says no), -EBADE (fenced: stop), -ENOLINK
+ * 0, -EINVAL (unaligned, outside), -ENOSPC (a thin LUN is full), -EIO (the target says no), -EBADE (fenced: stop), -ENOLINK
  * (dead; the write may still land). No length limit: split here. fua: durable when it returns.
  */
 int lun_sync_pread(struct lun_sync *sync, void *buf, size_t len, uint64_t offset);

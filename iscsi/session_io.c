@@ -184,26 +184,6 @@ void lun_io_deadline(struct lun_session *s, int64_t now)
 	}
 }
 
-static bool shape_ok(const struct lun_data *d, const struct lun_io *io)
-{
-	uint64_t sum = 0;
-
-	if (!io->done || (unsigned)io->dir > LUN_FLUSH)
-		return false;
-	if (io->dir == LUN_FLUSH)
-		return true;
-	if (!io->length || io->length > LUN_IO_BYTES_MAX || io->length % d->block_size ||
-	    io->offset % d->block_size || io->offset > d->bytes ||
-	    io->length > d->bytes - io->offset || io->iovcnt < 1 || io->iovcnt > LUN_IO_IOV_MAX)
-		return false;
-	for (int i = 0; i < io->iovcnt; i++) {
-		if (io->iov[i].iov_len > LUN_IO_BYTES_MAX)
-			return false;
-		sum += io->iov[i].iov_len;
-	}
-	return sum == io->length;
-}
-
 /* The gate: the one place where it is decided whether data may leave on this nexus. */
 static enum lun_result gate(const struct lun_session *s)
 {
@@ -231,7 +211,7 @@ enum lun_result lun_session_submit(struct lun_data *data, struct lun_io *io)
 
 	if (r != LUN_OK)
 		return r;
-	if (!shape_ok(data, io))
+	if (!lun_io_shape_ok(data, io))
 		return LUN_INVALID;
 	if (s->n_io >= LUN_IO_DEPTH_MAX)
 		return LUN_BUSY;

@@ -2,7 +2,7 @@
 noinst_PROGRAMS += tests/lun/lun-node
 tests_lun_lun_node_SOURCES = tests/lun/lun_node.c tests/lun/stamp.h $(iscsi_libiscsilun_a_SOURCES)
 tests_lun_lun_node_CPPFLAGS = $(AM_CPPFLAGS) -DCL_DEFECTS=1
-tests_lun_lun_node_LDADD = lib/libcl.a $(ISCSI_LIBS) $(QB_LIBS)
+tests_lun_lun_node_LDADD = lib/libcl.a $(ISCSI_LIBS) $(URING_LIBS) $(QB_LIBS)
 
 noinst_PROGRAMS += tests/lun/lun-sync-test
 tests_lun_lun_sync_test_SOURCES = tests/lun/lun_sync_test.c
@@ -18,8 +18,9 @@ CLEANFILES += tests/lun/landing.so
 EXTRA_DIST += tests/lun/landing.c tests/lun/target.sh
 EXTRA_DIST += tests/drills/30-lun-probe tests/drills/31-fence-delayed-write \
 	tests/drills/32-admission tests/drills/33-target-restart tests/drills/34-lun-sync \
-	tests/drills/35-barrier-repeat tests/drills/36-lun-portals tests/drills/37-lun-chap
+	tests/drills/35-barrier-repeat tests/drills/36-lun-portals tests/drills/37-lun-chap \
+	tests/drills/38-local-volume
 
 noinst_PROGRAMS += tests/lun/lun-bench
 tests_lun_lun_bench_SOURCES = tests/lun/lun_bench.c
-tests_lun_lun_bench_LDADD = iscsi/libiscsilun.a lib/libcl.a $(ISCSI_LIBS) $(QB_LIBS)
+tests_lun_lun_bench_LDADD = iscsi/libiscsilun.a lib/libcl.a $(ISCSI_LIBS) $(URING_LIBS) $(QB_LIBS)

@@ -17,6 +17,7 @@
 
 #include "iscsi/lun.h"
 #include "iscsi/lun_loop.h"
+#include "iscsi/lun_uring.h"
 #include "lib/log.h"
 
 #define KEY UINT64_C(0xc46c756e62656e01) /* nobody's node */
@@ -37,6 +38,7 @@ struct bench {
 	struct cl_loop *loop;
 	struct lun_session *session;
 	struct lun_loop *binding;
+	struct lun_uring *uring;
 	struct cl_source *end;
 	struct lun_data *data;
 	struct lun_cmd cmd;
@@ -247,6 +249,17 @@ static void open_session(struct bench *b, const char *text)
 		die("loop", "out of memory");
 }
 
+static void open_local(struct bench *b, const char *url)
+{
+	const struct lun_uring_config c = { .url = url };
+	struct cl_error err = CL_ERROR_INIT;
+
+	if (lun_uring_open(b->loop, &c, &b->uring, &err) < 0)
+		die("open", err.msg);
+	b->data = lun_uring_data(b->uring);
+	start(b);
+}
+
 static double cpu_us(const struct timeval *a, const struct timeval *b)
 {
 	return (double)(b->tv_sec - a->tv_sec) * 1e6 + (double)(b->tv_usec - a->tv_usec);
@@ -312,10 +325,14 @@ int main(int argc, char **argv)
 	take_options(&b, argc, argv);
 	if (cl_loop_new(&b.loop) < 0)
 		die("loop", "out of memory");
-	open_session(&b, argv[optind]);
+	if (lun_local_path(argv[optind]))
+		open_local(&b, argv[optind]);
+	else
+		open_session(&b, argv[optind]);
 	cl_loop_run(b.loop);
 	report(&b);
 	lun_loop_free(cl_steal(b.binding)); /* the session still calls on_changed */
 	lun_session_free(b.session);
+	lun_uring_free(b.uring);
 	return b.failed ? 1 : 0;
 }
