@@ -57,8 +57,8 @@ static int check_target(const struct lun_url *url, const char *name, struct cl_e
 		return r;
 	if (found.pr_type)
 		return 0;
-	(void)cl_error_set(err, -ENOTSUP, "the target (%s %s) cannot fence: %.150s", found.vendor,
-			   found.product, found.type6);
+	(void)cl_error_set(err, -CL_EREFUSED, "the target (%s %s) cannot fence: %.150s",
+			   found.vendor, found.product, found.type6);
 	return cl_error_hint(err, "a shared volume needs persistent reservations of type 6 or 8");
 }
 
@@ -114,12 +114,20 @@ static int open_local(const char *url, size_t nodes, struct fs_dev **ret, struct
 
 	if (nodes > 1 && !(one_machine && !strcmp(one_machine, "yes"))) {
 		(void)cl_error_set(
-			err, -ENOTSUP,
+			err, -CL_EREFUSED,
 			"%.200s cannot be shared by %zu nodes: nothing could fence one of them",
 			url, nodes);
 		return cl_error_hint(err, "a shared volume needs a LUN: iscsi://HOST/IQN/LUN");
 	}
 	return fs_dev_file_open(lun_local_path(url), 0, ret, err);
+}
+
+/* In use, or portals that lead to several disks: a state that somebody has to change first. */
+static int refusal(int r, struct cl_error *err)
+{
+	if (r == -EBUSY || r == -EXDEV)
+		err->code = r = -CL_EREFUSED;
+	return r;
 }
 
 int format_dev_open(const char *url, uint32_t node, size_t nodes, struct fs_dev **ret,
@@ -146,7 +154,7 @@ int format_dev_open(const char *url, uint32_t node, size_t nodes, struct fs_dev 
 	r = open_lun(&lun, node, &p->sync, err);
 	if (r < 0) {
 		free(p);
-		return r;
+		return refusal(r, err);
 	}
 	p->dev = (struct fs_dev){ &plain_ops, lun_sync_bytes(p->sync) };
 	*ret = &p->dev;

@@ -8,9 +8,9 @@
 
 #include "csv/fs_dev.h"
 
-/* Blocks. For a LUN the target is probed first: one that cannot fence is refused (-ENOTSUP), one
- * where a key is registered or a reservation stands is in use (-EBUSY). A file or block device is for a
- * cluster of one node (-ENOTSUP). nodes: members of the cluster. */
+/* Blocks. For a LUN the target is probed first: one that cannot fence is refused (-CL_EREFUSED), one
+ * where a key is registered or a reservation stands is in use (the same). A file or block device is for a
+ * cluster of one node (the same). nodes: members of the cluster. */
 int format_dev_open(const char *url, uint32_t node, size_t nodes, struct fs_dev **ret,
 		    struct cl_error *err);
 
