@@ -12,6 +12,7 @@
 
 #include "csv/coord_int.h"
 #include "lib/assert.h"
+#include "lib/log.h"
 #include "lib/monotime.h"
 
 #define BATCH_MAX 64	  /* mails executed before a commit lets results out */
@@ -512,9 +513,28 @@ static int open_volume(struct coord *c, struct cl_error *err)
 	return r < 0 ? cl_error_errno(err, r, "sessions") : 0;
 }
 
+static bool has_work(const struct coord *c)
+{
+	return c->state == COORD_SERVING && fs_has_work(c->fs);
+}
+
+/* One step of large deletions; with its own commit, so that nobody's answer waits for it. */
+static void work(struct coord *c)
+{
+	struct timespec now;
+	int r;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	r = fs_work(c->fs, now);
+	if (r < 0 && !coord_dead(c, r))
+		log_warning("volume '%s': a deleted file keeps its space until the next take-over: %s",
+			    c->name, strerror(-r));
+	commit_batch(c);
+}
+
 static int wait_ms(const struct coord *c)
 {
-	if (c->early || c->retry_parked)
+	if (c->early || c->retry_parked || has_work(c))
 		return 0;
 	if (c->lease_parked)
 		return LEASE_RETRY_MS;
@@ -532,6 +552,8 @@ static void serve(struct coord *c)
 		if (c->retry_parked || (c->lease_parked && !lease_over(c)))
 			run_parked(c);
 		commit_batch(c);
+		if (has_work(c))
+			work(c);
 	}
 }
 

@@ -89,6 +89,7 @@ struct fs_open_options {
 	bool read_only;		    /* replays into memory only: the device is not written */
 	unsigned checkpoint_blocks; /* log blocks that start a checkpoint; 0 = a quarter of the
 				       journal */
+	unsigned step_extents;	    /* of a file that one operation frees; 0 = 512 */
 	unsigned defects;
 };
 
@@ -326,15 +327,35 @@ int fs_punch(struct fs *fs, uint32_t ino, uint64_t off, uint64_t len);
 
 /* ---- unlinked but open -------------------------------------------------------------------- */
 
-/* Free an orphan (nlink 0, on the list) after its last close. Own operation: begin/end around it.
+/*
+ * Free an orphan (on the list) after its last close. Own operation: begin/end around it. A large one is freed
+ * in part and the rest is left to fs_work(); a file with a name whose cut was not finished is cut on.
  */
 int fs_orphan_free(struct fs *fs, uint32_t ino);
+
+/*
+ * Deletes and truncations of more than 512 extents (64 GiB in one piece) go in steps: the operation itself is
+ * done, and durable with its commit, when its first step is. What is left is on the orphan list, where the next
+ * coordinator (or e2fsck) finds it after a crash. Whoever serves a volume calls fs_work() between its batches while
+ * fs_has_work(): one step (milliseconds) as an operation of its own, not durable before a commit. 1 = done something, 0 =
+ * nothing to do, negative: this file is given up until the next open (or the object is dead).
+ * Operations do it by themselves when space is short, and when the file that is being cut grows or goes.
+ */
+bool fs_has_work(const struct fs *fs);
+int fs_work(struct fs *fs, struct timespec now);
+
+/*
+ * After -ENOSPC (and fs_abort()): all that was deleted becomes usable, whatever it takes. 1 = there is more
+ * space than before: try again, once; 0 = there is not.
+ */
+int fs_make_space(struct fs *fs, struct timespec now);
+
 /*
  * An inode with nlink 0 that has no name and is on the orphan list: temporary and private files; a
  * crash frees it. fs_link() gives it a name and takes it off the list.
  */
 int fs_tmpfile(struct fs *fs, const struct fs_new *n, struct fs_attr *ret);
-/* Walk the list: prev = 0 for the first; 0 in *ret_ino at the end. */
+/* Walk the list: prev = 0 for the first; 0 in *ret_ino at the end. Files with a name are on it while they are cut. */
 int fs_orphan_next(struct fs *fs, uint32_t prev, uint32_t *ret_ino);
 
 /* ---- small records, changed within the operation's own transaction --------------------------- */

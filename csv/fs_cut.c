@@ -7,11 +7,12 @@
 
 #include "csv/fs_int.h"
 
-static int unmap(struct fs *fs, struct fs_inode *i, uint64_t s, uint64_t e)
+/* [s, e), at most max extents of it. 1 = there is more. */
+static int unmap(struct fs *fs, struct fs_inode *i, uint64_t s, uint64_t e, size_t max)
 {
 	_cleanup_(fs_piece_vec_fini) struct fs_piece_vec removed = { 0 };
 	fs_tree t;
-	int r;
+	int r, more;
 
 	if (s >= e)
 		return 0;
@@ -22,30 +23,44 @@ static int unmap(struct fs *fs, struct fs_inode *i, uint64_t s, uint64_t e)
 	r = fs_tree_edit(fs, i, &t);
 	if (r < 0)
 		return r;
-	r = fs_tree_remove(t, s, e, &removed);
-	if (r == 0)
-		r = fs_clusters_free(fs, i, t, &removed);
+	more = fs_tree_remove_some(t, s, e, max, &removed);
+	r = more < 0 ? more : fs_clusters_free(fs, i, t, &removed);
 	fs_tree_close(&t);
-	return r;
+	return r < 0 ? r : more;
+}
+
+int fs_unmap(struct fs *fs, struct fs_inode *i, uint64_t s, uint64_t e)
+{
+	return unmap(fs, i, s, e, SIZE_MAX);
+}
+
+int fs_unmap_some(struct fs *fs, struct fs_inode *i, uint64_t s)
+{
+	return unmap(fs, i, s, FS_FILE_BLOCKS_MAX, fs->step_extents);
 }
 
 int fs_truncate(struct fs *fs, struct fs_inode *i, uint64_t size)
 {
-	uint64_t old = EXT2_I_SIZE(fs_raw(i));
-	int r;
+	int r = fs_rest_finish(fs, i);
 
+	if (r < 0)
+		return r;
 	if (fs_blocks_up(size) >= FS_FILE_BLOCKS_MAX)
 		return -EFBIG;
-	if (size > old)
+	if (size > EXT2_I_SIZE(fs_raw(i)))
 		return fs_grow_to(fs, i, size);
 	if (!fs_inode_has_extents(i))
 		return -EINVAL;
-	r = unmap(fs, i, fs_blocks_up(size), FS_FILE_BLOCKS_MAX);
 	if (size % FS_BLOCK_SIZE)
 		fs->op.bared = true; /* the tail of the last block, too, is zeroed when it grows */
-	if (r == 0)
-		fs_inode_set_size(i, size);
-	return r;
+	r = fs_unmap_some(fs, i, fs_blocks_up(size));
+	if (r < 0)
+		return r;
+	fs_inode_set_size(i, size);
+	if (!r)
+		return 0;
+	r = fs_orphan_add(fs, i);
+	return r < 0 ? r : fs_rest_note(fs, i->ino, FS_REST_CUT);
 }
 
 int fs_punch(struct fs *fs, uint32_t ino, uint64_t off, uint64_t len)
@@ -56,7 +71,7 @@ int fs_punch(struct fs *fs, uint32_t ino, uint64_t off, uint64_t len)
 	if (r == 0)
 		r = fs_zero_edges(fs, &i, off, off + len);
 	if (r == 0)
-		r = unmap(fs, &i, fs_blocks_up(off), (off + len) / FS_BLOCK_SIZE);
+		r = fs_unmap(fs, &i, fs_blocks_up(off), (off + len) / FS_BLOCK_SIZE);
 	if (r < 0)
 		return r;
 	fs_inode_touch(fs, &i, FS_T_MTIME | FS_T_CTIME);
@@ -69,8 +84,8 @@ int fs_trim(struct fs *fs, uint32_t ino)
 	int r = fs_file_load_range(fs, ino, 0, 1, &i);
 
 	if (r == 0)
-		r = unmap(fs, &i, fs_cluster_up(fs_blocks_up(EXT2_I_SIZE(fs_raw(&i)))),
-			  FS_FILE_BLOCKS_MAX);
+		r = fs_unmap(fs, &i, fs_cluster_up(fs_blocks_up(EXT2_I_SIZE(fs_raw(&i)))),
+			     FS_FILE_BLOCKS_MAX);
 	return r < 0 ? r : fs_inode_store(fs, &i);
 }
 

@@ -231,6 +231,12 @@ static int cut(fs_tree t, const struct fs_piece *at, uint64_t a, uint64_t b)
 
 int fs_tree_remove(fs_tree t, uint64_t start, uint64_t end, struct fs_piece_vec *ret)
 {
+	return fs_tree_remove_some(t, start, end, SIZE_MAX, ret);
+}
+
+int fs_tree_remove_some(fs_tree t, uint64_t start, uint64_t end, size_t max,
+			struct fs_piece_vec *ret)
+{
 	for (;;) {
 		struct fs_piece at, cutout;
 		uint64_t a, b;
@@ -238,6 +244,8 @@ int fs_tree_remove(fs_tree t, uint64_t start, uint64_t end, struct fs_piece_vec 
 
 		if (r < 0 || !at.len || at.lblk >= end)
 			return r;
+		if (!max--)
+			return 1;
 		a = at.lblk > start ? at.lblk : start;
 		b = at.lblk + at.len < end ? at.lblk + at.len : end;
 		cutout = (struct fs_piece){ .lblk = a,

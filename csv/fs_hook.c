@@ -143,6 +143,7 @@ void fs_op_reset(struct fs *fs)
 	fs_undo_group_vec_clear(&fs->op.groups);
 	fs_range_vec_clear(&fs->op.frees);
 	fs_u32_vec_clear(&fs->op.dirs);
+	fs_rest_vec_clear(&fs->op.rest);
 	fs->op.active = fs->op.use_reserve = fs->op.failed = fs->op.grew = false;
 	fs->op.bared = false;
 }

@@ -264,6 +264,16 @@ static uint32_t deletion_time(const struct fs *fs)
 	return t > fs->e2->super->s_inodes_count ? t : fs->e2->super->s_inodes_count + 1;
 }
 
+/* Too much for one operation: the rest goes later. */
+static int free_later(struct fs *fs, struct fs_inode *i)
+{
+	int r;
+
+	i->raw.i_links_count = 0;
+	r = fs_orphan_add(fs, i);
+	return r < 0 ? r : fs_rest_note(fs, i->ino, FS_REST_FREE);
+}
+
 int fs_inode_free(struct fs *fs, struct fs_inode *i)
 {
 	bool is_dir = LINUX_S_ISDIR(i->raw.i_mode);
@@ -271,7 +281,9 @@ int fs_inode_free(struct fs *fs, struct fs_inode *i)
 
 	fs->op.use_reserve = true;
 	if (fs_inode_has_extents(i))
-		r = fs_truncate(fs, i, 0);
+		r = fs_unmap_some(fs, i, 0);
+	if (r > 0)
+		return free_later(fs, i);
 	if (r == 0 && (i->raw.i_file_acl || i->raw.osd2.linux2.l_i_file_acl_high)) {
 		r = fs_inode_store(fs, i);
 		if (r == 0)
@@ -279,6 +291,7 @@ int fs_inode_free(struct fs *fs, struct fs_inode *i)
 	}
 	if (r < 0)
 		return r;
+	fs_inode_set_size(i, 0);
 	i->raw.i_links_count = 0;
 	i->raw.i_dtime = deletion_time(fs);
 	r = fs_inode_store(fs, i);

@@ -49,11 +49,13 @@ struct fs_range {
 };
 CL_DEFINE_VEC(fs_range_vec, struct fs_range);
 
+#define FS_READAHEAD_MAX 64
+
 struct fs_cache {
 	struct fs_buf **hash;
 	size_t n_hash, n, max;
 	uint32_t tick;
-	bool readahead; /* a miss reads 16 blocks: while the bitmaps are loaded */
+	unsigned readahead; /* blocks that a miss reads, aligned; 0 = one */
 };
 
 /* ---- undo of what libext2fs keeps in memory -------------------------------------------------- */
@@ -75,6 +77,14 @@ CL_DEFINE_VEC(fs_undo_group_vec, struct fs_undo_group);
 CL_DEFINE_VEC(fs_u32_vec, uint32_t);
 CL_DEFINE_VEC(fs_u64_vec, uint64_t);
 
+/* What is left to do of a file: see fs_rest.c. */
+enum fs_rest_kind { FS_REST_NONE, FS_REST_CUT, FS_REST_FREE };
+struct fs_rest {
+	uint32_t ino;
+	enum fs_rest_kind kind;
+};
+CL_DEFINE_VEC(fs_rest_vec, struct fs_rest);
+
 struct fs_op {
 	bool active, use_reserve;
 	bool failed; /* memory for the undo ran out: only abort is left */
@@ -85,7 +95,8 @@ struct fs_op {
 	struct fs_undo_vec bits;
 	struct fs_undo_group_vec groups;
 	struct fs_range_vec frees;
-	struct fs_u32_vec dirs; /* whose cached names it changed */
+	struct fs_u32_vec dirs;	 /* whose cached names it changed */
+	struct fs_rest_vec rest; /* changes of fs.rest */
 	struct ext2_super_block sb;
 };
 
@@ -159,6 +170,8 @@ struct fs {
 	uint64_t reserve_blocks;
 	struct fs_names *names;
 	struct fs_maps maps;
+	struct fs_rest_vec rest;
+	size_t step_extents; /* that one operation frees of a file */
 	uint32_t hidden_ino;
 	uint64_t vol_pblk;
 	struct fs_vol vol;
@@ -207,6 +220,10 @@ int fs_super_write(struct fs *fs, bool needs_recovery);
 uint64_t fs_free_blocks(const struct fs *fs);
 
 /* fs_tx.c */
+/* fs_begin() without making room first. */
+int fs_op_begin(struct fs *fs, struct timespec now);
+/* Free, and not in quarantine. */
+uint64_t fs_usable_blocks(const struct fs *fs);
 int fs_tx_add_buf(struct fs *fs, struct fs_buf *b);
 bool fs_may_change(const struct fs *fs);
 /* Whether n more blocks may be taken by the running operation. */
@@ -254,6 +271,9 @@ int fs_tree_following(fs_tree t, uint64_t lblk, struct fs_piece *ret);
 int fs_tree_insert(fs_tree t, const struct fs_piece *p);
 /* Unmap [start, end); what was mapped is appended to ret in order. Frees nothing. */
 int fs_tree_remove(fs_tree t, uint64_t start, uint64_t end, struct fs_piece_vec *ret);
+/* At most max extents, from the start on; 1 = there is more. */
+int fs_tree_remove_some(fs_tree t, uint64_t start, uint64_t end, size_t max,
+			struct fs_piece_vec *ret);
 
 /* fs_alloc.c */
 /* A run of free clusters near goal: 1 .. want blocks (whole clusters). Marks it in use. -ENOSPC. */
@@ -298,7 +318,21 @@ int fs_zero_edges(struct fs *fs, struct fs_inode *i, uint64_t off, uint64_t end)
 int fs_grow_to(struct fs *fs, struct fs_inode *i, uint64_t new_size);
 
 /* fs_cut.c */
+/* Free blocks [s, e). */
+int fs_unmap(struct fs *fs, struct fs_inode *i, uint64_t s, uint64_t e);
+/* As much from s on as one operation should; 1 = there is more. */
+int fs_unmap_some(struct fs *fs, struct fs_inode *i, uint64_t s);
+/* May leave a part on the orphan list, to be cut later: fs_rest.c. */
 int fs_truncate(struct fs *fs, struct fs_inode *i, uint64_t size);
+
+/* fs_rest.c */
+int fs_rest_note(struct fs *fs, uint32_t ino, enum fs_rest_kind kind);
+enum fs_rest_kind fs_rest_of(const struct fs *fs, uint32_t ino);
+void fs_rest_apply(struct fs *fs);
+int fs_rest_finish(struct fs *fs, struct fs_inode *i);
+/* One step of an orphan, inside an operation. */
+int fs_rest_step(struct fs *fs, uint32_t ino);
+int fs_rest_load(struct fs *fs, struct cl_error *err);
 
 /* fs_dir.c */
 struct fs_dirent {

@@ -12,8 +12,6 @@
 #include "csv/fs_int.h"
 #include "lib/assert.h"
 
-#define READAHEAD 16u
-
 /* ---- the cache -------------------------------------------------------------------------- */
 
 int fs_cache_init(struct fs_cache *c)
@@ -128,14 +126,15 @@ void fs_cache_drop_clean(struct fs *fs)
  */
 static int read_group(struct fs *fs, uint64_t blk)
 {
-	_cleanup_free_ uint8_t *data = malloc((size_t)READAHEAD * FS_BLOCK_SIZE);
-	uint64_t first = blk - blk % READAHEAD, n = fs->dev->bytes / FS_BLOCK_SIZE - first;
+	_cleanup_free_ uint8_t *data = malloc((size_t)FS_READAHEAD_MAX * FS_BLOCK_SIZE);
+	unsigned want = fs->cache.readahead;
+	uint64_t first = blk - blk % want, n = fs->dev->bytes / FS_BLOCK_SIZE - first;
 	int r;
 
 	if (!data)
 		return -ENOMEM;
-	if (n > READAHEAD)
-		n = READAHEAD;
+	if (n > want)
+		n = want;
 	r = fs_dev_read(fs->dev, first * FS_BLOCK_SIZE, data, n * FS_BLOCK_SIZE);
 	for (uint64_t i = 0; r == 0 && i < n; i++) {
 		if (!fs_buf_peek(fs, first + i))

@@ -11,6 +11,8 @@
 #include "csv/fs_int.h"
 #include "csv/jbd2_replay.h"
 
+#define STEP_EXTENTS 512 /* up to 64 GiB */
+
 #define INCOMPAT_OK                                                                                \
 	(EXT2_FEATURE_INCOMPAT_FILETYPE | EXT3_FEATURE_INCOMPAT_RECOVER |                          \
 	 EXT3_FEATURE_INCOMPAT_EXTENTS | EXT4_FEATURE_INCOMPAT_64BIT |                             \
@@ -110,22 +112,25 @@ static int map_journal(struct fs *fs, uint64_t **ret_map, uint32_t *ret_len, str
 	return 0;
 }
 
-static int apply_to_device(void *user, uint64_t blk, const void *data)
+static int apply_to_device(void *user, uint64_t blk, const void *data, size_t n)
 {
 	struct fs *fs = user;
 
-	return fs_dev_write(fs->dev, blk * FS_BLOCK_SIZE, data, FS_BLOCK_SIZE, 0);
+	return fs_dev_write(fs->dev, blk * FS_BLOCK_SIZE, data, n * FS_BLOCK_SIZE, 0);
 }
 
-/* Read-only: the block stays in the cache as if it waited for a checkpoint. */
-static int apply_to_cache(void *user, uint64_t blk, const void *data)
+/* Read-only: the blocks stay in the cache as if they waited for a checkpoint. */
+static int apply_to_cache(void *user, uint64_t blk, const void *data, size_t n)
 {
 	struct fs *fs = user;
 	struct fs_buf *b;
-	int r = fs_buf_put(fs, blk, data, &b);
+	int r = 0;
 
-	if (r == 0)
-		b->log = true;
+	for (size_t i = 0; i < n && r == 0; i++) {
+		r = fs_buf_put(fs, blk + i, (const uint8_t *)data + i * FS_BLOCK_SIZE, &b);
+		if (r == 0)
+			b->log = true;
+	}
 	return r;
 }
 
@@ -195,9 +200,9 @@ static int load(struct fs *fs, const struct fs_open_options *opt, struct cl_erro
 	if (fs->e2->super->s_state & EXT2_ERROR_FS)
 		return cl_error_set(err, -EUCLEAN,
 				    "the file system is marked as damaged: run e2fsck -fy");
-	fs->cache.readahead = true;
+	fs->cache.readahead = 16; /* flex_bg keeps the bitmaps of 16 groups together */
 	e = ext2fs_read_bitmaps(fs->e2);
-	fs->cache.readahead = false;
+	fs->cache.readahead = 0;
 	if (e)
 		return cl_error_set(err, fs_errno(e), "load the bitmaps: %s", error_message(e));
 	fs->tx.group_dirty = calloc(fs->e2->group_desc_count, 1);
@@ -224,6 +229,7 @@ static int open_bare(struct fs_dev *dev, const struct fs_open_options *opt, stru
 	fs->dev = dev;
 	fs->read_only = opt->read_only;
 	fs->defects = opt->defects;
+	fs->step_extents = opt->step_extents ? opt->step_extents : STEP_EXTENTS;
 	r = check_super(dev, opt, err);
 	if (r == 0)
 		r = replay(fs, err);
@@ -249,6 +255,8 @@ int fs_open(struct fs_dev *dev, const struct fs_open_options *opt, struct fs **r
 
 	if (r == 0)
 		r = fs_vol_load(fs, err);
+	if (r == 0)
+		r = fs_rest_load(fs, err);
 	if (r < 0)
 		return r;
 	*ret = cl_steal(fs);
@@ -263,6 +271,8 @@ void fs_free(struct fs *fs)
 	fs_cache_fini(&fs->cache);
 	fs_names_free(fs->names);
 	fs_maps_forget_all(fs);
+	fs_rest_vec_fini(&fs->rest);
+	fs_rest_vec_fini(&fs->op.rest);
 	jbd2_log_fini(&fs->log);
 	for (int i = 0; i < FS_STORES; i++)
 		fs_store_fini(&fs->store[i]);

@@ -61,11 +61,9 @@ int fs_orphan_free(struct fs *fs, uint32_t ino)
 	struct fs_inode i;
 	int r = fs_may_change(fs) ? fs_inode_load(fs, ino, &i) : -EROFS;
 
-	if (r == 0 && i.raw.i_links_count)
+	if (r == 0 && i.raw.i_links_count && fs_rest_of(fs, ino) != FS_REST_CUT)
 		r = -EBUSY;
-	if (r == 0)
-		r = fs_orphan_remove(fs, &i);
-	return r < 0 ? r : fs_inode_free(fs, &i);
+	return r < 0 ? r : fs_rest_step(fs, ino);
 }
 
 int fs_tmpfile(struct fs *fs, const struct fs_new *n, struct fs_attr *ret)

@@ -199,10 +199,10 @@ int fs_store_load(struct fs *fs, enum fs_store store, uint32_t ino, struct cl_er
 	if (!st->pblk || !st->slots || !st->head || !st->next)
 		return cl_error_errno(err, -ENOMEM, "records");
 	r = map_blocks(fs, st, ino);
-	fs->cache.readahead = true;
+	fs->cache.readahead = FS_READAHEAD_MAX;
 	for (uint32_t n = 0; n < st->n_blocks && r == 0; n++)
 		r = load_block(fs, st, n);
-	fs->cache.readahead = false;
+	fs->cache.readahead = 0;
 	return r < 0 ? cl_error_errno(err, r, "load the record file %d", (int)store) : 0;
 }
 

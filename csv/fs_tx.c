@@ -26,7 +26,7 @@ bool fs_may_change(const struct fs *fs)
 	return fs->op.active && !fs->dead;
 }
 
-static uint64_t usable_blocks(const struct fs *fs)
+uint64_t fs_usable_blocks(const struct fs *fs)
 {
 	uint64_t n = fs_free_blocks(fs), held = fs->tx.n_free_blocks;
 
@@ -39,7 +39,12 @@ bool fs_space_for(const struct fs *fs, uint64_t n_blocks)
 {
 	uint64_t keep = fs->op.use_reserve ? 0 : fs->reserve_blocks;
 
-	return usable_blocks(fs) >= keep + n_blocks;
+	return fs_usable_blocks(fs) >= keep + n_blocks;
+}
+
+static bool space_is_short(const struct fs *fs)
+{
+	return fs_usable_blocks(fs) < 2 * fs->reserve_blocks + 1024;
 }
 
 static bool must_commit_first(const struct fs *fs)
@@ -54,10 +59,10 @@ static bool must_commit_first(const struct fs *fs)
 	if (fs->tx.bared && !(fs->defects & FS_DEFECT_NO_BARED_COMMIT))
 		return true;
 	/* Freed space is usable only after a commit. */
-	return fs->tx.n_free_blocks && usable_blocks(fs) < 2 * fs->reserve_blocks + 1024;
+	return fs->tx.n_free_blocks && space_is_short(fs);
 }
 
-int fs_begin(struct fs *fs, struct timespec now)
+int fs_op_begin(struct fs *fs, struct timespec now)
 {
 	int r;
 
@@ -77,6 +82,18 @@ int fs_begin(struct fs *fs, struct timespec now)
 	fs->e2->now = (time_t)now.tv_sec;
 	memcpy(&fs->op.sb, fs->e2->super, sizeof(fs->op.sb));
 	return 0;
+}
+
+/* What was deleted is found again before anybody is told that there is no space. */
+int fs_begin(struct fs *fs, struct timespec now)
+{
+	while (fs_has_work(fs) && space_is_short(fs)) {
+		int r = fs_work(fs, now);
+
+		if (r < 0 && fs->dead)
+			return r;
+	}
+	return fs_op_begin(fs, now);
 }
 
 void fs_use_reserve(struct fs *fs)
@@ -99,7 +116,8 @@ static int check_end(struct fs *fs)
 	if (jbd2_txn_size(blocks, fs->log_bufs.n) > jbd2_writer_capacity(&fs->writer) / 2)
 		return -E2BIG;
 	if (fs_buf_vec_reserve(&fs->tx.bufs, fs->op.bufs.n) < 0 ||
-	    fs_range_vec_reserve(&fs->tx.frees, fs->op.frees.n) < 0)
+	    fs_range_vec_reserve(&fs->tx.frees, fs->op.frees.n) < 0 ||
+	    fs_rest_vec_reserve(&fs->rest, fs->op.rest.n) < 0)
 		return -ENOMEM;
 	return 0;
 }
@@ -134,6 +152,7 @@ int fs_end(struct fs *fs)
 		(void)fs_range_vec_push(&fs->tx.frees, fs->op.frees.v[i]);
 		fs->tx.n_free_blocks += fs->op.frees.v[i].len;
 	}
+	fs_rest_apply(fs);
 	fs->tx.ended = true;
 	fs->tx.bared = fs->tx.bared || fs->op.bared;
 	fs->tx.now = fs->op.now;

@@ -8,12 +8,16 @@
  * written when the node died. A *logged* block that does not hold in a transaction whose commit
  * block does is something else: the device said "stable" of what it had lost, and nobody can tell
  * the state: an error.
+ *
+ * The log is read in large pieces and what comes out is written in sorted runs: a take-over waits for this, and over
+ * iSCSI it is the number of requests that counts.
  */
 #include "config.h"
 
 #include "csv/jbd2_replay.h"
 
 #include <endian.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/vec.h"
@@ -30,8 +34,13 @@ struct revoked {
 };
 CL_DEFINE_VEC(revoked_vec, struct revoked);
 
+#define WINDOW 64  /* log blocks read at once */
+#define BATCH 1024 /* blocks that are sorted before they are given out */
+
 struct replay {
 	struct jbd2_log *log;
+	uint8_t *window; /* of the log blocks [w_at, w_at + w_n) */
+	uint32_t w_at, w_n;
 	struct logged_vec logged; /* [0, n_whole) belongs to whole transactions */
 	struct revoked_vec revoked;
 	size_t n_whole_logged, n_whole_revoked;
@@ -44,6 +53,29 @@ static void replay_fini(struct replay *rp)
 {
 	logged_vec_fini(&rp->logged);
 	revoked_vec_fini(&rp->revoked);
+	free(rp->window);
+}
+
+/* Log block `at` through the window. */
+static int read_log(struct replay *rp, uint32_t at, void *block)
+{
+	if (at < rp->w_at || at >= rp->w_at + rp->w_n) {
+		uint32_t n = 1;
+		int r;
+
+		while (n < WINDOW && at + n < rp->log->len &&
+		       rp->log->map[at + n] == rp->log->map[at] + n)
+			n++;
+		rp->w_n = 0;
+		r = fs_dev_read(rp->log->dev, rp->log->map[at] * FS_BLOCK_SIZE, rp->window,
+				(size_t)n * FS_BLOCK_SIZE);
+		if (r < 0)
+			return r;
+		rp->w_at = at;
+		rp->w_n = n;
+	}
+	memcpy(block, rp->window + (size_t)(at - rp->w_at) * FS_BLOCK_SIZE, FS_BLOCK_SIZE);
+	return 0;
 }
 
 /* The next log block, if the log can be that long. */
@@ -53,7 +85,7 @@ static int next_block(struct replay *rp)
 
 	if (rp->steps++ >= rp->log->len)
 		return -ENODATA;
-	r = jbd2_log_read(rp->log, rp->at, rp->block);
+	r = read_log(rp, rp->at, rp->block);
 	rp->at = jbd2_log_next(rp->log, rp->at);
 	return r;
 }
@@ -184,14 +216,14 @@ static bool is_revoked(const struct replay *rp, const struct logged *l, size_t *
 	return false;
 }
 
-static int give_out(struct replay *rp, const struct logged *l, jbd2_apply_fn apply, void *user,
-		    struct cl_error *err)
+/* The copy of l, as it goes home. */
+static int read_copy(struct replay *rp, const struct logged *l, uint8_t *ret, struct cl_error *err)
 {
-	int r = jbd2_log_read(rp->log, l->at, rp->block);
+	int r = read_log(rp, l->at, ret);
 
 	if (r < 0)
 		return cl_error_errno(err, r, "read the journal");
-	if (jbd2_data_csum(rp->log->seed, l->seq, rp->block) != l->csum) {
+	if (jbd2_data_csum(rp->log->seed, l->seq, ret) != l->csum) {
 		(void)cl_error_set(
 			err, -EUCLEAN,
 			"the copy of block %llu in the journal is damaged although its transaction "
@@ -204,15 +236,15 @@ static int give_out(struct replay *rp, const struct logged *l, jbd2_apply_fn app
 	if (l->flags & JBD2_TAG_ESCAPE) {
 		uint32_t magic = htobe32(JBD2_MAGIC);
 
-		memcpy(rp->block, &magic, 4);
+		memcpy(ret, &magic, 4);
 	}
-	r = apply(user, l->blk, rp->block);
-	return r < 0 ? cl_error_errno(err, r, "replay block %llu", (unsigned long long)l->blk) : 0;
+	return 0;
 }
 
-static int give_out_all(struct replay *rp, jbd2_apply_fn apply, void *user, struct cl_error *err)
+/* Only the last copy of each block that no revoke kills stays in the list. */
+static void keep_last_copies(struct replay *rp)
 {
-	size_t rev = 0;
+	size_t rev = 0, kept = 0;
 
 	if (rp->logged.n)
 		qsort(rp->logged.v, rp->logged.n, sizeof(*rp->logged.v), by_blk_then_age);
@@ -220,17 +252,78 @@ static int give_out_all(struct replay *rp, jbd2_apply_fn apply, void *user, stru
 		qsort(rp->revoked.v, rp->revoked.n, sizeof(*rp->revoked.v), revoked_by_blk);
 	for (size_t i = 0; i < rp->logged.n; i++) {
 		const struct logged *l = &rp->logged.v[i];
-		int r;
 
 		if (i + 1 < rp->logged.n && l[1].blk == l->blk)
-			continue; /* an older copy */
-		if (is_revoked(rp, l, &rev))
 			continue;
-		r = give_out(rp, l, apply, user, err);
+		if (!is_revoked(rp, l, &rev))
+			rp->logged.v[kept++] = *l;
+	}
+	rp->logged.n = kept;
+}
+
+static int by_place(const void *a, const void *b)
+{
+	const struct logged *x = a, *y = b;
+
+	return x->at < y->at ? -1 : x->at > y->at;
+}
+
+struct home {
+	uint64_t blk;
+	uint32_t n; /* in the batch */
+};
+
+static int by_home(const void *a, const void *b)
+{
+	const struct home *x = a, *y = b;
+
+	return x->blk < y->blk ? -1 : x->blk > y->blk;
+}
+
+/* Blocks that follow each other go in one piece, which `run` has room for. */
+static int apply_batch(const struct home *home, size_t n, const uint8_t *data, uint8_t *run,
+		       jbd2_apply_fn apply, void *user)
+{
+	size_t i = 0;
+	int r = 0;
+
+	while (i < n && r == 0) {
+		uint64_t blk = home[i].blk;
+		size_t k = 0;
+
+		for (; i < n && k < WINDOW && home[i].blk == blk + k; i++, k++)
+			memcpy(run + k * FS_BLOCK_SIZE, data + (size_t)home[i].n * FS_BLOCK_SIZE,
+			       FS_BLOCK_SIZE);
+		r = apply(user, blk, run, k);
+	}
+	return r;
+}
+
+/* In the order of the log, so that each part of it is read once. */
+static int give_out_all(struct replay *rp, jbd2_apply_fn apply, void *user, struct cl_error *err)
+{
+	_cleanup_free_ uint8_t *data = malloc((size_t)(BATCH + WINDOW) * FS_BLOCK_SIZE);
+	_cleanup_free_ struct home *home = calloc(BATCH, sizeof(*home));
+	int r = 0;
+
+	if (!data || !home)
+		return cl_error_errno(err, -ENOMEM, "replay");
+	keep_last_copies(rp);
+	if (rp->logged.n)
+		qsort(rp->logged.v, rp->logged.n, sizeof(*rp->logged.v), by_place);
+	for (size_t i = 0; i < rp->logged.n && r == 0;) {
+		uint32_t n = 0;
+
+		for (; n < BATCH && i < rp->logged.n && r == 0; i++, n++) {
+			home[n] = (struct home){ rp->logged.v[i].blk, n };
+			r = read_copy(rp, &rp->logged.v[i], data + (size_t)n * FS_BLOCK_SIZE, err);
+		}
 		if (r < 0)
 			return r;
+		qsort(home, n, sizeof(*home), by_home);
+		r = apply_batch(home, n, data, data + (size_t)BATCH * FS_BLOCK_SIZE, apply, user);
 	}
-	return 0;
+	return r < 0 ? cl_error_errno(err, r, "replay") : 0;
 }
 
 int jbd2_replay(struct jbd2_log *log, uint64_t max_blk, jbd2_apply_fn apply, void *user,
@@ -245,7 +338,8 @@ int jbd2_replay(struct jbd2_log *log, uint64_t max_blk, jbd2_apply_fn apply, voi
 	int r = 0;
 
 	if (rp.at) {
-		r = scan(&rp, err);
+		rp.window = malloc((size_t)WINDOW * FS_BLOCK_SIZE);
+		r = rp.window ? scan(&rp, err) : cl_error_errno(err, -ENOMEM, "replay");
 		if (r == 0)
 			r = give_out_all(&rp, apply, user, err);
 	}

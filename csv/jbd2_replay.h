@@ -9,8 +9,8 @@
 
 #include "csv/jbd2_log.h"
 
-/* Called with rising block numbers. 0 or -errno, which ends the replay. */
-typedef int (*jbd2_apply_fn)(void *user, uint64_t blk, const void *data);
+/* n blocks from blk on; each block at most once. 0 or -errno, which ends the replay. */
+typedef int (*jbd2_apply_fn)(void *user, uint64_t blk, const void *data, size_t n);
 
 /*
  * Call apply for each block of the log's whole transactions. ret_sequence: what the next

@@ -10,7 +10,8 @@ struct walk {
 	struct fs *fs;
 	struct fs_dev *dev;
 	FILE *out;
-	uint64_t hash;
+	uint64_t hash, linked;
+	bool apart; /* what comes is not in `linked` */
 	int r, depth;
 	char path[4096];
 };
@@ -47,6 +48,8 @@ __attribute__((format(printf, 2, 3))) static void say(struct walk *w, const char
 	if (n < 0 || (size_t)n >= sizeof(line))
 		n = sizeof(line) - 1;
 	hash_bytes(&w->hash, line, (size_t)n);
+	if (!w->apart)
+		hash_bytes(&w->linked, line, (size_t)n);
 	if (w->out)
 		fputs(line, w->out);
 }
@@ -70,10 +73,8 @@ static uint64_t data_hash(struct walk *w, const struct fs_extent *e, uint64_t si
 	return h;
 }
 
-static void take_map(struct walk *w, const struct fs_attr *a)
+static void take_part(struct walk *w, const struct fs_attr *a, uint64_t at, uint64_t end)
 {
-	uint64_t end = (a->size + (1 << 22)) / FS_BLOCK_SIZE + 1, at = 0;
-
 	while (at < end) {
 		struct fs_extent e[16];
 		int n = fs_map(w->fs, a->ino, at, end - at, e, 16);
@@ -93,6 +94,18 @@ static void take_map(struct walk *w, const struct fs_attr *a)
 						  : 0);
 		}
 	}
+}
+
+/* First the file, then what is mapped beyond its end: of a cut that was not finished e2fsck leaves any part of that. */
+static void take_map(struct walk *w, const struct fs_attr *a)
+{
+	uint64_t size = (a->size + FS_BLOCK_SIZE - 1) / FS_BLOCK_SIZE;
+	bool apart = w->apart;
+
+	take_part(w, a, 0, size);
+	w->apart = true;
+	take_part(w, a, size, size + 2048);
+	w->apart = apart;
 }
 
 static void take_xattrs(struct walk *w, uint32_t ino)
@@ -195,7 +208,11 @@ static bool take_record(void *user, const struct fs_record_key *key, const void 
 
 int canon_take(struct fs *fs, struct fs_dev *dev, FILE *out, struct canon *ret)
 {
-	struct walk w = { .fs = fs, .dev = dev, .out = out, .hash = 1469598103934665603ull };
+	struct walk w = { .fs = fs,
+			  .dev = dev,
+			  .out = out,
+			  .hash = 1469598103934665603ull,
+			  .linked = 1469598103934665603ull };
 	struct fs_vol vol;
 	uint32_t ino = 0;
 	int r;
@@ -206,9 +223,10 @@ int canon_take(struct fs *fs, struct fs_dev *dev, FILE *out, struct canon *ret)
 	say(&w, "epoch %llu\n", (unsigned long long)vol.epoch);
 	for (int s = 0; s < FS_STORES; s++)
 		fs_record_foreach(fs, s, take_record, &w);
-	ret->linked = w.hash;
+	w.apart = true;
 	while ((r = fs_orphan_next(fs, ino, &ino)) == 0 && ino && w.depth++ < 10000)
 		take_inode(&w, "orphan", ino);
 	ret->hash = w.hash;
+	ret->linked = w.linked;
 	return r < 0 ? r : w.r;
 }

@@ -14,7 +14,7 @@
 
 struct canon {
 	uint64_t hash;	 /* all of it */
-	uint64_t linked; /* without the orphans: what is left when e2fsck has freed them */
+	uint64_t linked; /* without orphans and what lies beyond ends of files: what e2fsck leaves */
 };
 
 /* Write the text to out (may be NULL) too. Negative errno when anything cannot be read. */

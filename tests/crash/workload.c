@@ -51,12 +51,41 @@ static void commit(struct workload *w)
 	take(w);
 }
 
+static void must(int r, const char *what)
+{
+	if (r < 0) {
+		fprintf(stderr, "workload: %s: %d\n", what, r);
+		exit(3);
+	}
+}
+
+/* One more step of deletions and cuts. */
+static void work(struct workload *w)
+{
+	must(fs_work(w->fs, (struct timespec){ w->now, 0 }), "work");
+	commit(w);
+}
+
+/* fs_begin() would go on with deletions when space is short; here, so that each state is taken. */
+static void work_when_short(struct workload *w)
+{
+	struct fs_statfs s;
+
+	if (fs_has_work(w->fs) && fs_uncommitted(w->fs))
+		commit(w);
+	fs_statfs(w->fs, &s);
+	while (fs_has_work(w->fs) && s.bfree < 2500)
+		work(w);
+}
+
 static void begin(struct workload *w)
 {
-	bool before = fs_uncommitted(w->fs);
 	struct canon c = { 0 };
+	bool before;
 	int r;
 
+	work_when_short(w);
+	before = fs_uncommitted(w->fs);
 	/* begin may commit by itself: the state it makes durable is the one before it. */
 	if (before)
 		(void)canon_take(w->fs, &w->t->dev, NULL, &c);
@@ -407,14 +436,6 @@ static int random_op(struct workload *w)
 
 /* ---- the script ------------------------------------------------------------------------- */
 
-static void must(int r, const char *what)
-{
-	if (r < 0) {
-		fprintf(stderr, "workload: %s: %d\n", what, r);
-		exit(3);
-	}
-}
-
 /*
  * Metadata that becomes somebody's data: a directory of several blocks is made, emptied and
  * removed; a file takes the cluster and is written, all before a checkpoint. Without revokes a
@@ -546,6 +567,63 @@ static void bared(struct workload *w, unsigned n)
 	commit(w);
 }
 
+/*
+ * A file of many extents is cut, then cut further, grows while that is going on, and is deleted: in steps of a few extents, with
+ * a commit after each, so that a crash finds each of them half done.
+ */
+static void in_steps(struct workload *w, unsigned n)
+{
+	struct fs_attr f, size = { .size = 150000 };
+	char name[32];
+
+	sprintf(name, "steps%u", n);
+	begin(w);
+	must(fs_mknod(w->fs, FS_ROOT_INO, name, &file_mode, &f), "create");
+	must(finish(w, 0, false), "file");
+	for (unsigned k = 0; k < 14; k++) {
+		begin(w);
+		must(fs_alloc(w->fs, f.ino, k * 100000, 30000, k * 100000 + 30000), "alloc");
+		must(finish(w, 0, false), "fragments");
+	}
+	commit(w);
+	write_data(w, f.ino, 0);
+	begin(w);
+	must(fs_setattr(w->fs, f.ino, FS_SET_SIZE, &size, NULL), "cut");
+	must(finish(w, 0, false), "cut");
+	commit(w);
+	work(w);
+	if (n % 2) {
+		size.size = 2 << 20;
+		begin(w);
+		must(fs_setattr(w->fs, f.ino, FS_SET_SIZE, &size, NULL), "grow");
+		must(finish(w, 0, false), "grow");
+		begin(w);
+		must(fs_alloc(w->fs, f.ino, 0, 2 << 20, 0), "alloc");
+		must(finish(w, 0, false), "fill");
+		commit(w);
+	}
+	while (fs_has_work(w->fs))
+		work(w);
+	begin(w);
+	must(fs_prealloc(w->fs, f.ino, 0, 700000, 0), "prealloc");
+	must(finish(w, 0, false), "prealloc");
+	for (unsigned k = 0; k < 10; k++) {
+		begin(w);
+		must(finish(w, fs_alloc(w->fs, f.ino, k * 12288, 4096, 0), false), "alloc");
+	}
+	commit(w);
+	begin(w);
+	must(finish(w, fs_unlink(w->fs, FS_ROOT_INO, name, n % 3 == 0, NULL), false), "unlink");
+	commit(w);
+	if (n % 3 == 0) {
+		begin(w);
+		must(finish(w, fs_orphan_free(w->fs, f.ino), false), "orphan");
+		commit(w);
+	}
+	while (fs_has_work(w->fs))
+		work(w);
+}
+
 /* Operations that get far and are then taken back. */
 static void aborts(struct workload *w, unsigned n)
 {
@@ -576,6 +654,7 @@ int workload_run(struct workload *w, struct trace_dev *t, uint64_t seed, unsigne
 {
 	struct fs_open_options opt = { .volume_uuid = volume_uuid,
 				       .defects = defects,
+				       .step_extents = 3,
 				       .checkpoint_blocks = checkpoint_blocks };
 	int r;
 
@@ -593,6 +672,7 @@ int workload_run(struct workload *w, struct trace_dev *t, uint64_t seed, unsigne
 		same_transaction(w, n);
 		if (n < 3)
 			bared(w, n);
+		in_steps(w, n);
 	}
 	for (unsigned i = 0; i < steps; i++) {
 		for (unsigned k = 1 + rnd(w, 3); k; k--)
@@ -600,6 +680,8 @@ int workload_run(struct workload *w, struct trace_dev *t, uint64_t seed, unsigne
 				w->refused++;
 		if (fs_uncommitted(w->fs))
 			commit(w);
+		if (fs_has_work(w->fs) && rnd(w, 2))
+			work(w);
 	}
 	r = fs_close(w->fs);
 	t->tracing = false;

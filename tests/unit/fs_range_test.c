@@ -96,6 +96,18 @@ static void test_map_follows_changes(void **state)
 	vol_free(v);
 }
 
+static int all_work(struct vol *v)
+{
+	int n = 0, r;
+
+	while ((r = fs_work(v->fs, now)) == 1)
+		n++;
+	assert_int_equal(r, 0);
+	assert_false(fs_has_work(v->fs));
+	assert_int_equal(fs_commit(v->fs), 0);
+	return n;
+}
+
 /* More pieces than one window holds, several leaves; and more files than there are windows. */
 static void test_map_of_many_pieces(void **state)
 {
@@ -129,6 +141,7 @@ static void test_map_of_many_pieces(void **state)
 	begin(v);
 	assert_int_equal(fs_unlink(v->fs, FS_ROOT_INO, "f", false, NULL), 0);
 	end(v);
+	assert_int_equal(all_work(v), (int)blocks / 512 + (blocks % 512 > 0) - 1);
 	assert_int_equal(fs_map(v->fs, ino, 0, 1, &(struct fs_extent){ 0 }, 1), -ENOENT);
 	vol_free(v);
 }
@@ -265,6 +278,172 @@ static void test_zero_range(void **state)
 	vol_free(v);
 }
 
+/* ---- in steps ----------------------------------------------------------------------------- */
+
+#define EXTENTS 40
+
+/* Every second block of two files in turn: each has EXTENTS extents. */
+static void fragmented(struct vol *v, uint32_t ino[2])
+{
+	ino[0] = make(v, "one", 0);
+	ino[1] = make(v, "two", 0);
+	for (uint64_t n = 0; n < EXTENTS; n++)
+		for (int k = 0; k < 2; k++) {
+			uint64_t off = n * 2 * FS_CLUSTER_SIZE;
+
+			begin(v);
+			assert_int_equal(fs_alloc(v->fs, ino[k], off, FS_CLUSTER_SIZE,
+						  off + FS_CLUSTER_SIZE),
+					 0);
+			assert_int_equal(fs_end(v->fs), 0);
+		}
+	assert_int_equal(fs_commit(v->fs), 0);
+}
+
+static uint64_t blocks_free(struct vol *v)
+{
+	struct fs_statfs s;
+
+	fs_statfs(v->fs, &s);
+	return s.bfree;
+}
+
+/* Deleted and cut in steps; a crash after each of them; what is left goes on at the next open. */
+static void test_steps_and_crashes(void **state)
+{
+	const struct fs_attr small = { .size = 100 };
+	struct fs_open_options opt = { .step_extents = 7 };
+	struct vol *v = vol_new();
+	uint32_t ino[2], orphan;
+	uint64_t at_first = blocks_free(v);
+	struct fs_attr a;
+
+	(void)state;
+	fragmented(v, ino);
+	for (int stop = 0; stop < 14; stop++) {
+		struct vol *w = vol_new();
+
+		fs_free(w->fs);
+		assert_int_equal(fs_checkpoint(v->fs), 0);
+		memcpy(w->t.mem, v->t.mem, BYTES);
+		assert_int_equal(fs_open(&w->t.dev, &opt, &w->fs, NULL), 0);
+		begin(w);
+		assert_int_equal(fs_unlink(w->fs, FS_ROOT_INO, "one", false, NULL), 0);
+		assert_int_equal(fs_setattr(w->fs, ino[1], FS_SET_SIZE, &small, &a), 0);
+		end(w);
+		assert_int_equal(a.size, 100);
+		assert_true(fs_has_work(w->fs));
+		for (int n = 0; n < stop; n++) {
+			assert_in_range(fs_work(w->fs, now), 0, 1);
+			assert_int_equal(fs_commit(w->fs), 0);
+		}
+		fs_free(w->fs);
+		assert_int_equal(fs_open(&w->t.dev, &opt, &w->fs, NULL), 0);
+		assert_int_equal(fs_getattr(w->fs, ino[1], &a), 0);
+		assert_int_equal(a.size, 100);
+		(void)all_work(
+			w); /* the cut goes on by itself, the rest is the caller's to begin */
+		while (fs_orphan_next(w->fs, 0, &orphan) == 0 && orphan) {
+			assert_int_equal(orphan, ino[0]);
+			begin(w);
+			assert_int_equal(fs_orphan_free(w->fs, orphan), 0);
+			end(w);
+		}
+		assert_int_equal(fs_getattr(w->fs, ino[0], &a), -ENOENT);
+		/* One cluster of data, one of its extent tree, which does not shrink. */
+		assert_int_equal(blocks_free(w), at_first - 2 * FS_RATIO);
+		vol_free(w);
+	}
+	vol_free(v);
+}
+
+/* A file that is being cut grows again: nothing of what was cut off is back. Or it loses its name. */
+static void test_cut_then_changed(void **state)
+{
+	const struct fs_attr small = { .size = 100 }, big = { .size = 5 << 20 };
+	struct fs_open_options opt = { .step_extents = 7 };
+
+	(void)state;
+	for (int how = 0; how < 5; how++) {
+		struct vol *v = vol_new();
+		uint64_t at_first = blocks_free(v);
+		uint32_t ino[2], orphan;
+		int r = 0;
+
+		fs_free(v->fs);
+		assert_int_equal(fs_open(&v->t.dev, &opt, &v->fs, NULL), 0);
+		fragmented(v, ino);
+		begin(v);
+		assert_int_equal(fs_setattr(v->fs, ino[0], FS_SET_SIZE, &small, NULL), 0);
+		end(v);
+		assert_true(fs_has_work(v->fs));
+		begin(v);
+		if (how == 0)
+			r = fs_setattr(v->fs, ino[0], FS_SET_SIZE, &big, NULL);
+		else if (how == 1)
+			r = fs_alloc(v->fs, ino[0], 1 << 20, 4096, 2 << 20);
+		else if (how == 2)
+			r = fs_prepare(v->fs, ino[0], 1 << 20, 4096, 0);
+		else
+			r = fs_unlink(v->fs, FS_ROOT_INO, "one", how == 3, NULL);
+		assert_int_equal(r, 0);
+		end(v);
+		(void)all_work(v);
+		if (how < 3) {
+			all_are(v, ino[0], 32, 16, FS_HOLE);
+			all_are(v, ino[0], 64, 16, FS_HOLE);
+			begin(v);
+			assert_int_equal(fs_unlink(v->fs, FS_ROOT_INO, "one", false, NULL), 0);
+			end(v);
+		}
+		assert_int_equal(fs_orphan_next(v->fs, 0, &orphan), 0);
+		assert_int_equal(orphan, how == 3 ? ino[0] : 0);
+		if (orphan) {
+			begin(v);
+			assert_int_equal(fs_orphan_free(v->fs, orphan), 0);
+			end(v);
+		}
+		assert_int_equal(blocks_free(v), at_first - (EXTENTS + 1) * FS_RATIO);
+		vol_free(v);
+	}
+}
+
+/* No space is told to anybody while deleted files wait to be freed. */
+static void test_space_of_deleted_is_found(void **state)
+{
+	struct fs_open_options opt = { .step_extents = 2 };
+	struct vol *v = vol_new();
+	struct fs_statfs s;
+	uint32_t ino[2];
+
+	(void)state;
+	fs_free(v->fs);
+	assert_int_equal(fs_open(&v->t.dev, &opt, &v->fs, NULL), 0);
+	fragmented(v, ino);
+	(void)make(v, "rest", 0);
+	fs_statfs(v->fs, &s);
+	begin(v);
+	assert_int_equal(fs_prealloc(v->fs, ino[1], 32 << 20, (s.bavail - 64) * FS_BLOCK_SIZE, 0),
+			 0);
+	end(v);
+	begin(v);
+	assert_int_equal(fs_unlink(v->fs, FS_ROOT_INO, "one", false, NULL), 0);
+	end(v);
+	begin(v); /* space is short: the work is done here */
+	assert_false(fs_has_work(v->fs));
+	assert_int_equal(fs_prealloc(v->fs, ino[1], 96 << 20, EXTENTS * FS_CLUSTER_SIZE, 0), 0);
+	end(v);
+	begin(v);
+	assert_int_equal(fs_prealloc(v->fs, ino[1], 128 << 20, 1 << 20, 0), -ENOSPC);
+	fs_abort(v->fs);
+	assert_int_equal(fs_make_space(v->fs, now), 0);
+	begin(v);
+	assert_int_equal(fs_unlink(v->fs, FS_ROOT_INO, "two", false, NULL), 0);
+	assert_int_equal(fs_end(v->fs), 0);
+	assert_int_equal(fs_make_space(v->fs, now), 1);
+	vol_free(v);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -274,6 +453,9 @@ int main(void)
 		cmocka_unit_test(test_data_first),
 		cmocka_unit_test(test_data_first_short_of_space),
 		cmocka_unit_test(test_zero_range),
+		cmocka_unit_test(test_steps_and_crashes),
+		cmocka_unit_test(test_cut_then_changed),
+		cmocka_unit_test(test_space_of_deleted_is_found),
 	};
 
 	return cmocka_run_group_tests(tests, vol_setup, NULL);
