@@ -111,6 +111,9 @@ static void commit_batch(struct coord *c)
 		coord_drop_records(c);
 		if (fs_uncommitted(c->fs))
 			r = fs_commit(c->fs);
+		if (r >= 0 && c->flush)
+			r = fs_dev_flush(c->dev);
+		c->flush = false;
 		if (r < 0 && !coord_dead(c, r))
 			coord_fail(c, "commit: %s", strerror(-r));
 	}
@@ -182,12 +185,19 @@ static void req_run(struct coord *c, struct req *q)
 	struct res res = { .r = CSV__RESULT__INIT };
 	int r = OP_PARK;
 
+	q->want = (struct want){ 0 };
 	if (may_execute(c))
-		r = coord_execute(c, q, &res);
+		r = q->op ? coord_execute(c, q, &res) : layout_get(c, q);
 	if (r == OP_PARK && c->state != COORD_FAILED) {
 		res_fini(&res);
 		park(c, q);
 		c->lease_parked |= lease_over(c);
+		return;
+	}
+	if (!q->op) {
+		if (r < 0)
+			(void)coord_dead(c, r);
+		req_free(q);
 		return;
 	}
 	if (r >= 0)
@@ -235,7 +245,7 @@ static void on_cancel(struct coord *c, const struct session *s, uint64_t unique)
 	struct res res = { .r = CSV__RESULT__INIT };
 
 	for (; (q = *p); p = &q->next)
-		if (q->session == s->id && q->op->unique == unique)
+		if (q->session == s->id && q->op && q->op->unique == unique)
 			break;
 	if (!q)
 		return;
@@ -251,23 +261,29 @@ static void on_cancel(struct coord *c, const struct session *s, uint64_t unique)
 /* ---- messages ------------------------------------------------------------------------------ */
 
 /* Takes msg over. */
-static void on_op(struct coord *c, const struct session *s, uint64_t conn, Csv__Message *msg)
+static void add_req(struct coord *c, const struct session *s, Csv__Message *msg)
 {
-	struct req *q;
+	struct req *q = calloc(1, sizeof(*q));
 
-	if (msg->op->kind == CSV__KIND__CANCEL) {
-		on_cancel(c, s, msg->op->offset);
-		csv__message__free_unpacked(msg, NULL);
-		return;
-	}
-	q = calloc(1, sizeof(*q));
 	if (!q) {
 		csv__message__free_unpacked(msg, NULL);
 		coord_fail(c, "out of memory");
 		return;
 	}
-	*q = (struct req){ .conn = conn, .session = s->id, .msg = msg, .op = msg->op };
+	*q = (struct req){ .conn = s->conn, .session = s->id, .msg = msg };
+	q->op = msg->msg_case == CSV__MESSAGE__MSG_OP ? msg->op : NULL;
 	req_run(c, q);
+}
+
+/* Takes msg over. */
+static void on_op(struct coord *c, const struct session *s, Csv__Message *msg)
+{
+	if (msg->msg_case == CSV__MESSAGE__MSG_OP && msg->op->kind == CSV__KIND__CANCEL) {
+		on_cancel(c, s, msg->op->offset);
+		csv__message__free_unpacked(msg, NULL);
+		return;
+	}
+	add_req(c, s, msg);
 }
 
 static void on_ack(struct coord *c, const struct session *s, const Csv__Ack *ack)
@@ -284,6 +300,12 @@ static void close_conn(struct coord *c, uint64_t conn)
 		return;
 	mail->conn = conn;
 	coord_post_out(c, mail);
+}
+
+void coord_cut_off(struct coord *c, struct session *s)
+{
+	close_conn(c, s->conn);
+	coord_on_conn_lost(c, s->conn);
 }
 
 /* A message of an established session, in its own term. Takes msg over. */
@@ -306,11 +328,19 @@ static void on_session_message(struct coord *c, struct session *s, Csv__Message 
 		nexus_registered(c, s, msg->nexus_registered);
 		break;
 	case CSV__MESSAGE__MSG_OP:
+	case CSV__MESSAGE__MSG_LAYOUT_GET:
 		if (s->sm.state == SESSION_ACTIVE) {
-			on_op(c, s, s->conn, msg);
+			on_op(c, s, msg);
 			return;
 		}
 		close_conn(c, s->conn);
+		break;
+	case CSV__MESSAGE__MSG_RECALLED:
+		recall_answered(c, s, msg->recalled);
+		break;
+	case CSV__MESSAGE__MSG_TOUCHED:
+		if (may_execute(c))
+			layout_touched(c, s, msg->touched);
 		break;
 	default:
 		close_conn(c, s->conn);
@@ -353,6 +383,8 @@ static void on_tables(struct coord *c, const struct csv_mail *mail)
 		vol__tables__free_unpacked(c->tables, NULL);
 	c->tables = t;
 	c->retry_parked = true;
+	if (c->state == COORD_SERVING && layout_redirected(c))
+		recall_all(c);
 }
 
 static void on_fenced(struct coord *c, const struct csv_mail *mail)
@@ -534,11 +566,13 @@ static void work(struct coord *c)
 
 static int wait_ms(const struct coord *c)
 {
+	int ms = c->acks.n ? IDLE_MS : -1, recall = recall_wait_ms(c);
+
 	if (c->early || c->retry_parked || has_work(c))
 		return 0;
-	if (c->lease_parked)
-		return LEASE_RETRY_MS;
-	return c->acks.n ? IDLE_MS : -1;
+	if (c->lease_parked && (ms < 0 || ms > LEASE_RETRY_MS))
+		ms = LEASE_RETRY_MS;
+	return recall >= 0 && (ms < 0 || ms > recall) ? recall : ms;
 }
 
 static void serve(struct coord *c)
@@ -551,6 +585,7 @@ static void serve(struct coord *c)
 			on_mail(c, mail);
 		if (c->retry_parked || (c->lease_parked && !lease_over(c)))
 			run_parked(c);
+		recall_check_silence(c);
 		commit_batch(c);
 		if (has_work(c))
 			work(c);
@@ -638,6 +673,7 @@ void coord_free(struct coord *c)
 	session_table_fini(&c->sessions);
 	handle_vec_fini(&c->handles);
 	lock_table_fini(&c->locks);
+	layout_fini(&c->layouts);
 	ack_vec_fini(&c->acks);
 	nexus_fini(c);
 	vol__tables__free_unpacked(c->tables, NULL);

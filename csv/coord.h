@@ -32,6 +32,7 @@ enum coord_state { COORD_OPENING, COORD_GRACE, COORD_SERVING, COORD_CLOSED, COOR
 enum {
 	COORD_DEFECT_NO_RECORD = 1, /* operations sent again are executed again */
 	COORD_DEFECT_NO_GRACE = 2,  /* serve before everybody has reclaimed */
+	COORD_DEFECT_NO_RECALL = 8, /* change maps and blocks under layouts */
 	COORD_DEFECT_NO_KILL = 4,   /* welcome a session whose earlier data nexuses live */
 };
 
@@ -51,6 +52,7 @@ struct coord_config {
 	const _Atomic int64_t *lease_until_ms; /* CLOCK_BOOTTIME; nothing is executed after it */
 	struct cl_mailbox *out;		       /* mail to the loop */
 	struct csv_counters *counters;	       /* of the volume; outlives the thread. NULL: none */
+	uint32_t silence_ms; /* a holder that answers a recall with nothing for so long; 0 = 5000 */
 	unsigned defects;
 	/*
 	 * Instead of coordinating: with the device open and its GO given, run this; then CLOSED, or

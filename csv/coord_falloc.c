@@ -49,6 +49,21 @@ static int check_mode(uint32_t mode)
 	return 0;
 }
 
+/* What goes is taken back from all first. */
+static int clear_way(struct coord *c, struct req *q, const struct fs_attr *attr)
+{
+	const Csv__Op *op = q->op;
+	uint64_t end = op->offset + op->length;
+	int r = 0;
+
+	if (op->flags & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
+		r = recall_clear(c, q, attr->ino, op->offset / FS_BLOCK_SIZE,
+				 (end + FS_BLOCK_SIZE - 1) / FS_BLOCK_SIZE, false, 0);
+	if (!(op->flags & FALLOC_FL_KEEP_SIZE))
+		r = recall_both(r, recall_clear_tail(c, q, attr, end));
+	return r;
+}
+
 int op_fallocate(struct coord *c, struct req *q, struct res *res)
 {
 	const struct handle *h = handle_find(c, q->session, q->op->fh);
@@ -68,7 +83,9 @@ int op_fallocate(struct coord *c, struct req *q, struct res *res)
 	if (r || op_done_before(c, q, &done_ino, &done_off))
 		return r;
 	r = fs_getattr(c->fs, h->ino, &attr);
-	if (r < 0)
+	if (r == 0)
+		r = clear_way(c, q, &attr);
+	if (r)
 		return r;
 	r = op_begin(c);
 	if (r < 0)

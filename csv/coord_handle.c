@@ -34,6 +34,14 @@ bool handle_open_anywhere(const struct coord *c, uint32_t ino)
 	return false;
 }
 
+bool handle_of_session(const struct coord *c, uint64_t session, uint32_t ino)
+{
+	for (size_t i = 0; i < c->handles.n; i++)
+		if (c->handles.v[i].ino == ino && c->handles.v[i].session == session)
+			return true;
+	return false;
+}
+
 static void reap(struct coord *c, uint32_t ino)
 {
 	struct fs_attr attr;
@@ -67,6 +75,8 @@ void handle_drop(struct coord *c, uint64_t session, uint64_t fh)
 			continue;
 		handle_vec_remove(&c->handles, i);
 		c->retry_parked |= lock_drop_handle(&c->locks, session, fh);
+		if (!handle_of_session(c, session, ino))
+			c->retry_parked |= layout_drop(&c->layouts, session, ino);
 		reap(c, ino);
 		return;
 	}

@@ -5,6 +5,7 @@
 
 #include "csv/coord.h"
 #include "csv/fs.h"
+#include "csv/layout.h"
 #include "csv/lock.h"
 #include "csv/session.h"
 #include "csv/store.h"
@@ -18,16 +19,24 @@ struct handle {
 	uint32_t flags; /* open(2) */
 	char resource[64];
 	uint64_t generation; /* 0 = not tagged */
+	uint64_t filled_to;  /* block behind the last hole that was filled for it */
 };
 CL_DEFINE_VEC(handle_vec, struct handle);
 
-/* An operation: as it came, until its result is in the batch. */
+/* Blocks of a file that a parked request waits to have for itself; start >= end: none. */
+struct want {
+	uint32_t ino;
+	uint64_t start, end;
+};
+
+/* An operation or a LayoutGet: as it came, until its answer is in the batch. */
 struct req {
 	struct req *next;
 	uint64_t conn;
 	uint64_t session;
 	Csv__Message *msg; /* owns op */
-	const Csv__Op *op;
+	const Csv__Op *op; /* NULL: LayoutGet */
+	struct want want;
 };
 
 /* A result under construction, with room for what its pointers need. */
@@ -76,6 +85,7 @@ struct coord {
 	struct session_table sessions;
 	struct handle_vec handles;
 	struct lock_table locks;
+	struct layout_table layouts;
 	struct req *parked, **parked_tail;
 	bool retry_parked;		     /* something changed: try the parked ones again */
 	bool lease_parked;		     /* some wait for the lease */
@@ -83,6 +93,7 @@ struct coord {
 	struct ack_vec acks;
 	struct ask_vec asks;
 	uint64_t last_ask;
+	bool flush; /* the batch's answers promise that data is stable */
 	uint64_t fenced
 		[256]; /* per node: sessions up to this incarnation are over, whatever tables say */
 	bool closing;  /* MAIL_CLOSE waits for goodbyes */
@@ -98,6 +109,8 @@ void coord_fail(struct coord *c, const char *fmt, ...) __attribute__((format(pri
 /* Is this the return code of a device that may not be used any more? Then the coordinator ends. */
 bool coord_dead(struct coord *c, int r);
 void coord_set_serving(struct coord *c);
+/* Its connection broke the rules: closed; the session goes on with its next HELLO. */
+void coord_cut_off(struct coord *c, struct session *s);
 
 /* coord_session.c */
 int coord_load_sessions(struct coord *c);
@@ -129,10 +142,44 @@ void nexus_conn_lost(struct coord *c, uint64_t conn);
 bool nexus_bye_waits(const struct coord *c);
 void nexus_fini(struct coord *c);
 
+/* coord_layout.c */
+/* A LayoutGet: 0 = answered, -errno = answered so, OP_PARK. */
+int layout_get(struct coord *c, struct req *q);
+void layout_touched(struct coord *c, const struct session *s, const Csv__Touched *in);
+/* As recall_clear(), of all runs there that are not DATA. */
+int layout_clear_holes(struct coord *c, struct req *q, uint32_t ino, uint64_t start, uint64_t end,
+		       uint64_t except);
+bool layout_redirected(const struct coord *c);
+
+/* coord_recall.c; places in blocks */
+/*
+ * For q: everybody's rights there, but `except`'s (0: nobody's), are taken back; keep_read: the right to
+ * write only. 0 = nobody is in the way any more, OP_PARK = q wants it and is tried again, -ENOMEM.
+ */
+int recall_clear(struct coord *c, struct req *q, uint32_t ino, uint64_t start, uint64_t end,
+		 bool keep_read, uint64_t except);
+/* The last block, when the file grows to that size: the rest of it is zeroed or written. */
+int recall_clear_tail(struct coord *c, struct req *q, const struct fs_attr *attr, uint64_t size);
+/* Of two such results. */
+static inline int recall_both(int a, int b)
+{
+	return a < 0 ? a : b < 0 ? b : a | b;
+}
+void recall_all(struct coord *c);
+/* [start, the result) is neither under recall nor wanted by somebody who is parked; at most end. */
+uint64_t recall_unwanted_up_to(const struct coord *c, uint32_t ino, uint64_t start, uint64_t end);
+void recall_send(struct coord *c);
+void recall_conn_gone(struct coord *c, uint64_t session);
+void recall_answered(struct coord *c, const struct session *s, const Csv__Recalled *in);
+/* Until the next holder has been silent for too long; -1 = no recall is open. */
+int recall_wait_ms(const struct coord *c);
+void recall_check_silence(struct coord *c);
+
 /* coord_handle.c */
 struct handle *handle_find(struct coord *c, uint64_t session, uint64_t fh);
 int handle_add(struct coord *c, const struct handle *h);
 bool handle_open_anywhere(const struct coord *c, uint32_t ino);
+bool handle_of_session(const struct coord *c, uint64_t session, uint32_t ino);
 /* Drop one: its locks, and the inode if that was the last handle of an unlinked file. */
 void handle_drop(struct coord *c, uint64_t session, uint64_t fh);
 void handle_drop_session(struct coord *c, uint64_t session);
@@ -148,6 +195,8 @@ int res_attr(struct coord *c, uint32_t ino, struct res *res);
 /* Drop the records of answers that have arrived; joins the running transaction. */
 void coord_drop_records(struct coord *c);
 uint32_t ino_in(uint64_t ino); /* wire -> ext4 */
+struct timespec time_from_ns(int64_t ns);
+bool time_before(const struct timespec *a, const struct timespec *b);
 
 /* coord_name.c */
 int op_lookup(struct coord *c, struct req *q, struct res *res);

@@ -93,7 +93,7 @@ static int64_t to_ns(const struct timespec *t)
 	return (int64_t)t->tv_sec * 1000000000 + t->tv_nsec;
 }
 
-static struct timespec from_ns(int64_t ns)
+struct timespec time_from_ns(int64_t ns)
 {
 	struct timespec t = { .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
 
@@ -102,6 +102,11 @@ static struct timespec from_ns(int64_t ns)
 		t.tv_nsec += 1000000000;
 	}
 	return t;
+}
+
+bool time_before(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec != b->tv_sec ? a->tv_sec < b->tv_sec : a->tv_nsec < b->tv_nsec;
 }
 
 static void attr_to_wire(const struct fs_attr *a, Csv__Attr *out)
@@ -153,8 +158,8 @@ static unsigned set_from_wire(uint32_t valid, const Csv__Attr *in, struct fs_att
 		.mode = in->mode, .uid = in->uid, .gid = in->gid, .size = in->size
 	};
 	(void)clock_gettime(CLOCK_REALTIME, &now);
-	attr->atime = valid & (1u << 7) ? now : from_ns(in->atime_ns);
-	attr->mtime = valid & (1u << 8) ? now : from_ns(in->mtime_ns);
+	attr->atime = valid & (1u << 7) ? now : time_from_ns(in->atime_ns);
+	attr->mtime = valid & (1u << 8) ? now : time_from_ns(in->mtime_ns);
 	return set;
 }
 
@@ -171,6 +176,23 @@ static int may_truncate(struct coord *c, const struct req *q)
 	return h ? handle_may(c, h, true) : 0;
 }
 
+/*
+ * Shorter: nobody may read or write what will be somebody else's. Longer: the rest of the last block is
+ * zeroed.
+ */
+static int clear_for_size(struct coord *c, struct req *q, uint32_t ino)
+{
+	struct fs_attr attr;
+	uint64_t size;
+
+	if (!(q->op->valid & OP_SET_SIZE) || fs_getattr(c->fs, ino, &attr) < 0)
+		return 0;
+	size = q->op->attr->size;
+	if (size < attr.size)
+		return recall_clear(c, q, ino, size / FS_BLOCK_SIZE, UINT64_MAX, false, 0);
+	return recall_clear_tail(c, q, &attr, size);
+}
+
 static int op_setattr(struct coord *c, struct req *q, struct res *res)
 {
 	uint32_t ino = ino_in(q->op->ino), done_ino;
@@ -184,6 +206,8 @@ static int op_setattr(struct coord *c, struct req *q, struct res *res)
 	if (op_done_before(c, q, &done_ino, &offset))
 		return res_attr(c, done_ino, res);
 	r = may_truncate(c, q);
+	if (r == 0)
+		r = clear_for_size(c, q, ino);
 	if (r)
 		return r;
 	r = op_begin(c);

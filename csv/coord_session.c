@@ -91,6 +91,7 @@ void coord_end_session(struct coord *c, struct session *s, const char *why)
 	log_info("volume '%s': session of node %u ends: %s", c->name, s->node, why);
 	coord_drop_parked(c, s->id);
 	handle_drop_session(c, s->id);
+	(void)layout_drop(&c->layouts, s->id, 0);
 	if (c->state == COORD_FAILED)
 		return;
 	r = session_unrecord(c, s);
@@ -166,6 +167,7 @@ static void welcome(struct coord *c, uint64_t conn, const Csv__Message *in, bool
 static void take_conn(struct coord *c, struct session *s, uint64_t conn)
 {
 	coord_drop_parked(c, s->id);
+	recall_conn_gone(c, s->id);
 	s->conn = conn;
 }
 
@@ -185,6 +187,7 @@ static void admit(struct coord *c, uint64_t conn, const Csv__Message *msg)
 		coord_fail(c, "out of memory");
 		return;
 	}
+	s->process = msg->hello->process;
 	session_begin_reclaim(s, conn);
 	welcome(c, conn, msg, true);
 }
@@ -246,11 +249,16 @@ void coord_welcome(struct coord *c, uint64_t conn, const Csv__Message *msg)
 		return;
 	}
 	take_conn(c, s, conn);
+	/* Another process knows of no layout, and the nexus under which there was I/O is dead. */
+	if (s->process != msg->hello->process)
+		c->retry_parked |= layout_drop(&c->layouts, s->id, 0);
+	s->process = msg->hello->process;
 	if (v == SESSION_RECLAIM) {
 		handle_drop_session(c, s->id); /* a reclaim that broke off begins again */
 		session_begin_reclaim(s, conn);
 	}
 	welcome(c, conn, msg, v == SESSION_RECLAIM);
+	recall_send(c);
 }
 
 static bool reclaim_handle(struct coord *c, const struct session *s, const Csv__Handle *in)
@@ -331,8 +339,7 @@ void coord_on_conn_lost(struct coord *c, uint64_t conn)
 	nexus_conn_lost(c, conn);
 	if (!s)
 		return;
-	coord_drop_parked(c, s->id);
-	s->conn = 0;
+	take_conn(c, s, 0);
 }
 
 void coord_close_fenced(struct coord *c, uint32_t node, uint64_t up_to)

@@ -22,6 +22,7 @@ csv_libcsvd_a_SOURCES = \
 	csv/coord_session.c csv/coord_handle.c csv/coord_lock.c csv/coord_care.c \
 	csv/coord_ops.c csv/coord_name.c csv/coord_io.c csv/coord_falloc.c \
 	csv/coord_nexus.c \
+	csv/layout.c csv/layout.h csv/coord_layout.c csv/coord_recall.c \
 	csv/wire.c csv/wire.h \
 	csv/link.c csv/link.h \
 	csv/peer.c csv/peer.h \
@@ -72,7 +73,13 @@ $(tests_unit_csv_client_test_OBJECTS): $(BUILT_SOURCES)
 tests_unit_csv_lock_test_SOURCES = tests/unit/csv_lock_test.c
 tests_unit_csv_lock_test_LDADD = csv/libcsvd.a lib/libcl.a $(CMOCKA_LIBS)
 COORD_RIG = tests/unit/coord_rig.c tests/unit/coord_rig.h
-check_PROGRAMS += tests/unit/csv_nexus_test
+check_PROGRAMS += tests/unit/csv_nexus_test tests/unit/csv_layout_test tests/unit/csv_recall_test
+tests_unit_csv_recall_test_SOURCES = tests/unit/csv_recall_test.c $(COORD_RIG)
+tests_unit_csv_recall_test_LDADD = $(CSVD_LIBS) $(CMOCKA_LIBS)
+tests_unit_csv_recall_test_LDFLAGS = $(AM_LDFLAGS) $(EXT2FS_WRAP)
+$(tests_unit_csv_recall_test_OBJECTS): $(BUILT_SOURCES)
+tests_unit_csv_layout_test_SOURCES = tests/unit/csv_layout_test.c
+tests_unit_csv_layout_test_LDADD = csv/libcsvd.a $(CMOCKA_LIBS)
 tests_unit_csv_nexus_test_SOURCES = tests/unit/csv_nexus_test.c $(COORD_RIG)
 tests_unit_csv_nexus_test_LDADD = $(CSVD_LIBS) $(CMOCKA_LIBS)
 tests_unit_csv_nexus_test_LDFLAGS = $(AM_LDFLAGS) $(EXT2FS_WRAP)

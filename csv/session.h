@@ -39,8 +39,9 @@ struct session {
 	uint64_t id; /* within this table, never reused */
 	uint32_t node;
 	uint64_t mount, incarnation;
-	uint64_t conn; /* 0 = not connected at present */
-	bool owed;     /* of an earlier term: grace lasts until it has reclaimed */
+	uint64_t conn;	  /* 0 = not connected at present */
+	uint64_t process; /* of the last hello */
+	bool owed;	  /* of an earlier term: grace lasts until it has reclaimed */
 };
 
 CL_DEFINE_VEC(session_vec, struct session *);

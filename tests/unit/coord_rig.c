@@ -119,7 +119,8 @@ static void on_question(struct rig *rig, struct csv_mail *mail)
 	if (rig->manual)
 		assert_int_equal(rig_mail_vec_push(&rig->questions, mail), 0);
 	else
-		rig_answer(rig, mail, true, mail->kind == MAIL_PERMIT ? ++rig->last_key : mail->key);
+		rig_answer(rig, mail, true,
+			   mail->kind == MAIL_PERMIT ? ++rig->last_key : mail->key);
 }
 
 static void on_reply(struct rig *rig, const struct csv_mail *mail)
@@ -158,7 +159,7 @@ static void take(struct rig *rig, struct csv_mail *mail)
 }
 
 /* Takes at least one mail; fails the test when none comes. */
-static void pump(struct rig *rig)
+void rig_await_mail(struct rig *rig)
 {
 	int64_t end = cl_mono_ms(cl_mono_now()) + PATIENCE_MS;
 	struct csv_mail *mail;
@@ -174,12 +175,12 @@ static void pump(struct rig *rig)
 void rig_await_state(struct rig *rig, enum coord_state state)
 {
 	while (rig->state != state)
-		pump(rig);
+		rig_await_mail(rig);
 }
 
 struct csv_mail *rig_question(struct rig *rig, enum csv_mail_kind kind)
 {
-	for (;; pump(rig))
+	for (;; rig_await_mail(rig))
 		for (size_t i = 0; i < rig->questions.n; i++) {
 			struct csv_mail *mail = rig->questions.v[i];
 
@@ -196,6 +197,7 @@ static struct csv_mail *pack_tables(struct rig *rig)
 {
 	Vol__Tables t = VOL__TABLES__INIT;
 	Vol__Node nodes[RIG_NODES], *np[RIG_NODES];
+	Vol__Volume volume = VOL__VOLUME__INIT, *vp = &volume;
 	struct csv_mail *mail;
 
 	for (uint32_t i = 0; i < RIG_NODES; i++) {
@@ -208,6 +210,10 @@ static struct csv_mail *pack_tables(struct rig *rig)
 	t.self = 1;
 	t.n_nodes = RIG_NODES;
 	t.nodes = np;
+	volume.uuid = (ProtobufCBinaryData){ 16, (uint8_t *)(uintptr_t)uuid };
+	volume.redirected = rig->redirected;
+	t.n_volumes = 1;
+	t.volumes = &vp;
 	t.n_owners = rig->owner ? 1 : 0;
 	t.owners = &rig->owner;
 	mail = csv_mail_new(MAIL_TABLES, NULL, vol__tables__get_packed_size(&t));
@@ -233,7 +239,7 @@ void rig_fence(struct rig *rig, uint32_t node)
 	rig_tables(rig);
 	post(rig, mail);
 	while (rig->fence_done != id)
-		pump(rig);
+		rig_await_mail(rig);
 }
 
 /* ---- life ----------------------------------------------------------------------------------- */
@@ -249,7 +255,8 @@ static void make_volume(struct rig *rig)
 		memcpy(opt.volume_uuid, uuid, sizeof(uuid));
 		if (fs_mkfs(dev, &opt, &err) < 0)
 			fail_msg("mkfs: %s", err.msg);
-		fresh = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		fresh = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			     0);
 		assert_ptr_not_equal(fresh, MAP_FAILED);
 		memcpy(fresh, rig->mem, BYTES);
 	}
@@ -281,6 +288,7 @@ void rig_start(struct rig *rig)
 		.user = rig,
 		.lease_until_ms = &rig->lease_until_ms,
 		.out = &rig->out,
+		.silence_ms = rig->silence_ms,
 		.defects = rig->defects,
 	};
 	struct csv_mail *tables = pack_tables(rig);
@@ -291,7 +299,7 @@ void rig_start(struct rig *rig)
 	assert_int_equal(coord_new(&cfg, tables->body, tables->len, &rig->coord, &err), 0);
 	free(tables);
 	while (rig->state == COORD_OPENING)
-		pump(rig);
+		rig_await_mail(rig);
 	rig_settle(rig);
 }
 
@@ -407,7 +415,7 @@ Csv__Message *peer_expect(struct peer *p, Csv__Message__MsgCase what)
 	Csv__Message *msg;
 
 	while (!(msg = find(p, what, 0)))
-		pump(p->rig);
+		rig_await_mail(p->rig);
 	return msg;
 }
 
@@ -477,7 +485,7 @@ Csv__Message *peer_result(struct peer *p, uint64_t unique)
 	Csv__Message *msg;
 
 	while (!(msg = find(p, CSV__MESSAGE__MSG_RESULT, unique)))
-		pump(p->rig);
+		rig_await_mail(p->rig);
 	return msg;
 }
 
@@ -550,7 +558,8 @@ uint64_t peer_post_write(struct peer *p, uint64_t ino, uint64_t fh, uint64_t off
 	return op.unique;
 }
 
-int peer_write(struct peer *p, uint64_t ino, uint64_t fh, uint64_t off, const void *data, size_t len)
+int peer_write(struct peer *p, uint64_t ino, uint64_t fh, uint64_t off, const void *data,
+	       size_t len)
 {
 	Csv__Message *msg = peer_result(p, peer_post_write(p, ino, fh, off, data, len));
 	int error = (int)msg->result->error;

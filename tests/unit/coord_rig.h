@@ -28,6 +28,8 @@ struct rig {
 	_Atomic int64_t lease_until_ms;
 	uint64_t epoch, last_conn, last_key;
 	unsigned defects;
+	uint32_t silence_ms;
+	bool redirected;
 	enum coord_state state;
 	char text[256];
 	uint64_t incarnation[RIG_NODES + 1]; /* of each node; 0 = not living */
@@ -63,6 +65,8 @@ void rig_tables(struct rig *rig);
 void rig_fence(struct rig *rig, uint32_t node);
 /* Until all that was posted before has been looked at. */
 void rig_settle(struct rig *rig);
+/* Takes at least one mail; fails the test when none comes. */
+void rig_await_mail(struct rig *rig);
 void rig_await_state(struct rig *rig, enum coord_state state);
 /* manual: the next question of this kind (owned by the caller), and its answer. */
 struct csv_mail *rig_question(struct rig *rig, enum csv_mail_kind kind);
@@ -92,7 +96,8 @@ int peer_try(struct peer *p, Csv__Op *op);
 uint64_t peer_create(struct peer *p, const char *name, uint64_t *ret_fh);
 uint64_t peer_open(struct peer *p, uint64_t ino);
 void peer_release(struct peer *p, uint64_t ino, uint64_t fh);
-int peer_write(struct peer *p, uint64_t ino, uint64_t fh, uint64_t off, const void *data, size_t len);
+int peer_write(struct peer *p, uint64_t ino, uint64_t fh, uint64_t off, const void *data,
+	       size_t len);
 /* WRITE without waiting: its unique. */
 uint64_t peer_post_write(struct peer *p, uint64_t ino, uint64_t fh, uint64_t off, const void *data,
 			 size_t len);
