@@ -240,10 +240,12 @@ static json_t *show_volume(const struct node *node, const struct state_volume *v
 
 	if (json)
 		(void)json_object_update_new(
-			json, json_pack("{s:s,s:o,s:s,s:b,s:b,s:o}", "type", "volume", "uuid",
-					uuid_json(v->uuid), "target", v->url, "redirected",
-					(int)v->redirected, "maintenance", (int)v->maintenance,
-					"fence_debts", debts_json(state, v->name)));
+			json,
+			json_pack("{s:s,s:o,s:s,s:o,s:b,s:b,s:b,s:o}", "type", "volume", "uuid",
+				  uuid_json(v->uuid), "target", v->url, "moving_to",
+				  text_or_null(node_name(state, v->moving_to)), "placed",
+				  (int)v->placed, "redirected", (int)v->redirected, "maintenance",
+				  (int)v->maintenance, "fence_debts", debts_json(state, v->name)));
 	return json;
 }
 

@@ -7,24 +7,9 @@
 #ifndef CL_QUORUM_DEBT_H
 #define CL_QUORUM_DEBT_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "quorum/state.h"
-
-/* What is known of a node's way to a volume beside the database. */
-struct debt_paths {
-	/* Whether the node said that it reaches the LUN. */
-	bool (*has_path)(void *user, uint32_t node, const char *volume);
-	void *user;
-};
-
-/*
- * Who is to coordinate a volume whose coordinator is gone: a living node with a path, rather not one
- * that is being drained, the one with the fewest volumes, the lowest id. 0: nobody has a path.
- */
-uint32_t debt_choose_coordinator(const struct state *state, const struct state_volume *v,
-				 uint32_t except, const struct debt_paths *paths);
 
 /* The highest incarnation of `node` that is owed on a volume; 0 = no debt. */
 uint64_t debt_of(const struct state *state, const char *volume, uint32_t node);

@@ -25,6 +25,7 @@ quorum_libstate_a_SOURCES = \
 	quorum/command.h \
 	quorum/debt.c quorum/debt.h \
 	quorum/lease.c quorum/lease.h \
+	quorum/spread.c quorum/spread.h \
 	quorum/state.c quorum/state.h quorum/state_apply.h \
 	quorum/state_codec.c \
 	quorum/state_migrate.c \

@@ -76,6 +76,7 @@ struct state_volume {
 	uint64_t coordinator_incarnation;
 	uint64_t epoch;	    /* of the coordinator; grows with each one */
 	uint32_t moving_to; /* planned move: whom it is given to once it is released; 0 = no move */
+	bool placed;	    /* by an operator's move: not moved for the sake of balance */
 	bool redirected;    /* by the operator: no node does direct I/O */
 	bool maintenance;   /* by the operator: mounted nowhere; no VM that uses it may run */
 	int64_t since_ms;

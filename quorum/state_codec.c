@@ -50,6 +50,7 @@ static void encode_volume(Log__Volume *to, const struct state_volume *v)
 	to->coordinator_incarnation = v->coordinator_incarnation;
 	to->epoch = v->epoch;
 	to->moving_to = v->moving_to;
+	to->placed = v->placed;
 	to->redirected = v->redirected;
 	to->maintenance = v->maintenance;
 	to->since_ms = v->since_ms;
@@ -236,6 +237,7 @@ static bool decode_volume(struct state *s, const Log__Volume *from)
 		.coordinator_incarnation = from->coordinator_incarnation,
 		.epoch = from->epoch,
 		.moving_to = from->moving_to,
+		.placed = from->placed,
 		.redirected = from->redirected,
 		.maintenance = from->maintenance,
 		.since_ms = from->since_ms,

@@ -93,6 +93,8 @@ void apply_volume_assign(struct apply *ap, const Log__VolumeAssign *c)
 		apply_refuse(ap, -CL_EREFUSED, "volume '%s' has a living coordinator", v->name);
 		return;
 	}
+	if (!v->moving_to)
+		v->placed = false; /* the cluster's choice */
 	v->coordinator = c->node;
 	v->coordinator_incarnation = c->incarnation;
 	v->epoch++;
@@ -117,6 +119,7 @@ void apply_volume_release(struct apply *ap, const Log__VolumeRelease *c)
 		return;
 	}
 	v->moving_to = c->to;
+	v->placed = c->to && c->asked;
 	v->since_ms = ap->time_ms;
 	ap->result->number = v->epoch + 1;
 	apply_changed(ap, STATE_CHANGED_VOLUME, v->name, c->to, v->epoch,

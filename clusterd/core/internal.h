@@ -27,6 +27,7 @@
 #include "quorum/debt.h"
 #include "quorum/lease.h"
 #include "quorum/raft.h"
+#include "quorum/spread.h"
 #include "quorum/state.h"
 
 enum {
@@ -39,6 +40,8 @@ enum {
 	CORE_MOVE_SWITCH_MS = 30000, /* a switch that does not end is given up */
 	CORE_MOVE_AGAIN_MS = 5000,
 	CORE_NO_PATH_MS = 10000,  /* a volume that waits so long: the guests on it stand */
+	CORE_LOST_PATH_MS = 3000, /* a coordinator without a path so long gives the volume away */
+	CORE_CALM_MS = 10000,	  /* without a change so long: volumes are spread anew */
 	CORE_NO_LEADER_MS = 5000, /* a request waits so long for somebody to decide */
 	CORE_MESSAGE_MAX = 8 << 20,
 	CORE_MOVES_PER_NODE = 2, /* at once, for a drain */
@@ -235,6 +238,15 @@ struct backoff {
 };
 CL_DEFINE_VEC(backoff_vec, struct backoff);
 
+/* What the leader remembers of a volume. */
+struct volume_note {
+	char name[STATE_NAME_MAX];
+	uint64_t epoch;		  /* a newer one: forgotten */
+	uint32_t promised;	  /* node that an assignment on its way names; 0 = none */
+	int64_t no_path_since_ms; /* of its coordinator; INT64_MAX: it has one */
+};
+CL_DEFINE_VEC(volume_note_vec, struct volume_note);
+
 struct manager {
 	bool active;
 	int64_t since_ms;
@@ -244,6 +256,9 @@ struct manager {
 	struct bound_ask_vec bounds;
 	struct payment_vec released; /* volumes whose coordinators gave them up */
 	struct backoff_vec backoffs;
+	struct volume_note_vec notes;
+	uint64_t volumes_hash; /* of who coordinates what and who lives, when it changed last */
+	int64_t volumes_since_ms;
 };
 
 /* ---- requests of our clients -------------------------------------------------------------------- */
@@ -254,8 +269,9 @@ struct pending {
 	bool client_gone, sent, accepted, on;
 	int64_t since_ms, told_ms;
 	char object[STATE_NAME_MAX];
-	uint64_t number; /* given by the command */
-	uint8_t *packed; /* core.Request */
+	uint64_t number;  /* given by the command */
+	const char *said; /* last line of progress */
+	uint8_t *packed;  /* core.Request */
 	size_t len;
 	int64_t accepted_ms;
 };
@@ -449,6 +465,7 @@ void manager_on_join(struct node *n, const Core__Message *msg);
 void manager_on_report(struct node *n, const Core__Message *msg);
 void manager_on_read(struct node *n, const struct raft_result *r);
 void manager_place_step(struct node *n);
+void manager_volumes_step(struct node *n);
 void manager_move_step(struct node *n);
 /* Node for r, rather not one that it must leave; 0 with a reason. */
 uint32_t manager_choose(struct node *n, const struct state_resource *r, uint32_t prefer,

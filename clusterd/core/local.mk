@@ -14,6 +14,7 @@ clusterd_libcore_a_SOURCES = \
 	clusterd/core/manager_move.c \
 	clusterd/core/manager_place.c \
 	clusterd/core/manager_request.c \
+	clusterd/core/manager_volume.c \
 	clusterd/core/message.c \
 	clusterd/core/node.c clusterd/core/node.h \
 	clusterd/core/request.c \

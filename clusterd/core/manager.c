@@ -18,6 +18,7 @@ void manager_reset(struct node *n)
 	move_vec_fini(&n->mgr.moves);
 	bound_ask_vec_fini(&n->mgr.bounds);
 	backoff_vec_fini(&n->mgr.backoffs);
+	volume_note_vec_fini(&n->mgr.notes);
 	n->mgr = (struct manager){ 0 };
 }
 
@@ -397,6 +398,7 @@ void manager_step(struct node *n)
 	voters_step(n);
 	for (size_t i = 0; i < n->state.nodes.n; i++)
 		node_step_one(n, &n->state.nodes.v[i]);
+	manager_volumes_step(n);
 	manager_place_step(n);
 	manager_move_step(n);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The manager's hands: coordinators for volumes, places for resources, nodes that are emptied. */
+/* The manager's hands: places for resources, nodes that are emptied. */
 #include "config.h"
 
 #include "clusterd/core/internal.h"
@@ -9,63 +9,6 @@
 
 #include "lib/cleanup.h"
 #include "resources/plan.h"
-
-/* ---- coordinators ----------------------------------------------------------------------------------- */
-
-static void assign(struct node *n, const struct state_volume *v, uint32_t to, const char *cause)
-{
-	const struct state_node *s = state_node(&n->state, to);
-	COMMAND(VOLUME_ASSIGN, VolumeAssign, volume_assign);
-
-	m.name = COMMAND_STRING(v->name);
-	m.epoch = v->epoch;
-	m.node = to;
-	m.incarnation = s->incarnation;
-	m.cause = COMMAND_STRING(cause);
-	(void)log_propose(n, v->name, &c);
-}
-
-static void release(struct node *n, const struct state_volume *v, uint32_t to)
-{
-	COMMAND(VOLUME_RELEASE, VolumeRelease, volume_release);
-
-	m.name = COMMAND_STRING(v->name);
-	m.epoch = v->epoch;
-	m.to = to;
-	(void)log_propose(n, v->name, &c);
-}
-
-/*
- * A volume whose coordinator is gone gets one at once, debts or not: the new one is who pays them. A
- * drained node gives its volumes away.
- */
-static void volume_step(struct node *n, const struct state_volume *v)
-{
-	const struct debt_paths paths = { beats_has_path, n };
-	const struct state_node *s = state_node(&n->state, v->coordinator);
-	uint32_t to;
-
-	if (log_in_flight(n, v->name))
-		return;
-	if (!state_living(&n->state, v->coordinator, v->coordinator_incarnation)) {
-		to = debt_choose_coordinator(&n->state, v, 0, &paths);
-		if (to)
-			assign(n, v, to, v->coordinator ? "its coordinator failed" : "first one");
-		return;
-	}
-	if (v->moving_to) {
-		s = state_node(&n->state, v->moving_to);
-		if (!s || s->phase != STATE_NODE_LIVING)
-			release(n, v, 0);
-		return;
-	}
-	if (!s || !s->draining)
-		return;
-	to = debt_choose_coordinator(&n->state, v, v->coordinator, &paths);
-	s = state_node(&n->state, to);
-	if (s && !s->draining)
-		release(n, v, to);
-}
 
 /* ---- places ------------------------------------------------------------------------------------------- */
 
@@ -205,8 +148,6 @@ void manager_place_step(struct node *n)
 {
 	size_t waiting = 0;
 
-	for (size_t i = 0; i < n->state.volumes.n; i++)
-		volume_step(n, &n->state.volumes.v[i]);
 	for (size_t i = 0; i < n->state.resources.n; i++)
 		waiting += to_be_placed(n, &n->state.resources.v[i]);
 	if (waiting && n->view.quorate)

@@ -143,24 +143,42 @@ static void start_stop(struct node *n, struct asked *q, bool on)
 	(void)log_propose(n, m.name, &c);
 }
 
+static const char *cannot_go(const struct node *n, const struct state_volume *v, uint32_t to)
+{
+	if (to == 0)
+		return "has no other node to go to";
+	if (to == v->coordinator)
+		return "is coordinated there already";
+	if (v->moving_to)
+		return "is being moved this moment: try again";
+	if (state_has_debt(&n->state, v->name))
+		return "is being fenced from a failed node: try again";
+	if (!beats_has_path((void *)(uintptr_t)n, to, v->name))
+		return "cannot go there: that node does not reach its LUN";
+	return NULL;
+}
+
 static void move_volume(struct node *n, struct asked *q, const struct state_volume *v)
 {
-	const struct debt_paths paths = { beats_has_path, n };
+	const struct spread_view view = { .has_path = beats_has_path, .user = n };
+	const char *why;
 	uint32_t to;
 	COMMAND(VOLUME_RELEASE, VolumeRelease, volume_release);
 
 	if (!target_asked(n, q, &to))
 		return;
 	if (to == 0)
-		to = debt_choose_coordinator(&n->state, v, v->coordinator, &paths);
-	if (to == 0 || to == v->coordinator) {
-		answer(n, q, -CL_EREFUSED, "", "volume '%s' %s", v->name,
-		       to ? "is coordinated there already" : "has no other node to go to");
+		to = spread_choose(&n->state, v, v->coordinator, &view);
+	why = cannot_go(n, v, to);
+	if (why) {
+		answer(n, q, -CL_EREFUSED, "clusterctl show tells how nodes reach it",
+		       "volume '%s' %s", v->name, why);
 		return;
 	}
 	m.name = q->rq->object;
 	m.epoch = v->epoch;
 	m.to = to;
+	m.asked = true;
 	c.request = &q->id;
 	(void)log_propose(n, m.name, &c);
 }

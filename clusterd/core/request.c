@@ -216,13 +216,36 @@ static enum truth started(const struct state_resource *r)
 	return r->phase == STATE_ONLINE || r->reserved ? IS_TRUE : NOT_YET;
 }
 
+static bool is_served(enum state_volume_mode mode)
+{
+	return mode != STATE_MODE_UNAVAILABLE && mode != STATE_MODE_PAUSED;
+}
+
+/* True when the new coordinator serves; in maintenance there is nothing to be served. */
+static enum truth volume_moved(const struct node *n, const struct pending *p,
+			       const struct state_volume *v)
+{
+	enum state_volume_mode mode;
+	char reason[STATE_REASON_MAX];
+	int64_t since_ms;
+
+	if (v->epoch < p->number)
+		return v->moving_to ? NOT_YET : NEVER;
+	if (v->epoch > p->number || v->maintenance)
+		return IS_TRUE;
+	return node_get_volume_mode(n, v->coordinator, v->name, &mode, reason, &since_ms) &&
+			       is_served(mode)
+		       ? IS_TRUE
+		       : NOT_YET;
+}
+
 static enum truth moved(const struct node *n, const struct pending *p)
 {
 	const struct state_resource *r = state_resource(&n->state, p->object);
 	const struct state_volume *v = state_volume(&n->state, p->object);
 
 	if (v)
-		return v->epoch >= p->number ? IS_TRUE : v->moving_to ? NOT_YET : NEVER;
+		return volume_moved(n, p, v);
 	if (!r)
 		return NEVER;
 	if (r->generation == p->number)
@@ -271,11 +294,6 @@ static bool is_not_direct(enum state_volume_mode mode)
 static bool is_unmounted(enum state_volume_mode mode)
 {
 	return mode == STATE_MODE_UNAVAILABLE;
-}
-
-static bool is_served(enum state_volume_mode mode)
-{
-	return mode != STATE_MODE_UNAVAILABLE && mode != STATE_MODE_PAUSED;
 }
 
 static enum truth redirected(const struct node *n, const struct pending *p)
@@ -329,7 +347,29 @@ static const char *never_text(const struct node *n, const struct pending *p)
 {
 	const struct state_resource *r = state_resource(&n->state, p->object);
 
+	if (p->verb == NODE_MOVE && state_volume(&n->state, p->object))
+		return "the node that it was to go to has failed meanwhile";
 	return r && r->reason[0] ? r->reason : "somebody asked for something else meanwhile";
+}
+
+/* One line for each stage of a volume's move. */
+static void say_progress(struct node *n, struct pending *p)
+{
+	const struct state_volume *v = state_volume(&n->state, p->object);
+	struct node_action *a;
+	const char *text;
+
+	if (p->verb != NODE_MOVE || !v || p->client_gone)
+		return;
+	text = v->epoch < p->number ? "its coordinator finishes and closes it"
+				    : "the new coordinator opens it";
+	if (p->said == text)
+		return;
+	p->said = text;
+	a = core_emit(n, NODE_DO_REPLY);
+	a->reply.client = p->client;
+	a->reply.more = true;
+	CORE_COPY(a->reply.text, text);
 }
 
 static void wait_step(struct node *n, size_t i)
@@ -344,6 +384,7 @@ static void wait_step(struct node *n, size_t i)
 		finish(n, i, -EIO, never_text(n, p));
 		break;
 	case NOT_YET:
+		say_progress(n, p);
 		break;
 	}
 }

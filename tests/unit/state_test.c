@@ -12,6 +12,7 @@
 
 #include "quorum/command.h"
 #include "quorum/debt.h"
+#include "quorum/spread.h"
 #include "quorum/state.h"
 
 static struct state s;
@@ -485,14 +486,131 @@ static bool path_of_all_but_3(void *user, uint32_t node, const char *volume)
 
 static void test_who_pays(void **state)
 {
-	struct debt_paths paths = { path_of_all_but_3, NULL };
+	struct spread_view view = { .has_path = path_of_all_but_3 };
 	struct state_volume *v = state_volume(&s, "vol1");
 
 	(void)state;
-	assert_int_equal(debt_choose_coordinator(&s, v, 1, &paths), 2);
+	assert_int_equal(spread_choose(&s, v, 1, &view), 2);
 	assert_int_equal(node_failed(2, 1), 0);
-	assert_int_equal(debt_choose_coordinator(&s, v, 1, &paths), 0);
-	assert_int_equal(debt_choose_coordinator(&s, v, 0, &paths), 1);
+	assert_int_equal(spread_choose(&s, v, 1, &view), 0);
+	assert_int_equal(spread_choose(&s, v, 0, &view), 1);
+}
+
+/* ---- spreading ---- */
+
+static bool path_of_all(void *user, uint32_t node, const char *volume)
+{
+	(void)user;
+	(void)node;
+	(void)volume;
+	return true;
+}
+
+static uint32_t two_promised_to_2(void *user, uint32_t node)
+{
+	(void)user;
+	return node == 2 ? 2 : 0;
+}
+
+static void add_volume(const char *name, uint32_t node)
+{
+	uint8_t uuid[16] = { (uint8_t)name[3] };
+
+	assert_int_equal(DO(VOLUME_CREATE, VolumeCreate, volume_create, m.name = S(name),
+			    m.uuid = (ProtobufCBinaryData){ 16, uuid },
+			    m.url = S("iscsi://t/iqn/2")),
+			 0);
+	assert_int_equal(DO(VOLUME_ASSIGN, VolumeAssign, volume_assign, m.name = S(name),
+			    m.epoch = res.number, m.node = node, m.incarnation = 1),
+			 0);
+}
+
+static int release(const char *name, uint32_t to, bool asked)
+{
+	return DO(VOLUME_RELEASE, VolumeRelease, volume_release, m.name = S(name),
+		  m.epoch = state_volume(&s, name)->epoch, m.to = to, m.asked = asked);
+}
+
+static int released(const char *name, uint32_t to)
+{
+	return DO(VOLUME_ASSIGN, VolumeAssign, volume_assign, m.name = S(name),
+		  m.epoch = state_volume(&s, name)->epoch, m.node = to, m.incarnation = 1,
+		  m.released = true);
+}
+
+static void test_who_has_the_fewest_is_chosen(void **state)
+{
+	struct spread_view view = { .has_path = path_of_all };
+
+	(void)state;
+	add_volume("vol2", 2);
+	add_volume("vol3", 1);
+	assert_int_equal(spread_choose(&s, state_volume(&s, "vol1"), 0, &view), 3);
+	assert_int_equal(spread_choose(&s, state_volume(&s, "vol1"), 3, &view), 2);
+	view.promised = two_promised_to_2; /* several in one go */
+	assert_int_equal(spread_choose(&s, state_volume(&s, "vol1"), 3, &view), 1);
+	assert_int_equal(DO(NODE_DRAIN, NodeDrain, node_drain, m.node = 3, m.on = true), 0);
+	assert_int_equal(spread_choose(&s, state_volume(&s, "vol1"), 0, &view), 1);
+}
+
+static void test_rebalance_evens_out_and_stops(void **state)
+{
+	struct spread_view view = { .has_path = path_of_all };
+	const struct state_volume *v;
+	uint32_t to = 0;
+
+	(void)state;
+	assert_null(spread_rebalance(&s, &view, &to));
+	add_volume("vol2", 1);
+	add_volume("vol3", 1);
+	v = spread_rebalance(&s, &view, &to);
+	assert_string_equal(v->name, "vol1");
+	assert_int_equal(to, 2);
+	assert_int_equal(release("vol1", to, false), 0);
+	assert_null(spread_rebalance(&s, &view, &to)); /* one at a time */
+	assert_int_equal(released("vol1", 2), 0);
+	v = spread_rebalance(&s, &view, &to);
+	assert_string_equal(v->name, "vol2");
+	assert_int_equal(to, 3);
+	assert_int_equal(release("vol2", 3, false), 0);
+	assert_int_equal(released("vol2", 3), 0);
+	assert_null(spread_rebalance(&s, &view, &to));
+}
+
+static void test_rebalance_keeps_still(void **state)
+{
+	struct spread_view view = { .has_path = path_of_all };
+	uint32_t to = 0;
+
+	(void)state;
+	add_volume("vol2", 2);
+	/* An operator wants both on node 1: so it stays, until that node fails. */
+	assert_int_equal(release("vol2", 1, true), 0);
+	assert_int_equal(released("vol2", 1), 0);
+	assert_true(state_volume(&s, "vol2")->placed);
+	assert_string_equal(spread_rebalance(&s, &view, &to)->name, "vol1");
+	assert_int_equal(release("vol1", 2, true), 0);
+	assert_int_equal(released("vol1", 2), 0);
+	assert_int_equal(release("vol1", 1, true), 0);
+	assert_int_equal(released("vol1", 1), 0);
+	assert_null(spread_rebalance(&s, &view, &to));
+	assert_int_equal(node_failed(1, 1), 0);
+	assert_int_equal(assign(epoch(), 3, 1), 0);
+	assert_int_equal(DO(VOLUME_ASSIGN, VolumeAssign, volume_assign, m.name = S("vol2"),
+			    m.epoch = state_volume(&s, "vol2")->epoch, m.node = 3,
+			    m.incarnation = 1),
+			 0);
+	assert_false(state_volume(&s, "vol2")->placed);
+	assert_null(spread_rebalance(&s, &view, &to)); /* fences are owed */
+	assert_int_equal(paid(epoch(), 3, 1, 1), 0);
+	assert_int_equal(DO(DEBT_PAID, DebtPaid, debt_paid, m.volume = S("vol2"),
+			    m.epoch = state_volume(&s, "vol2")->epoch, m.payer = 3, m.node = 1,
+			    m.incarnation = 1),
+			 0);
+	assert_null(spread_rebalance(&s, &view, &to)); /* it may still execute */
+	assert_int_equal(node_silent(1, 1), 0);
+	assert_non_null(spread_rebalance(&s, &view, &to));
+	assert_int_equal(to, 2);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -517,6 +635,9 @@ int main(void)
 		T(test_bytes_come_back),
 		T(test_garbage_is_a_no_op),
 		T(test_who_pays),
+		T(test_who_has_the_fewest_is_chosen),
+		T(test_rebalance_evens_out_and_stops),
+		T(test_rebalance_keeps_still),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
