@@ -266,8 +266,11 @@ void csvd_fail_requests(struct csvd *csvd, const char *resource, uint64_t genera
 	Vol__FailRequests fail = VOL__FAIL_REQUESTS__INIT;
 	struct order *o;
 
-	if (order_find(csvd, ORDER_FAIL, resource, generation))
+	o = order_find(csvd, ORDER_FAIL, resource, generation);
+	if (o) {
+		order_send(o); /* what was asked since it was given waits, too */
 		return;
+	}
 	o = order_new(csvd, ORDER_FAIL, resource, generation);
 	fail.resource = (char *)resource;
 	fail.generation = generation;

@@ -32,9 +32,10 @@ struct call {
 	Csv__Lock lock;
 	/* Exactly once. res is borrowed. Frees the call. */
 	void (*done)(struct call *call, const Csv__Result *res);
-	void *user;  /* done's: the fuse_req_t */
-	size_t room; /* done's: how much the caller takes (readdir, xattr) */
-	bool sent;   /* at least once: it may have been executed */
+	void *user;   /* done's: the fuse_req_t */
+	uint32_t pid; /* thread that waits for it; 0 = none, or not to be seen from here */
+	size_t room;  /* done's: how much the caller takes (readdir, xattr) */
+	bool sent;    /* at least once: it may have been executed */
 	enum call_way way;
 	bool no_direct; /* has been found to be the coordinator's */
 	bool released;	/* release: what it holds here is forgotten */

@@ -33,6 +33,7 @@ enum {
 	CLIENT_DEFECT_NO_DRAIN = 1, /* a recall is answered with direct I/O under way */
 	CLIENT_DEFECT_NO_HOLD =
 		2, /* what has no known fate is sent again before its nexus is dead */
+	CLIENT_DEFECT_NO_FAIL = 4, /* stop orders answer nothing */
 };
 
 struct client;
@@ -53,6 +54,7 @@ struct client_config {
 	/* The transport is to be dropped and made anew, from the loop. */
 	void (*reconnect)(void *user);
 	void *user;
+	bool (*is_dying)(uint32_t pid); /* NULL: dying_thread() */
 };
 
 int client_new(struct cl_loop *loop, const struct client_config *config, struct client **ret);
@@ -75,7 +77,10 @@ void client_submit(struct client *client, struct call *call);
 /* The kernel gave the call up (a signal): a lock that waits is withdrawn. */
 void client_interrupt(struct client *client, uint64_t unique);
 
-/* Stop order: answer each call of handles tagged (resource, generation <= this) with EIO, now. */
+/*
+ * Stop order: answer each call of handles tagged (resource, generation <= this) with EIO, now; also
+ * each of a thread that is dying (client_dying.c).
+ */
 void client_fail(struct client *client, const char *resource, uint64_t generation);
 /* Whether nothing of theirs can reach the LUN any more; `changed` says when to ask again. */
 bool client_failed(const struct client *client, const char *resource, uint64_t generation);

@@ -272,7 +272,7 @@ void client_route_waiting(struct client *c)
 	}
 }
 
-void client_submit(struct client *c, struct call *call)
+void client_append(struct client *c, struct call *call)
 {
 	call->prev = c->last;
 	call->next = NULL;
@@ -283,6 +283,11 @@ void client_submit(struct client *c, struct call *call)
 	c->last = call;
 	c->n_calls++;
 	call->since_ns = cl_mono_now().ns;
+}
+
+void client_submit(struct client *c, struct call *call)
+{
+	client_append(c, call);
 	client_route(c, call);
 }
 
@@ -343,11 +348,17 @@ void client_fail(struct client *c, const char *resource, uint64_t generation)
 {
 	struct call *call, *next;
 
+#ifdef CL_DEFECTS
+	if (c->cfg.defects & CLIENT_DEFECT_NO_FAIL)
+		return;
+#endif
 	note_stopped(c, resource, generation);
 	for (call = c->calls; call; call = next) {
 		next = call->next;
-		if (!is_stopped(c, call))
+		if (!is_stopped(c, call)) {
+			client_give_up_dying(c, call);
 			continue;
+		}
 		client_detach_io(c, call);
 		client_answer_error(c, call, EIO);
 	}

@@ -109,12 +109,18 @@ void client_drained(struct client *c);
 bool client_may_send(const struct client *c);
 /* Find its way, again: it waits here. May answer and free the call. */
 void client_route(struct client *c, struct call *call);
+void client_append(struct client *c, struct call *call);
 /* Each call that waits. */
 void client_route_waiting(struct client *c);
 void client_answer(struct client *c, struct call *call, const Csv__Result *res);
 void client_answer_error(struct client *c, struct call *call, int error);
 void client_send_acks(void *user);
 void client_on_result(struct client *c, const Csv__Result *res);
+
+/* ---- client_dying.c ---- */
+
+/* At a stop order: if its caller is dying, it is answered. */
+void client_give_up_dying(struct client *c, struct call *call);
 
 /* ---- client_io.c ---- */
 

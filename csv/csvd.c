@@ -485,11 +485,19 @@ static bool set_defect(struct csvd_defects *d, const char *name)
 		    { "no-fence-wait", offsetof(struct csvd_defects, no_fence_wait) },
 		    { "no-barrier", offsetof(struct csvd_defects, no_barrier) } };
 
-	if (!strcmp(name, "no-drain") || !strcmp(name, "no-hold")) {
-		d->client |= name[3] == 'd' ? CLIENT_DEFECT_NO_DRAIN : CLIENT_DEFECT_NO_HOLD;
-		log_warning("defect '%s': a guard is left out", name);
-		return true;
-	}
+	static const struct {
+		const char *name;
+		unsigned bit;
+	} clients[] = { { "no-drain", CLIENT_DEFECT_NO_DRAIN },
+			{ "no-hold", CLIENT_DEFECT_NO_HOLD },
+			{ "no-fail", CLIENT_DEFECT_NO_FAIL } };
+
+	for (size_t i = 0; i < sizeof(clients) / sizeof(clients[0]); i++)
+		if (!strcmp(name, clients[i].name)) {
+			d->client |= clients[i].bit;
+			log_warning("defect '%s': a guard is left out", name);
+			return true;
+		}
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		if (!strcmp(name, all[i].name)) {
 			*(bool *)((char *)d + all[i].offset) = true;

@@ -41,6 +41,7 @@ static struct call *begin(fuse_req_t req, Csv__Kind kind, fuse_ino_t ino,
 	call->op.resent = call->sent = resent;
 	call->done = done;
 	call->user = req;
+	call->pid = (uint32_t)fuse_req_ctx(req)->pid;
 	return call;
 }
 

@@ -321,15 +321,20 @@ static void on_stopped_status(void *user, const json_t *result, const struct cl_
 		(void)vm_on_status(user, status);
 }
 
-/* Which disk: argv.c names the devices vd0, vd1, ... in the order of the specification. */
+void vm_ask_status(struct vm *vm)
+{
+	(void)vm_qmp(vm, "query-status", NULL, on_stopped_status);
+}
+
+/* Which disk: argv.c names the nodes disk0, grow0, file0, disk1, ... in the specification's order. */
 static const char *disk_of(const struct vm *vm, const json_t *data)
 {
-	const char *path = json_string_value(json_object_get(data, "qom-path"));
-	const char *at = path ? strstr(path, "/vd") : NULL;
+	const char *node = json_string_value(json_object_get(data, "node-name"));
+	size_t digits = node ? strcspn(node, "0123456789") : 0;
 	char *end = NULL;
-	unsigned long i = at ? strtoul(at + 3, &end, 10) : 0;
+	unsigned long i = node ? strtoul(node + digits, &end, 10) : 0;
 
-	if (!at || end == at + 3 || (*end && *end != '/') || i >= vm->config.n_disks)
+	if (!node || !digits || end == node + digits || *end || i >= vm->config.n_disks)
 		return NULL;
 	return vm->config.disks[i].path;
 }
@@ -373,7 +378,7 @@ static void on_stop_event(struct vm *vm)
 {
 	if (vm_pause_on_stop(vm) || vm_state(vm) != VM_RUNNING)
 		return;
-	(void)vm_qmp(vm, "query-status", NULL, on_stopped_status);
+	vm_ask_status(vm);
 }
 
 static void on_event(void *user, const char *name, const json_t *data, int64_t time_us)

@@ -158,13 +158,15 @@ static void on_cont_reply(void *user, const json_t *result, const struct cl_erro
 		return;
 	}
 	vm->announced = true;
-	vm->reason[0] = '\0';
-	vm->stop_why = VM_STOP_ORDER;
 	vm_set_state(vm, VM_RUNNING, "continued");
 	vm_heartbeat_begin(vm);
-	(void)vm_tell_event(vm, (struct vm_event){ .kind = first ? VM_EV_STARTED : VM_EV_RUNNING,
-						   .state = VM_RUNNING,
-						   .time_us = vm->resume_us });
+	if (vm_tell_event(vm, (struct vm_event){ .kind = first ? VM_EV_STARTED : VM_EV_RUNNING,
+						 .state = VM_RUNNING,
+						 .time_us = vm->resume_us }))
+		return;
+	/* The repeated write failed again before QEMU had answered. */
+	if (vm->stop_why != VM_STOP_ORDER)
+		vm_ask_status(vm);
 }
 
 void vm_send_cont(struct vm *vm)
@@ -180,6 +182,8 @@ void vm_send_cont(struct vm *vm)
 	}
 	vm->cont_sent = true;
 	vm->incoming = false;
+	vm->reason[0] = '\0';
+	vm->stop_why = VM_STOP_ORDER;
 	if (vm_state(vm) == VM_SENT)
 		vm->mig.active = false; /* over, and taken back */
 	/* It opens the disks for writing, and may wait for as long as their volume does. */

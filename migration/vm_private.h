@@ -112,6 +112,7 @@ void vm_heartbeat_fini(struct vm *vm);
 
 /* vm.c: what query-status says of a guest that should run. May end the vm's object: true then. */
 bool vm_on_status(struct vm *vm, const char *status);
+void vm_ask_status(struct vm *vm);
 
 /* vm_adopt.c */
 void vm_adopt_ready(struct vm *vm);

@@ -11,6 +11,7 @@
  *     load lock FILE                   an exclusive lock by OFD: prints "locked", waits for SIGTERM
  *     load trylock FILE                0 = got it, 3 = somebody else has it
  *     load tagwrite FILE NAME GEN      tag, then write one block: 0, or errno as exit status
+ *     load tagloop FILE NAME GEN       tag, print "tagged", then write until a write fails
  */
 #include "config.h"
 
@@ -210,19 +211,45 @@ static int do_lock(const char *path, int try)
 	return 0;
 }
 
-static int do_tagwrite(const char *path, const char *name, uint64_t generation)
+static int open_tagged(const char *path, const char *name, uint64_t generation)
 {
 	struct csv_tag tag = { .generation = generation };
-	uint64_t *buf = aligned_alloc(BLOCK, BLOCK);
 	int fd = open(path, O_RDWR | O_CREAT, 0644);
 
-	if (fd < 0 || !buf)
-		return complain("open", path);
+	if (fd < 0)
+		return -complain("open", path);
 	(void)strncpy(tag.resource, name, sizeof(tag.resource) - 1);
 	if (ioctl(fd, CSV_IOC_TAG, &tag) < 0) {
+		int e = errno;
+
 		(void)complain("tag", path);
-		return errno;
+		return -e;
 	}
+	return fd;
+}
+
+static int do_tagloop(const char *path, const char *name, uint64_t generation)
+{
+	uint64_t *buf = aligned_alloc(BLOCK, BLOCK);
+	int fd = buf ? open_tagged(path, name, generation) : -ENOMEM;
+
+	if (fd < 0)
+		return -fd;
+	fill(buf, generation, 7);
+	(void)printf("tagged\n");
+	(void)fflush(stdout);
+	while (pwrite(fd, buf, BLOCK, 0) == BLOCK)
+		;
+	return complain("write", path);
+}
+
+static int do_tagwrite(const char *path, const char *name, uint64_t generation)
+{
+	uint64_t *buf = aligned_alloc(BLOCK, BLOCK);
+	int fd = buf ? open_tagged(path, name, generation) : -ENOMEM;
+
+	if (fd < 0)
+		return -fd;
 	fill(buf, generation, 7);
 	if (pwrite(fd, buf, BLOCK, 0) != BLOCK) {
 		int e = errno;
@@ -254,6 +281,8 @@ int main(int argc, char **argv)
 		return do_lock(argv[2], 1);
 	if (!strcmp(what, "tagwrite") && argc == 5)
 		return do_tagwrite(argv[2], argv[3], strtoull(argv[4], NULL, 10));
+	if (!strcmp(what, "tagloop") && argc == 5)
+		return do_tagloop(argv[2], argv[3], strtoull(argv[4], NULL, 10));
 	(void)fprintf(stderr, "load: see the head of load.c\n");
 	return 2;
 }

@@ -21,7 +21,8 @@ static struct holding_shared *shared;
 /* What was sent since the last look, and what was answered. */
 static int n_sent, n_answers, last_error;
 static Csv__Message__MsgCase sent_case;
-static uint64_t sent_unique, sent_handles, sent_locks;
+static Csv__Kind sent_kind;
+static uint64_t sent_unique, sent_fh, sent_handles, sent_locks;
 static bool sent_resent;
 
 static bool on_send(void *user, bool bulk, Csv__Message *msg)
@@ -32,6 +33,8 @@ static bool on_send(void *user, bool bulk, Csv__Message *msg)
 	sent_case = msg->msg_case;
 	if (msg->msg_case == CSV__MESSAGE__MSG_OP) {
 		sent_unique = msg->op->unique;
+		sent_kind = msg->op->kind;
+		sent_fh = msg->op->fh;
 		sent_resent = msg->op->resent;
 	} else if (msg->msg_case == CSV__MESSAGE__MSG_RECLAIM) {
 		sent_handles = msg->reclaim->n_handles;
@@ -53,6 +56,11 @@ static void on_done(struct call *call, const Csv__Result *res)
 	call_free(call);
 }
 
+static bool is_dying(uint32_t pid)
+{
+	return pid == 13;
+}
+
 static void make_client(void)
 {
 	struct client_config cfg = { .name = "vol1",
@@ -60,7 +68,8 @@ static void make_client(void)
 				     .mount = 77,
 				     .shared = shared,
 				     .send = on_send,
-				     .changed = on_changed };
+				     .changed = on_changed,
+				     .is_dying = is_dying };
 
 	assert_int_equal(client_new(loop, &cfg, &client), 0);
 }
@@ -224,6 +233,53 @@ static void stop_order_answers_all(void **state)
 	assert_int_equal(client_waiting(client), 1);
 }
 
+static void submit_of(uint32_t pid, Csv__Kind kind, uint64_t unique, uint64_t fh)
+{
+	struct call *call = call_new(kind, unique, 12);
+
+	assert_non_null(call);
+	call->done = on_done;
+	call->op.fh = fh;
+	call->pid = pid;
+	client_submit(client, call);
+}
+
+/* A launcher that is killed while it opens its disk has nothing yet that carries its tag. */
+static void stop_order_frees_the_dying(void **state)
+{
+	(void)state;
+	submit_of(12, CSV__KIND__OPEN, 20, 0);
+	submit_of(13, CSV__KIND__LOOKUP, 22, 0);
+	submit_of(13, CSV__KIND__OPEN, 24, 0);
+	submit_of(13, CSV__KIND__RELEASE, 26, 100);
+	client_fail(client, "vm1", 4);
+	assert_int_equal(n_answers, 2);
+	assert_int_equal(last_error, EINTR);
+	assert_int_equal(client_waiting(client), 2); /* somebody else's, and what has to travel */
+}
+
+/* It was sent, and is done after its caller has gone: the handle is given back. */
+static void an_open_for_nobody_is_released(void **state)
+{
+	(void)state;
+	come_up(EPOCH);
+	submit_of(13, CSV__KIND__OPEN, 24, 0);
+	submit_of(13, CSV__KIND__CREATE, 28, 0);
+	client_fail(client, "vm1", 4);
+	assert_int_equal(n_answers, 1);
+	assert_int_equal(client_waiting(client), 2); /* a record is waited for */
+	client_down(client);
+	come_up(EPOCH + 1);
+	assert_true(sent_resent);
+	result(24, EPOCH + 1);
+	assert_int_equal(sent_kind, CSV__KIND__RELEASE);
+	assert_int_equal(sent_fh, 24);
+	assert_int_equal(sent_unique, 25);
+	result(25, EPOCH + 1);
+	assert_int_equal(n_answers, 1); /* the kernel had its answer */
+	assert_int_equal(client_waiting(client), 1);
+}
+
 static void nothing_is_sent_without_lease(void **state)
 {
 	(void)state;
@@ -243,6 +299,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(other_epochs_are_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(holdings_survive_the_process, setup, teardown),
 		cmocka_unit_test_setup_teardown(stop_order_answers_all, setup, teardown),
+		cmocka_unit_test_setup_teardown(stop_order_frees_the_dying, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_open_for_nobody_is_released, setup, teardown),
 		cmocka_unit_test_setup_teardown(nothing_is_sent_without_lease, setup, teardown),
 	};
 
