@@ -10,6 +10,7 @@
 #include "csv/session.h"
 #include "csv/store.h"
 #include "lib/vec.h"
+#include "proto/csv_ioctl.h"
 #include "proto/volume.pb-c.h"
 
 /* An open file. Found by (session, fh); its inode is not freed while it stands. */
@@ -207,6 +208,11 @@ int op_rename(struct coord *c, struct req *q, struct res *res);
 int op_create(struct coord *c, struct req *q, struct res *res);
 int op_open(struct coord *c, struct req *q, struct res *res);
 int op_readdir(struct coord *c, struct req *q, struct res *res);
+
+/* coord_private.c */
+bool private_is_asked(const Csv__Op *op);
+int op_create_private(struct coord *c, struct req *q, struct res *res);
+int op_name_private(struct coord *c, struct req *q, struct res *res);
 
 /* coord_io.c */
 int op_read(struct coord *c, struct req *q, struct res *res);

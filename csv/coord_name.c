@@ -83,8 +83,11 @@ static int add_handle(struct coord *c, const struct req *q, uint32_t ino)
 int op_create(struct coord *c, struct req *q, struct res *res)
 {
 	uint32_t ino;
-	int r = make_op(c, q, res, &ino);
+	int r;
 
+	if (private_is_asked(q->op))
+		return op_create_private(c, q, res);
+	r = make_op(c, q, res, &ino);
 	if (r == -EEXIST && !(q->op->flags & O_EXCL))
 		return -ESTALE;
 	return r < 0 ? r : add_handle(c, q, ino);

@@ -316,7 +316,7 @@ static const op_fn ops[] = {
 	[CSV__KIND__CREATE] = op_create,      [CSV__KIND__GETLK] = op_getlk,
 	[CSV__KIND__SETLK] = op_setlk,	      [CSV__KIND__FALLOCATE] = op_fallocate,
 	[CSV__KIND__LSEEK] = op_lseek,	      [CSV__KIND__TAG] = op_tag,
-	[CSV__KIND__FLUSH] = op_flush,
+	[CSV__KIND__FLUSH] = op_flush,	      [CSV__KIND__NAME_PRIVATE] = op_name_private,
 };
 
 int coord_execute(struct coord *c, struct req *q, struct res *res)

@@ -450,19 +450,11 @@ static void front_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *f
 	submit_lock(call, !(op & LOCK_NB));
 }
 
-static void front_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
-			struct fuse_file_info *fi, unsigned flags, const void *in, size_t in_size,
-			size_t out_size)
+static void ioctl_tag(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, const void *in)
 {
 	struct call *call;
 	struct csv_tag tag;
 
-	(void)arg;
-	(void)out_size;
-	if (cmd != (unsigned)CSV_IOC_TAG || flags & FUSE_IOCTL_DIR || in_size < sizeof(tag)) {
-		(void)fuse_reply_err(req, ENOTTY);
-		return;
-	}
 	memcpy(&tag, in, sizeof(tag));
 	if (!tag.resource[0] || memchr(tag.resource, 0, sizeof(tag.resource)) == NULL ||
 	    !tag.generation) {
@@ -475,6 +467,40 @@ static void front_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
 	call->op.fh = fi->fh;
 	call->op.generation = tag.generation;
 	submit_or(call, call_set_resource(call, tag.resource));
+}
+
+static void ioctl_name(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, const void *in)
+{
+	struct call *call;
+	struct csv_name name;
+
+	memcpy(&name, in, sizeof(name));
+	if (!name.name[0] || memchr(name.name, 0, sizeof(name.name)) == NULL) {
+		(void)fuse_reply_err(req, EINVAL);
+		return;
+	}
+	call = begin(req, CSV__KIND__NAME_PRIVATE, ino, front_done_ioctl);
+	if (!call)
+		return;
+	call->op.fh = fi->fh;
+	call->op.new_ino = ino_of(name.directory);
+	submit_or(call, call_set_new_name(call, name.name));
+}
+
+static void front_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
+			struct fuse_file_info *fi, unsigned flags, const void *in, size_t in_size,
+			size_t out_size)
+{
+	(void)arg;
+	(void)out_size;
+	if (flags & FUSE_IOCTL_DIR)
+		(void)fuse_reply_err(req, ENOTTY);
+	else if (cmd == (unsigned)CSV_IOC_TAG && in_size >= sizeof(struct csv_tag))
+		ioctl_tag(req, ino, fi, in);
+	else if (cmd == (unsigned)CSV_IOC_NAME && in_size >= sizeof(struct csv_name))
+		ioctl_name(req, ino, fi, in);
+	else
+		(void)fuse_reply_err(req, ENOTTY);
 }
 
 static void front_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,

@@ -21,6 +21,7 @@ csv_libcsvd_a_SOURCES = \
 	csv/coord.c csv/coord.h csv/coord_int.h \
 	csv/coord_session.c csv/coord_handle.c csv/coord_lock.c csv/coord_care.c \
 	csv/coord_ops.c csv/coord_name.c csv/coord_io.c csv/coord_falloc.c \
+	csv/coord_private.c \
 	csv/coord_nexus.c \
 	csv/layout.c csv/layout.h csv/coord_layout.c csv/coord_recall.c \
 	csv/wire.c csv/wire.h \

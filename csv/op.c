@@ -19,6 +19,7 @@ bool op_repeatable(const Csv__Op *op)
 	case CSV__KIND__SETXATTR:
 	case CSV__KIND__REMOVEXATTR:
 	case CSV__KIND__FALLOCATE:
+	case CSV__KIND__NAME_PRIVATE:
 		return false;
 	case CSV__KIND__SETATTR:
 		/* A truncation done again would cut what was written since. */

@@ -32,4 +32,27 @@ struct csv_tag {
 
 #define CSV_IOC_TAG _IOW('C', 0x71, struct csv_tag)
 
+/*
+ * Private files: nobody sees them before they are complete.
+ *
+ *     fd = open("DIR/.csv-private-ANY", O_CREAT | O_EXCL | O_RDWR)   makes a file that has no name
+ *     write, fallocate, fsync, ftruncate
+ *     ioctl(fd, CSV_IOC_NAME, &name)                                 gives it one, at once
+ *
+ * Closed, or its node lost, before: it is gone, and its space is free. 0, or -1 with errno
+ *   EEXIST   the name is there already (it is never replaced), or the file has a name
+ *   EBUSY    somebody else has it open
+ *   EINVAL   empty or unterminated name
+ *   others   as of link(2); ENOTTY: not a file of a cluster volume
+ * What was written before is durable when the name is. Names that begin so are reserved.
+ */
+#define CSV_PRIVATE_PREFIX ".csv-private-"
+
+struct csv_name {
+	uint64_t directory; /* st_ino of the directory; of the same volume */
+	char name[256];	    /* with the terminating NUL */
+};
+
+#define CSV_IOC_NAME _IOW('C', 0x72, struct csv_name)
+
 #endif

@@ -11,6 +11,7 @@
  *     load lock FILE                   an exclusive lock by OFD: prints "locked", waits for SIGTERM
  *     load trylock FILE                0 = got it, 3 = somebody else has it
  *     load tagwrite FILE NAME GEN      tag, then write one block: 0, or errno as exit status
+ *     load private DIR NAME MIB        a private file; prints "written", on SIGTERM names it: 0, or errno
  *     load tagloop FILE NAME GEN       tag, print "tagged", then write until a write fails
  */
 #include "config.h"
@@ -228,6 +229,40 @@ static int open_tagged(const char *path, const char *name, uint64_t generation)
 	return fd;
 }
 
+static int name_it(int fd, const char *dir, const char *name)
+{
+	struct csv_name n = { 0 };
+	struct stat st;
+
+	(void)strncpy(n.name, name, sizeof(n.name) - 1);
+	if (stat(dir, &st) < 0)
+		return errno;
+	n.directory = st.st_ino;
+	return ioctl(fd, CSV_IOC_NAME, &n) < 0 ? errno : 0;
+}
+
+static int do_private(const char *dir, const char *name, uint64_t mib)
+{
+	char path[4096];
+	uint64_t *buf = aligned_alloc(BLOCK, BLOCK);
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "%s/" CSV_PRIVATE_PREFIX "%d", dir, (int)getpid());
+	fd = open(path, O_CREAT | O_EXCL | O_RDWR, 0644);
+	if (fd < 0 || !buf)
+		return complain("open", path);
+	for (uint64_t i = 0; i < mib * 256; i++) {
+		fill(buf, i, 1);
+		if (pwrite(fd, buf, BLOCK, (off_t)(i * BLOCK)) != BLOCK)
+			return complain("write", path);
+	}
+	(void)printf("written\n");
+	(void)fflush(stdout);
+	while (!stop)
+		(void)usleep(20000);
+	return name_it(fd, dir, name);
+}
+
 static int do_tagloop(const char *path, const char *name, uint64_t generation)
 {
 	uint64_t *buf = aligned_alloc(BLOCK, BLOCK);
@@ -281,6 +316,8 @@ int main(int argc, char **argv)
 		return do_lock(argv[2], 1);
 	if (!strcmp(what, "tagwrite") && argc == 5)
 		return do_tagwrite(argv[2], argv[3], strtoull(argv[4], NULL, 10));
+	if (!strcmp(what, "private") && argc == 5)
+		return do_private(argv[2], argv[3], strtoull(argv[4], NULL, 10));
 	if (!strcmp(what, "tagloop") && argc == 5)
 		return do_tagloop(argv[2], argv[3], strtoull(argv[4], NULL, 10));
 	(void)fprintf(stderr, "load: see the head of load.c\n");
