@@ -435,7 +435,8 @@ static void format_done(struct order *o, const Vol__Done *done)
 	uint64_t client = o->client;
 
 	if (!done->ok) {
-		bool refused = done->code == EEXIST || done->code == EBUSY;
+		bool refused =
+			done->code == EEXIST || done->code == EBUSY || done->code == CL_EREFUSED;
 
 		(void)cl_error_set(&err, refused ? -CL_EREFUSED : -EIO, "volume '%s': %s", o->name,
 				   *done->error ? done->error : "it could not be formatted");

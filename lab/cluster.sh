@@ -42,7 +42,6 @@ up_options() {
 		shift
 	done
 	((count >= 1 && count <= NODES_MAX)) || die "$E_USAGE" "--nodes 1 .. $NODES_MAX"
-	[[ $target == tgt ]] || die "$E_USAGE" "--target istgt: this version has tgt only"
 }
 
 up_work() {
@@ -61,6 +60,8 @@ up_work() {
 	take_down	# what a killed `up` may have left
 	mkdir -p "$RUN" "$DISK" "$CG"
 	[[ ! $bare ]] || : >"$RUN/bare"
+	echo "$target" >"$RUN/target-kind"
+	[[ $target == tgt ]] || vm=	# no volume, no disk
 	up_build
 	up_machines "$count" "$links"
 	up_cluster
@@ -139,6 +140,7 @@ up_build() {
 	head -n 1 "$RUN/fetched" >"$RUN/corosync-dir"
 	tail -n 1 "$RUN/fetched" >"$RUN/tgt-dir"
 	find_tgt
+	[[ $target == tgt ]] || istgt_fetch
 }
 
 up_machines() {	# COUNT LINKS
@@ -182,6 +184,10 @@ up_cluster() {
 up_volume() {
 	local node
 	[[ $(product_path csv-keeper) ]] || return 0
+	if [[ $(target_kind) == istgt ]]; then
+		istgt_refused
+		return
+	fi
 	say "creating volume vol1"
 	node_ctl node1 60 create volume vol1 --target "$(lun_url vol1)"
 	for node in $(lab_nodes); do

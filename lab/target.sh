@@ -54,6 +54,10 @@ target_pid() {
 target_start() {
 	local name tid=0
 	mkdir -p "$CG/target/tgtd"
+	if [[ $(target_kind) == istgt ]]; then
+		istgt_start
+		return
+	fi
 	start_in "$CG/target/tgtd" "$DISK/target/tgtd.log" nsenter -t "$(cat "$RUN/target.pid")" -n -m -r -w -- \
 		env LD_LIBRARY_PATH="$TGT_LIB" LD_PRELOAD="$DISK/tools/delay.so" \
 		LAB_TARGET_CONTROL="$DISK/target/control" "$TGT/usr/sbin/tgtd" -f
@@ -81,6 +85,15 @@ target_export() {	# TID NAME
 	tgtadm --mode target --op bind --tid "$1" --initiator-address ALL
 }
 
+target_add() {	# NAME, the last of $RUN/luns
+	if [[ $(target_kind) == istgt ]]; then
+		target_stop
+		target_start
+	else
+		target_export "$(wc -l <"$RUN/luns")" "$1"
+	fi
+}
+
 lun_path() { echo "$DISK/luns/$1.img"; }
 lun_iqn() { echo "iqn.2026-11.lab:$1"; }
 lun_url() { echo "iscsi://$(portal_address 1),$(portal_address 2)/$(lun_iqn "$1")/1"; }
@@ -97,7 +110,7 @@ verb_lun() {
 		uninterrupted
 		! grep -qx -- "$2" "$RUN/luns" || die "$E_ALREADY" "LUN $2 exists already"
 		lun_make "$2" "$3"
-		! target_pid >/dev/null || target_export "$(wc -l <"$RUN/luns")" "$2"
+		! target_pid >/dev/null || target_add "$2"
 		lun_path "$2"
 		;;
 	'') usage ;;

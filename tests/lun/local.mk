@@ -19,7 +19,7 @@ EXTRA_DIST += tests/lun/landing.c tests/lun/target.sh
 EXTRA_DIST += tests/drills/30-lun-probe tests/drills/31-fence-delayed-write \
 	tests/drills/32-admission tests/drills/33-target-restart tests/drills/34-lun-sync \
 	tests/drills/35-barrier-repeat tests/drills/36-lun-portals tests/drills/37-lun-chap \
-	tests/drills/38-local-volume
+	tests/drills/38-local-volume tests/drills/39-istgt-refused
 
 noinst_PROGRAMS += tests/lun/lun-bench
 tests_lun_lun_bench_SOURCES = tests/lun/lun_bench.c
