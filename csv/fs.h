@@ -39,6 +39,8 @@
 
 #define FS_CLUSTER_SIZE 65536u
 #define FS_ROOT_INO 2u
+#define FS_TIME_MIN INT64_C(-2147483648) /* 1901: seconds that an inode can have */
+#define FS_TIME_MAX INT64_C(15032385535) /* 2446 */
 #define FS_NAME_MAX 255u
 /* No file is larger: the last block number that a tree can have stays free, as in the kernel. */
 #define FS_FILE_MAX (UINT64_C(0xffffffff) * FS_BLOCK_SIZE)
@@ -185,8 +187,10 @@ int fs_lookup(struct fs *fs, uint32_t dir, const char *name, uint32_t *ret_ino);
 struct fs_new {
 	uint32_t mode; /* with type; for mknod: S_IFREG, S_IFCHR, S_IFBLK, S_IFIFO or S_IFSOCK */
 	uint32_t uid, gid, rdev;
+	uint32_t umask; /* applied here, because a default list takes its place */
+	uint32_t dir;	/* fs_tmpfile(): made in this one (group, default list); 0 = none */
 };
-/* -EEXIST when the name is there. S_ISGID of dir is inherited as usual. */
+/* -EEXIST when the name is there. S_ISGID of dir and its default list are inherited as usual. */
 int fs_mknod(struct fs *fs, uint32_t dir, const char *name, const struct fs_new *n,
 	     struct fs_attr *ret); /* create = mknod with S_IFREG */
 int fs_mkdir(struct fs *fs, uint32_t dir, const char *name, const struct fs_new *n,
@@ -206,7 +210,7 @@ int fs_rmdir(struct fs *fs, uint32_t dir, const char *name);
 
 enum {
 	FS_RENAME_NOREPLACE = 1,
-	FS_RENAME_EXCHANGE = 2, /* -EINVAL: not supported */
+	FS_RENAME_EXCHANGE = 2, /* both are there and change places */
 	FS_RENAME_REPLACED_OPEN =
 		4, /* what the new name had is still open somewhere (as still_open) */
 };
@@ -225,7 +229,15 @@ int fs_readdir(struct fs *fs, uint32_t dir, uint64_t cookie, fs_emit_fn emit, vo
 /* ---- extended attributes: full names ("user.x", "security.selinux", ..) -------------------- */
 
 int fs_xattr_get(struct fs *fs, uint32_t ino, const char *name, void **ret, size_t *ret_len);
-enum { FS_XATTR_CREATE = 1, FS_XATTR_REPLACE = 2 };
+enum {
+	FS_XATTR_CREATE = 1,
+	FS_XATTR_REPLACE = 2,
+	FS_XATTR_KILL_SETGID = 4, /* of a list: the mode loses S_ISGID */
+};
+/*
+ * As ext4: -ENOSPC when it does not fit into inode and one block. system.posix_acl_access changes the mode,
+ * too, and is not kept when the mode says it all.
+ */
 int fs_xattr_set(struct fs *fs, uint32_t ino, const char *name, const void *value, size_t len,
 		 unsigned flags);
 int fs_xattr_remove(struct fs *fs, uint32_t ino, const char *name);

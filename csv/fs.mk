@@ -6,12 +6,15 @@ EXTRA_DIST += docs/volume-format.md
 noinst_LIBRARIES += csv/libcsvfs.a
 csv_libcsvfs_a_SOURCES = \
 	csv/fs.h csv/fs_int.h \
+	csv/acl.c csv/acl.h \
+	csv/fs_acl.c \
 	csv/fs_alloc.c \
 	csv/fs_check.h \
 	csv/fs_cut.c \
 	csv/fs_dev.c csv/fs_dev.h \
 	csv/fs_dev_file.c \
 	csv/fs_dir.c \
+	csv/fs_dirent.c \
 	csv/fs_err.c \
 	csv/fs_extent.c \
 	csv/fs_hook.c \

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Directory blocks. Reading is our own (a cookie is the byte offset of an entry, which never moves
- * while it lives); adding and removing an entry is libext2fs's, which also keeps an index that a
- * kernel mount has made; growing is our own again, because libext2fs grows through
- * ext2fs_extent_set_bmap().
+ * Directory blocks (a cookie is the byte offset of an entry, which never moves while it lives). The name
+ * cache knows in which block a name is, and which block has room. Directories with an index, which only
+ * a kernel makes, are changed by libext2fs, which keeps the index.
  */
 #include "config.h"
 
@@ -89,6 +88,28 @@ int fs_dir_foreach(struct fs *fs, struct fs_inode *dir, uint64_t from, fs_dirent
 	return 0;
 }
 
+int fs_dir_rooms(struct fs *fs, struct fs_inode *dir, uint16_t **ret, uint32_t *ret_n)
+{
+	uint64_t n = EXT2_I_SIZE(fs_raw(dir)) / FS_BLOCK_SIZE, pblk;
+	_cleanup_free_ uint16_t *rooms = calloc(n ? n : 1, sizeof(*rooms));
+	uint8_t buf[FS_BLOCK_SIZE];
+
+	if (!rooms)
+		return -ENOMEM;
+	for (uint64_t i = 0; i < n && !(dir->raw.i_flags & EXT2_INDEX_FL); i++) {
+		int r = read_block(fs, dir, i, buf, &pblk);
+
+		if (r == 0)
+			r = fs_dirent_room(buf);
+		if (r < 0)
+			return r;
+		rooms[i] = (uint16_t)r;
+	}
+	*ret = cl_steal(rooms);
+	*ret_n = (uint32_t)n;
+	return 0;
+}
+
 /* ---- changing --------------------------------------------------------------------------- */
 
 static int note_dir(struct fs *fs, uint32_t dir)
@@ -107,7 +128,8 @@ static void empty_block(struct fs *fs, uint8_t *buf)
 	ext2fs_initialize_dirent_tail(fs->e2, (struct ext2_dir_entry_tail *)(buf + usable));
 }
 
-static int grow(struct fs *fs, struct fs_inode *dir)
+/* One more block; it is empty. */
+static int grow(struct fs *fs, struct fs_inode *dir, uint32_t *ret_lblk)
 {
 	uint64_t size = EXT2_I_SIZE(fs_raw(dir)), pblk;
 	uint8_t buf[FS_BLOCK_SIZE];
@@ -122,6 +144,7 @@ static int grow(struct fs *fs, struct fs_inode *dir)
 	r = fs_inode_store(fs, dir);
 	if (r < 0)
 		return r;
+	*ret_lblk = (uint32_t)(size / FS_BLOCK_SIZE);
 	empty_block(fs, buf);
 	return fs_errno(ext2fs_write_dir_block4(fs->e2, pblk, buf, 0, dir->ino));
 }
@@ -147,42 +170,115 @@ static int type_of(uint32_t mode)
 	return EXT2_FT_UNKNOWN;
 }
 
+/* A change of one block: the entry's name, what it is to stand for. */
+struct change {
+	int (*edit)(uint8_t *block, const struct change *c);
+	const char *name;
+	uint32_t ino;
+	int type;
+};
+
+static int edit_add(uint8_t *block, const struct change *c)
+{
+	return fs_dirent_add(block, c->name, c->ino, c->type);
+}
+
+static int edit_remove(uint8_t *block, const struct change *c)
+{
+	return fs_dirent_remove(block, c->name);
+}
+
+static int edit_replace(uint8_t *block, const struct change *c)
+{
+	return fs_dirent_replace(block, c->name, c->ino, c->type);
+}
+
+/* What the cache says and the block does not is damage: of the disk, or in memory. */
+static int change_block(struct fs *fs, struct fs_inode *dir, uint32_t lblk, const struct change *c)
+{
+	uint8_t buf[FS_BLOCK_SIZE];
+	uint64_t pblk;
+	int r = read_block(fs, dir, lblk, buf, &pblk), room;
+
+	if (r == 0)
+		r = c->edit(buf, c);
+	if (r < 0)
+		return r == -ENOENT || r == -ENOSPC ? -EUCLEAN : r;
+	room = fs_dirent_room(buf);
+	r = fs_errno(ext2fs_write_dir_block4(fs->e2, pblk, buf, 0, dir->ino));
+	return r < 0 ? r : room < 0 ? room : fs_names_set_room(fs, dir->ino, lblk, (unsigned)room);
+}
+
+static int changed(struct fs *fs, struct fs_inode *dir)
+{
+	fs_inode_touch(fs, dir, FS_T_MTIME | FS_T_CTIME);
+	return fs_inode_store(fs, dir);
+}
+
+/* By libext2fs, which reads and writes the inode itself. */
+static int add_indexed(struct fs *fs, struct fs_inode *dir, const struct change *c)
+{
+	int r = fs_inode_store(fs, dir);
+
+	if (r == 0)
+		r = fs_errno(ext2fs_link(fs->e2, dir->ino, c->name, c->ino, c->type));
+	if (r == 0)
+		r = fs_inode_load(fs, dir->ino, dir); /* the index may have grown it */
+	fs_names_forget(fs, dir->ino);
+	return r < 0 ? r : changed(fs, dir);
+}
+
 int fs_dir_add(struct fs *fs, struct fs_inode *dir, const char *name, uint32_t ino, uint32_t mode)
 {
-	errcode_t e;
+	struct change c = { edit_add, name, ino, type_of(mode) };
+	uint32_t lblk;
+	int r = note_dir(fs, dir->ino);
+
+	if (r < 0)
+		return r;
+	if (dir->raw.i_flags & EXT2_INDEX_FL)
+		return add_indexed(fs, dir, &c);
+	r = fs_names_room(fs, dir, (unsigned)(8 + strlen(name) + 3) & ~3u, &lblk);
+	if (r == -ENOENT)
+		r = grow(fs, dir, &lblk);
+	if (r == 0)
+		r = change_block(fs, dir, lblk, &c);
+	if (r == 0)
+		r = fs_names_add(fs, dir->ino, name, ino, lblk);
+	return r < 0 ? r : changed(fs, dir);
+}
+
+static int change_name(struct fs *fs, struct fs_inode *dir, const struct change *c)
+{
+	uint32_t lblk, ino;
 	int r = note_dir(fs, dir->ino);
 
 	if (r == 0)
-		r = fs_inode_store(fs, dir); /* libext2fs reads it again */
-	if (r < 0)
-		return r;
-	e = ext2fs_link(fs->e2, dir->ino, name, ino, type_of(mode));
-	if (e == EXT2_ET_DIR_NO_SPACE && !(dir->raw.i_flags & EXT2_INDEX_FL)) {
-		r = grow(fs, dir);
-		if (r < 0)
-			return r;
-		e = ext2fs_link(fs->e2, dir->ino, name, ino, type_of(mode));
-	}
-	if (e)
-		return fs_errno(e);
-	r = fs_inode_load(fs, dir->ino, dir); /* an index may have grown it */
-	if (r == 0)
-		r = fs_names_add(fs, dir->ino, name, ino);
-	fs_inode_touch(fs, dir, FS_T_MTIME | FS_T_CTIME);
-	return r < 0 ? r : fs_inode_store(fs, dir);
+		r = fs_names_lookup(fs, dir, c->name, &ino, &lblk);
+	return r < 0 ? r : change_block(fs, dir, lblk, c);
 }
 
 int fs_dir_remove(struct fs *fs, struct fs_inode *dir, const char *name)
 {
-	int r = note_dir(fs, dir->ino);
+	struct change c = { edit_remove, name, 0, 0 };
+	int r = change_name(fs, dir, &c);
 
-	if (r == 0)
-		r = fs_errno(ext2fs_unlink(fs->e2, dir->ino, name, 0, 0));
 	if (r < 0)
 		return r;
 	fs_names_remove(fs, dir->ino, name);
-	fs_inode_touch(fs, dir, FS_T_MTIME | FS_T_CTIME);
-	return fs_inode_store(fs, dir);
+	return changed(fs, dir);
+}
+
+int fs_dir_replace(struct fs *fs, struct fs_inode *dir, const char *name, uint32_t ino,
+		   uint32_t mode)
+{
+	struct change c = { edit_replace, name, ino, type_of(mode) };
+	int r = change_name(fs, dir, &c);
+
+	if (r < 0)
+		return r;
+	fs_names_replace(fs, dir->ino, name, ino);
+	return changed(fs, dir);
 }
 
 int fs_dir_init(struct fs *fs, struct fs_inode *dir, uint32_t parent)

@@ -66,8 +66,19 @@ static struct timespec time_get(uint32_t sec, uint32_t extra)
 	return t;
 }
 
-static void time_set(struct fs_inode *i, unsigned which, struct timespec t)
+/* The first and the last second stand for all before and after, as in the kernel. */
+static struct timespec time_clamp(struct timespec t)
 {
+	if (t.tv_sec <= FS_TIME_MIN)
+		return (struct timespec){ .tv_sec = FS_TIME_MIN };
+	if (t.tv_sec >= FS_TIME_MAX)
+		return (struct timespec){ .tv_sec = FS_TIME_MAX };
+	return t;
+}
+
+static void time_set(struct fs_inode *i, unsigned which, struct timespec want)
+{
+	struct timespec t = time_clamp(want);
 	uint32_t sec = (uint32_t)t.tv_sec, extra = time_extra(t);
 
 	if (which & FS_T_ATIME) {
@@ -164,10 +175,9 @@ static int set_size(struct fs *fs, struct fs_inode *i, uint64_t size)
 {
 	if (!LINUX_S_ISREG(i->raw.i_mode))
 		return LINUX_S_ISDIR(i->raw.i_mode) ? -EISDIR : -EINVAL;
-	if (size == EXT2_I_SIZE(fs_raw(i)))
-		return 0;
+	/* Also to the size that it has: open(O_TRUNC) of an empty file moves its times. */
 	fs_inode_touch(fs, i, FS_T_MTIME);
-	return fs_truncate(fs, i, size);
+	return size == EXT2_I_SIZE(fs_raw(i)) ? 0 : fs_truncate(fs, i, size);
 }
 
 int fs_setattr(struct fs *fs, uint32_t ino, unsigned set, const struct fs_attr *attr,
@@ -199,6 +209,8 @@ int fs_setattr(struct fs *fs, uint32_t ino, unsigned set, const struct fs_attr *
 	if (set & FS_SET_MTIME)
 		time_set(&i, FS_T_MTIME, attr->mtime);
 	r = fs_inode_store(fs, &i);
+	if (r == 0 && set & FS_SET_MODE && !LINUX_S_ISLNK(i.raw.i_mode))
+		r = fs_acl_chmod(fs, ino, i.raw.i_mode);
 	if (r == 0 && ret)
 		fs_inode_attr(&i, ret);
 	return r;

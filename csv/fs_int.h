@@ -344,20 +344,40 @@ struct fs_dirent {
 /* fn returns 0 to go on, > 0 to stop (returned), < 0 error. */
 typedef int (*fs_dirent_fn)(void *user, const struct fs_dirent *d);
 int fs_dir_foreach(struct fs *fs, struct fs_inode *dir, uint64_t from, fs_dirent_fn fn, void *user);
+/* The largest entry that each block could take; blocks of a kernel's index count as full. */
+int fs_dir_rooms(struct fs *fs, struct fs_inode *dir, uint16_t **ret, uint32_t *ret_n);
 int fs_dir_add(struct fs *fs, struct fs_inode *dir, const char *name, uint32_t ino, uint32_t mode);
 int fs_dir_remove(struct fs *fs, struct fs_inode *dir, const char *name);
+/* The name stays, at its place; what it stands for changes. */
+int fs_dir_replace(struct fs *fs, struct fs_inode *dir, const char *name, uint32_t ino,
+		   uint32_t mode);
 /* Write the first block of a new directory. */
 int fs_dir_init(struct fs *fs, struct fs_inode *dir, uint32_t parent);
 int fs_dir_set_parent(struct fs *fs, struct fs_inode *dir, uint32_t parent);
 int fs_dir_parent(struct fs *fs, struct fs_inode *dir, uint32_t *ret);
 int fs_dir_is_empty(struct fs *fs, struct fs_inode *dir);
 
+/* fs_dirent.c: one block, in memory. -EUCLEAN when it does not hold together. */
+int fs_dirent_room(uint8_t *block);
+int fs_dirent_add(uint8_t *block, const char *name, uint32_t ino, int type); /* -ENOSPC */
+int fs_dirent_remove(uint8_t *block, const char *name);			     /* -ENOENT */
+int fs_dirent_replace(uint8_t *block, const char *name, uint32_t ino, int type);
+
 /* fs_names.c: the name cache */
 int fs_names_new(struct fs_names **ret);
 void fs_names_free(struct fs_names *n);
-/* ino of name in dir, reading the directory at its first use. -ENOENT. */
-int fs_names_lookup(struct fs *fs, struct fs_inode *dir, const char *name, uint32_t *ret_ino);
-int fs_names_add(struct fs *fs, uint32_t dir, const char *name, uint32_t ino);
+/*
+ * ino of name in dir, and in which block it is (may be NULL), reading the directory at its first use.
+ * -ENOENT.
+ */
+int fs_names_lookup(struct fs *fs, struct fs_inode *dir, const char *name, uint32_t *ret_ino,
+		    uint32_t *ret_lblk);
+/* The first block with room for an entry of that size; -ENOENT: in none. */
+int fs_names_room(struct fs *fs, struct fs_inode *dir, unsigned size, uint32_t *ret_lblk);
+/* What became of a block: its room. */
+int fs_names_set_room(struct fs *fs, uint32_t dir, uint32_t lblk, unsigned room);
+int fs_names_add(struct fs *fs, uint32_t dir, const char *name, uint32_t ino, uint32_t lblk);
+void fs_names_replace(struct fs *fs, uint32_t dir, const char *name, uint32_t ino);
 void fs_names_remove(struct fs *fs, uint32_t dir, const char *name);
 void fs_names_forget(struct fs *fs, uint32_t dir);
 void fs_names_shrink(struct fs *fs);
@@ -366,8 +386,35 @@ void fs_names_shrink(struct fs *fs);
 int fs_orphan_add(struct fs *fs, struct fs_inode *i);
 int fs_orphan_remove(struct fs *fs, struct fs_inode *i);
 
+/* fs_xattr.c */
+/* Without any rule about names or lists, and no time moves; value NULL removes (if it is there). */
+int fs_xattr_store(struct fs *fs, uint32_t ino, const char *name, const void *value, size_t len);
+
+/* fs_acl.c */
+/* What setxattr of a list means: the mode follows; a list that says no more than the mode is not kept. */
+int fs_acl_set(struct fs *fs, uint32_t ino, const char *name, const void *value, size_t len,
+	       bool kill_setgid);
+/* The mode changed: so does the list, if there is one. */
+int fs_acl_chmod(struct fs *fs, uint32_t ino, uint32_t mode);
+/* What a new file gets from its directory's default list; without one the umask is applied to *mode. */
+struct fs_inherited {
+	uint8_t *access, *dir;
+	size_t len;
+	bool keep_access;
+};
+int fs_acl_inherit(struct fs *fs, uint32_t dir, uint32_t umask, uint32_t *mode,
+		   struct fs_inherited *ret);
+/* After the inode was stored; what is in memory of it is old afterwards. */
+int fs_acl_apply(struct fs *fs, uint32_t ino, const struct fs_inherited *in);
+void fs_inherited_fini(struct fs_inherited *in);
+
 /* fs_name.c */
 int fs_name_check(struct fs *fs, uint32_t dir, const char *name);
+/* *ret: n as it will be in dir, of that type; acls: what it inherits, to be applied after its store. */
+int fs_inherit(struct fs *fs, const struct fs_new *n, const struct fs_inode *dir, uint32_t type,
+	       struct fs_new *ret, struct fs_inherited *acls);
+void fs_dir_link_inc(struct fs_inode *d);
+void fs_dir_link_dec(struct fs_inode *d);
 /* nlink is one less; at 0 it goes: to the orphans or for good. */
 int fs_inode_unlinked(struct fs *fs, struct fs_inode *i, bool still_open, uint32_t *ret_gone);
 

@@ -31,10 +31,12 @@ int fs_lookup(struct fs *fs, uint32_t dir, const char *name, uint32_t *ret_ino)
 	struct fs_inode i;
 	int r;
 
+	if (strlen(name) > FS_NAME_MAX)
+		return -ENAMETOOLONG;
 	if (dir == FS_ROOT_INO && strcmp(name, FS_HIDDEN_NAME) == 0)
 		return -ENOENT;
 	r = fs_inode_load_dir(fs, dir, &i);
-	return r < 0 ? r : fs_names_lookup(fs, &i, name, ret_ino);
+	return r < 0 ? r : fs_names_lookup(fs, &i, name, ret_ino, NULL);
 }
 
 /* dir, loaded, and name is free in it. */
@@ -46,33 +48,36 @@ static int begin_new(struct fs *fs, uint32_t dir, const char *name, struct fs_in
 	if (r == 0)
 		r = fs_inode_load_dir(fs, dir, ret_dir);
 	if (r == 0)
-		r = fs_names_lookup(fs, ret_dir, name, &other);
+		r = fs_names_lookup(fs, ret_dir, name, &other, NULL);
 	if (r == 0)
 		return -EEXIST;
 	return r == -ENOENT ? 0 : r;
 }
 
 /* A directory with the set-group-id bit gives its group on, and to directories the bit too. */
-static struct fs_new inherit(const struct fs_new *n, const struct fs_inode *dir, uint32_t type)
+int fs_inherit(struct fs *fs, const struct fs_new *n, const struct fs_inode *dir, uint32_t type,
+	       struct fs_new *ret, struct fs_inherited *acls)
 {
-	struct fs_new m = *n;
 	struct fs_attr a;
 
-	m.mode = (n->mode & 07777) | type;
+	*ret = *n;
+	ret->mode = (n->mode & 07777) | type;
 	fs_inode_attr(dir, &a);
 	if (a.mode & LINUX_S_ISGID) {
-		m.gid = a.gid;
+		ret->gid = a.gid;
 		if (LINUX_S_ISDIR(type))
-			m.mode |= LINUX_S_ISGID;
+			ret->mode |= LINUX_S_ISGID;
 	}
-	return m;
+	return fs_acl_inherit(fs, dir->ino, n->umask, &ret->mode, acls);
 }
 
 static int finish_new(struct fs *fs, struct fs_inode *dir, const char *name, struct fs_inode *i,
-		      struct fs_attr *ret)
+		      const struct fs_inherited *in, struct fs_attr *ret)
 {
 	int r = fs_inode_store(fs, i);
 
+	if (r == 0 && in)
+		r = fs_acl_apply(fs, i->ino, in);
 	if (r == 0)
 		r = fs_dir_add(fs, dir, name, i->ino, i->raw.i_mode);
 	if (r == 0 && ret)
@@ -95,45 +100,61 @@ int fs_mknod(struct fs *fs, uint32_t dir, const char *name, const struct fs_new 
 	     struct fs_attr *ret)
 {
 	uint32_t type = n->mode & LINUX_S_IFMT ? n->mode & LINUX_S_IFMT : LINUX_S_IFREG;
+	_cleanup_(fs_inherited_fini) struct fs_inherited in = { .len = 0 };
 	struct fs_inode d, i;
 	struct fs_new m;
 	int r = begin_new(fs, dir, name, &d);
 
 	if (r == 0 && (type == LINUX_S_IFDIR || type == LINUX_S_IFLNK))
 		r = -EINVAL;
-	if (r < 0)
-		return r;
-	m = inherit(n, &d, type);
-	r = fs_inode_new(fs, dir, &m, &i);
+	if (r == 0)
+		r = fs_inherit(fs, n, &d, type, &m, &in);
+	if (r == 0)
+		r = fs_inode_new(fs, dir, &m, &i);
 	if (r < 0)
 		return r;
 	i.raw.i_links_count = 1;
 	if (type == LINUX_S_IFREG)
 		r = init_tree(fs, &i);
-	return r < 0 ? r : finish_new(fs, &d, name, &i, ret);
+	return r < 0 ? r : finish_new(fs, &d, name, &i, &in, ret);
+}
+
+/*
+ * Directories count their subdirectories up to 65000; one that had more says 1, for good ("dir_nlink").
+ * e2fsck and the kernel know it.
+ */
+void fs_dir_link_inc(struct fs_inode *d)
+{
+	if (d->raw.i_links_count != 1 && ++d->raw.i_links_count > LINK_MAX_FILES)
+		d->raw.i_links_count = 1;
+}
+
+void fs_dir_link_dec(struct fs_inode *d)
+{
+	if (d->raw.i_links_count > 2)
+		d->raw.i_links_count--;
 }
 
 int fs_mkdir(struct fs *fs, uint32_t dir, const char *name, const struct fs_new *n,
 	     struct fs_attr *ret)
 {
+	_cleanup_(fs_inherited_fini) struct fs_inherited in = { .len = 0 };
 	struct fs_inode d, i;
 	struct fs_new m;
 	int r = begin_new(fs, dir, name, &d);
 
-	if (r < 0)
-		return r;
-	if (d.raw.i_links_count >= LINK_MAX_FILES)
-		return -EMLINK;
-	m = inherit(n, &d, LINUX_S_IFDIR);
-	r = fs_inode_new(fs, dir, &m, &i);
+	if (r == 0)
+		r = fs_inherit(fs, n, &d, LINUX_S_IFDIR, &m, &in);
+	if (r == 0)
+		r = fs_inode_new(fs, dir, &m, &i);
 	if (r < 0)
 		return r;
 	i.raw.i_links_count = 2;
 	r = fs_dir_init(fs, &i, dir);
 	if (r < 0)
 		return r;
-	d.raw.i_links_count++;
-	return finish_new(fs, &d, name, &i, ret);
+	fs_dir_link_inc(&d);
+	return finish_new(fs, &d, name, &i, &in, ret);
 }
 
 /* The target as the first block of the file, journalled like metadata. */
@@ -158,23 +179,24 @@ int fs_symlink(struct fs *fs, uint32_t dir, const char *name, const char *target
 	       const struct fs_new *n, struct fs_attr *ret)
 {
 	size_t len = strlen(target);
+	struct fs_inherited none;
 	struct fs_inode d, i;
 	struct fs_new m;
 	int r = !len		       ? -ENOENT
 		: len >= FS_BLOCK_SIZE ? -ENAMETOOLONG
 				       : begin_new(fs, dir, name, &d);
 
-	if (r < 0)
-		return r;
-	m = inherit(n, &d, LINUX_S_IFLNK);
+	if (r == 0)
+		r = fs_inherit(fs, n, &d, LINUX_S_IFLNK, &m, &none);
 	m.mode |= 0777;
-	r = fs_inode_new(fs, dir, &m, &i);
+	if (r == 0)
+		r = fs_inode_new(fs, dir, &m, &i);
 	if (r < 0)
 		return r;
 	i.raw.i_links_count = 1;
 	r = store_target(fs, &i, target, len);
 	fs_inode_set_size(&i, len);
-	return r < 0 ? r : finish_new(fs, &d, name, &i, ret);
+	return r < 0 ? r : finish_new(fs, &d, name, &i, NULL, ret);
 }
 
 int fs_readlink(struct fs *fs, uint32_t ino, char *buf, size_t size)
@@ -231,7 +253,7 @@ int fs_link(struct fs *fs, uint32_t ino, uint32_t dir, const char *name, struct 
 		r = fs_orphan_remove(fs, &i);
 	i.raw.i_links_count++;
 	fs_inode_touch(fs, &i, FS_T_CTIME);
-	return r < 0 ? r : finish_new(fs, &d, name, &i, ret);
+	return r < 0 ? r : finish_new(fs, &d, name, &i, NULL, ret);
 }
 
 int fs_inode_unlinked(struct fs *fs, struct fs_inode *i, bool still_open, uint32_t *ret_gone)
@@ -262,7 +284,7 @@ static int begin_remove(struct fs *fs, uint32_t dir, const char *name, struct fs
 	if (r == 0)
 		r = fs_inode_load_dir(fs, dir, ret_dir);
 	if (r == 0)
-		r = fs_names_lookup(fs, ret_dir, name, &ino);
+		r = fs_names_lookup(fs, ret_dir, name, &ino, NULL);
 	return r < 0 ? r : fs_inode_load(fs, ino, ret);
 }
 
@@ -294,8 +316,7 @@ int fs_rmdir(struct fs *fs, uint32_t dir, const char *name)
 		r = fs_dir_is_empty(fs, &i);
 	if (r < 0)
 		return r;
-	if (d.raw.i_links_count > 2)
-		d.raw.i_links_count--;
+	fs_dir_link_dec(&d);
 	r = fs_dir_remove(fs, &d, name);
 	if (r < 0)
 		return r;

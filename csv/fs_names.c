@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The name cache: directories of libext2fs are searched from the front, so each directory that is
- * looked into is read once and kept as a hash of its names. A cache only: an abort forgets the
- * directories it touched, and it is thrown away whole when it grows too big.
+ * The name cache: a directory without an index would be searched from the front, so each one that is
+ * looked into is read once and kept as a hash of its names, with the block that each is in and the room
+ * that each block has. So an operation costs the same in a large directory. A cache only: an abort
+ * forgets the directories it touched, and it is thrown away whole when it grows too big.
  */
 #include "config.h"
 
@@ -15,7 +16,7 @@
 
 struct name {
 	struct name *next;
-	uint32_t hash, ino;
+	uint32_t hash, ino, lblk;
 	char name[];
 };
 
@@ -23,6 +24,8 @@ struct dir {
 	struct dir *next;
 	uint32_t ino, n, n_buckets;
 	struct name **buckets;
+	uint16_t *rooms; /* of each block: the largest entry that it could take */
+	uint32_t n_blocks, cap_blocks;
 };
 
 struct fs_names {
@@ -66,6 +69,7 @@ static void dir_free(struct fs_names *n, struct dir *d)
 	}
 	n->n_names -= d->n;
 	free(d->buckets);
+	free(d->rooms);
 	free(d);
 }
 
@@ -135,7 +139,7 @@ static int rehash(struct dir *d)
 	return 0;
 }
 
-static int dir_add(struct fs_names *n, struct dir *d, const char *name, uint32_t ino)
+static int dir_add(struct fs_names *n, struct dir *d, const char *name, uint32_t ino, uint32_t lblk)
 {
 	size_t len = strlen(name) + 1;
 	struct name *e, **p;
@@ -147,6 +151,7 @@ static int dir_add(struct fs_names *n, struct dir *d, const char *name, uint32_t
 		return -ENOMEM;
 	e->hash = hash_of(name);
 	e->ino = ino;
+	e->lblk = lblk;
 	memcpy(e->name, name, len);
 	p = &d->buckets[e->hash % d->n_buckets];
 	e->next = *p;
@@ -165,7 +170,7 @@ static int load_one(void *user, const struct fs_dirent *d)
 {
 	struct loading *l = user;
 
-	return dir_add(l->names, l->dir, d->name, d->ino);
+	return dir_add(l->names, l->dir, d->name, d->ino, (uint32_t)(d->off / FS_BLOCK_SIZE));
 }
 
 static int dir_load(struct fs *fs, struct fs_inode *dir, struct dir **ret)
@@ -185,6 +190,9 @@ static int dir_load(struct fs *fs, struct fs_inode *dir, struct dir **ret)
 	r = rehash(l.dir);
 	if (r == 0)
 		r = fs_dir_foreach(fs, dir, 0, load_one, &l);
+	if (r == 0)
+		r = fs_dir_rooms(fs, dir, &l.dir->rooms, &l.dir->n_blocks);
+	l.dir->cap_blocks = l.dir->n_blocks;
 	if (r < 0) {
 		dir_free(fs->names, l.dir);
 		return r;
@@ -193,7 +201,8 @@ static int dir_load(struct fs *fs, struct fs_inode *dir, struct dir **ret)
 	return 0;
 }
 
-int fs_names_lookup(struct fs *fs, struct fs_inode *dir, const char *name, uint32_t *ret_ino)
+int fs_names_lookup(struct fs *fs, struct fs_inode *dir, const char *name, uint32_t *ret_ino,
+		    uint32_t *ret_lblk)
 {
 	struct name *e;
 	struct dir *d;
@@ -205,14 +214,63 @@ int fs_names_lookup(struct fs *fs, struct fs_inode *dir, const char *name, uint3
 	if (!e)
 		return -ENOENT;
 	*ret_ino = e->ino;
+	if (ret_lblk)
+		*ret_lblk = e->lblk;
 	return 0;
 }
 
-int fs_names_add(struct fs *fs, uint32_t dir, const char *name, uint32_t ino)
+int fs_names_room(struct fs *fs, struct fs_inode *dir, unsigned size, uint32_t *ret_lblk)
+{
+	struct dir *d;
+	int r = dir_load(fs, dir, &d);
+
+	if (r < 0)
+		return r;
+	for (uint32_t i = 0; i < d->n_blocks; i++) {
+		if (d->rooms[i] >= size) {
+			*ret_lblk = i;
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+int fs_names_set_room(struct fs *fs, uint32_t dir, uint32_t lblk, unsigned room)
 {
 	struct dir *d = *dir_slot(fs->names, dir);
 
-	return d ? dir_add(fs->names, d, name, ino) : 0;
+	if (!d)
+		return 0;
+	if (lblk >= d->cap_blocks) {
+		uint32_t cap = lblk + 16;
+		uint16_t *rooms = reallocarray(d->rooms, cap, sizeof(*rooms));
+
+		if (!rooms)
+			return -ENOMEM;
+		memset(rooms + d->cap_blocks, 0, (cap - d->cap_blocks) * sizeof(*rooms));
+		d->rooms = rooms;
+		d->cap_blocks = cap;
+	}
+	if (lblk >= d->n_blocks)
+		d->n_blocks = lblk + 1;
+	d->rooms[lblk] = (uint16_t)room;
+	return 0;
+}
+
+int fs_names_add(struct fs *fs, uint32_t dir, const char *name, uint32_t ino, uint32_t lblk)
+{
+	struct dir *d = *dir_slot(fs->names, dir);
+
+	return d ? dir_add(fs->names, d, name, ino, lblk) : 0;
+}
+
+void fs_names_replace(struct fs *fs, uint32_t dir, const char *name, uint32_t ino)
+{
+	struct dir *d = *dir_slot(fs->names, dir);
+	struct name *e = d ? *name_slot(d, name, hash_of(name)) : NULL;
+
+	if (e)
+		e->ino = ino;
 }
 
 void fs_names_remove(struct fs *fs, uint32_t dir, const char *name)

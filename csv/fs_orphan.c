@@ -68,19 +68,28 @@ int fs_orphan_free(struct fs *fs, uint32_t ino)
 
 int fs_tmpfile(struct fs *fs, const struct fs_new *n, struct fs_attr *ret)
 {
+	_cleanup_(fs_inherited_fini) struct fs_inherited in = { .len = 0 };
+	struct fs_inode d, i;
 	struct fs_new m = *n;
-	struct fs_inode i;
 	fs_tree t;
-	int r;
+	int r = fs_may_change(fs) ? 0 : -EROFS;
 
 	m.mode = (n->mode & 07777) | LINUX_S_IFREG;
-	r = fs_may_change(fs) ? fs_inode_new(fs, FS_ROOT_INO, &m, &i) : -EROFS;
+	if (r == 0 && n->dir) {
+		r = fs_inode_load_dir(fs, n->dir, &d);
+		if (r == 0)
+			r = fs_inherit(fs, n, &d, LINUX_S_IFREG, &m, &in);
+	}
+	if (r == 0)
+		r = fs_inode_new(fs, n->dir ? n->dir : FS_ROOT_INO, &m, &i);
 	if (r == 0)
 		r = fs_tree_open(fs, &i, &t);
 	if (r < 0)
 		return r;
 	fs_tree_close(&t);
 	r = fs_orphan_add(fs, &i);
+	if (r == 0)
+		r = fs_acl_apply(fs, i.ino, &in);
 	if (r == 0 && ret)
 		fs_inode_attr(&i, ret);
 	return r;

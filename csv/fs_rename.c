@@ -48,6 +48,8 @@ static int check_victim(struct fs *fs, struct rename *rn, unsigned flags)
 
 	if (flags & FS_RENAME_NOREPLACE)
 		return -EEXIST;
+	if (flags & FS_RENAME_EXCHANGE)
+		return b && !rn->same_dir ? check_loop(fs, rn->victim.ino, rn->from.ino) : 0;
 	if (a && !b)
 		return -ENOTDIR;
 	if (!a && b)
@@ -65,13 +67,13 @@ static int load(struct fs *fs, uint32_t dir, const char *name, uint32_t new_dir,
 	if (r == 0 && !rn->same_dir)
 		r = fs_inode_load_dir(fs, new_dir, &rn->to);
 	if (r == 0)
-		r = fs_names_lookup(fs, &rn->from, name, &ino);
+		r = fs_names_lookup(fs, &rn->from, name, &ino, NULL);
 	if (r == 0)
 		r = fs_inode_load(fs, ino, &rn->i);
 	if (r < 0)
 		return r;
-	r = fs_names_lookup(fs, to_dir(rn), new_name, &victim);
-	if (r < 0 && r != -ENOENT)
+	r = fs_names_lookup(fs, to_dir(rn), new_name, &victim, NULL);
+	if (r < 0 && (r != -ENOENT || flags & FS_RENAME_EXCHANGE))
 		return r;
 	rn->replaces = r == 0;
 	if (rn->replaces && victim == ino)
@@ -88,16 +90,17 @@ static int load(struct fs *fs, uint32_t dir, const char *name, uint32_t new_dir,
 	return r;
 }
 
-static int drop_victim(struct fs *fs, struct rename *rn, const char *name, unsigned flags,
-		       uint32_t *ret_gone)
+/* The new name takes the file; what it stood for goes. */
+static int replace(struct fs *fs, struct rename *rn, const char *name, unsigned flags,
+		   uint32_t *ret_gone)
 {
 	struct fs_inode *d = to_dir(rn);
 	bool is_dir = LINUX_S_ISDIR(rn->victim.raw.i_mode);
 	int r;
 
-	if (is_dir && d->raw.i_links_count > 2)
-		d->raw.i_links_count--;
-	r = fs_dir_remove(fs, d, name);
+	if (is_dir)
+		fs_dir_link_dec(d);
+	r = fs_dir_replace(fs, d, name, rn->i.ino, rn->i.raw.i_mode);
 	if (r < 0)
 		return r;
 	if (is_dir) {
@@ -108,14 +111,49 @@ static int drop_victim(struct fs *fs, struct rename *rn, const char *name, unsig
 }
 
 /* A directory's ".." and its parents' counts follow it. */
-static int move_dir(struct fs *fs, struct rename *rn)
+static int move_dir(struct fs *fs, const struct rename *rn, struct fs_inode *i,
+		    struct fs_inode *from, struct fs_inode *to)
 {
-	if (!LINUX_S_ISDIR(rn->i.raw.i_mode) || rn->same_dir)
+	if (!LINUX_S_ISDIR(i->raw.i_mode) || rn->same_dir)
 		return 0;
-	if (rn->from.raw.i_links_count > 2)
-		rn->from.raw.i_links_count--;
-	rn->to.raw.i_links_count++;
-	return fs_dir_set_parent(fs, &rn->i, rn->to.ino);
+	fs_dir_link_dec(from);
+	fs_dir_link_inc(to);
+	return fs_dir_set_parent(fs, i, to->ino);
+}
+
+static int touch(struct fs *fs, struct fs_inode *i)
+{
+	fs_inode_touch(fs, i, FS_T_CTIME);
+	return fs_inode_store(fs, i);
+}
+
+static int move(struct fs *fs, struct rename *rn, const char *name, const char *new_name,
+		unsigned flags, uint32_t *ret_gone)
+{
+	int r = move_dir(fs, rn, &rn->i, &rn->from, to_dir(rn));
+
+	if (r == 0)
+		r = fs_dir_remove(fs, &rn->from, name);
+	if (r == 0 && rn->replaces)
+		r = replace(fs, rn, new_name, flags, ret_gone);
+	else if (r == 0)
+		r = fs_dir_add(fs, to_dir(rn), new_name, rn->i.ino, rn->i.raw.i_mode);
+	return r < 0 ? r : touch(fs, &rn->i);
+}
+
+static int exchange(struct fs *fs, struct rename *rn, const char *name, const char *new_name)
+{
+	int r = move_dir(fs, rn, &rn->i, &rn->from, to_dir(rn));
+
+	if (r == 0)
+		r = move_dir(fs, rn, &rn->victim, to_dir(rn), &rn->from);
+	if (r == 0)
+		r = fs_dir_replace(fs, &rn->from, name, rn->victim.ino, rn->victim.raw.i_mode);
+	if (r == 0)
+		r = fs_dir_replace(fs, to_dir(rn), new_name, rn->i.ino, rn->i.raw.i_mode);
+	if (r == 0)
+		r = touch(fs, &rn->i);
+	return r < 0 ? r : touch(fs, &rn->victim);
 }
 
 int fs_rename(struct fs *fs, uint32_t dir, const char *name, uint32_t new_dir, const char *new_name,
@@ -123,24 +161,18 @@ int fs_rename(struct fs *fs, uint32_t dir, const char *name, uint32_t new_dir, c
 {
 	struct rename rn = { .same_dir = false };
 	uint32_t gone = 0;
-	int r = flags & FS_RENAME_EXCHANGE ? -EINVAL : fs_name_check(fs, dir, name);
+	int r = fs_name_check(fs, dir, name);
 
+	if (flags & FS_RENAME_EXCHANGE && flags & FS_RENAME_NOREPLACE)
+		return -EINVAL;
 	if (r == 0)
 		r = fs_name_check(fs, new_dir, new_name);
 	if (r == 0)
 		r = load(fs, dir, name, new_dir, new_name, flags, &rn);
-	if (r == 0 && rn.replaces)
-		r = drop_victim(fs, &rn, new_name, flags, &gone);
-	if (r == 0)
-		r = move_dir(fs, &rn);
-	if (r == 0)
-		r = fs_dir_remove(fs, &rn.from, name);
-	if (r == 0)
-		r = fs_dir_add(fs, to_dir(&rn), new_name, rn.i.ino, rn.i.raw.i_mode);
-	if (r == 0) {
-		fs_inode_touch(fs, &rn.i, FS_T_CTIME);
-		r = fs_inode_store(fs, &rn.i);
-	}
+	if (r == 0 && flags & FS_RENAME_EXCHANGE)
+		r = exchange(fs, &rn, name, new_name);
+	else if (r == 0)
+		r = move(fs, &rn, name, new_name, flags, &gone);
 	if (r >= 0 && ret_gone)
 		*ret_gone = gone;
 	return r < 0 ? r : 0;

@@ -68,7 +68,7 @@ static int hidden(struct fs *fs, const char *name, uint32_t *ret)
 	struct fs_inode d;
 	int r = fs->hidden_ino ? fs_inode_load_dir(fs, fs->hidden_ino, &d) : -ENOENT;
 
-	return r < 0 ? r : fs_names_lookup(fs, &d, name, ret);
+	return r < 0 ? r : fs_names_lookup(fs, &d, name, ret, NULL);
 }
 
 int fs_hidden_ino(struct fs *fs, const char *name, uint32_t *ret_ino)
@@ -84,7 +84,7 @@ static int find_hidden(struct fs *fs, struct cl_error *err)
 	int r = fs_inode_load_dir(fs, FS_ROOT_INO, &root);
 
 	if (r == 0)
-		r = fs_names_lookup(fs, &root, FS_HIDDEN_NAME, &fs->hidden_ino);
+		r = fs_names_lookup(fs, &root, FS_HIDDEN_NAME, &fs->hidden_ino, NULL);
 	return r < 0 ? cl_error_errno(err, r, "the volume has no /%s", FS_HIDDEN_NAME) : 0;
 }
 
