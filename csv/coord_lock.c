@@ -46,13 +46,48 @@ static void lock_to_wire(const struct lock *l, struct res *res)
 
 int op_getlk(struct coord *c, struct req *q, struct res *res)
 {
+	const struct lock *found;
 	struct lock want;
 	int r = q->op->lock ? lock_from_wire(q->op->lock, q->session, &want) : -EINVAL;
 
 	if (r < 0)
 		return r;
-	lock_to_wire(lock_conflict(&c->locks, &want), res);
+	found = lock_conflict(&c->locks, &want);
+	lock_to_wire(found, res);
+	/* A process of another node has no number here; the caller's own kernel would take it for one of its. */
+	if (found && found->session != q->session)
+		res->lock.pid = 0;
 	return 0;
+}
+
+/* What is being waited for now; flock apart. -ENOMEM. */
+static int waiting_locks(struct coord *c, struct lock_vec *ret)
+{
+	for (const struct req *q = c->parked; q; q = q->next) {
+		struct lock l;
+
+		if (q->op->kind != CSV__KIND__SETLK || !q->op->wait || !q->op->lock ||
+		    lock_from_wire(q->op->lock, q->session, &l) < 0 || l.flock)
+			continue;
+		if (lock_vec_push(ret, l) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/*
+ * It has to wait, unless that would never end. Whoever closes a circle is told; the others go on when he gives
+ * up what he has. A circle that is closed by a lock changing hands is found, too: then the waiting ones are
+ * tried again one by one, and the last of them sees all others wait.
+ */
+static int park_or_deadlock(struct coord *c, const struct lock *want)
+{
+	_cleanup_(lock_vec_fini) struct lock_vec waiting = { 0 };
+	int r = waiting_locks(c, &waiting);
+
+	if (r == 0)
+		r = lock_circle(&c->locks, want, waiting.v, waiting.n);
+	return r < 0 ? r : r ? -EDEADLK : OP_PARK;
 }
 
 int op_setlk(struct coord *c, struct req *q, struct res *res)
@@ -73,7 +108,7 @@ int op_setlk(struct coord *c, struct req *q, struct res *res)
 	}
 	r = lock_set(&c->locks, &want);
 	if (r == -EAGAIN && q->op->wait)
-		return OP_PARK;
+		return park_or_deadlock(c, &want);
 	/* Taking a weaker or smaller one frees something, too. */
 	if (r == 0)
 		c->retry_parked = true;

@@ -3,6 +3,11 @@
 
 #include "csv/lock.h"
 
+#include <errno.h>
+#include <stdlib.h>
+
+#include "lib/cleanup.h"
+
 void lock_table_fini(struct lock_table *table)
 {
 	lock_vec_fini(&table->held);
@@ -34,6 +39,52 @@ const struct lock *lock_conflict(const struct lock_table *table, const struct lo
 		if (forbids(&table->held.v[i], want))
 			return &table->held.v[i];
 	return NULL;
+}
+
+/* One process (or description), whatever the file. */
+static bool same_waiter(const struct lock *a, const struct lock *b)
+{
+	return a->session == b->session && a->owner == b->owner && !a->flock && !b->flock;
+}
+
+/* Those that hold what w wants: is want's owner among them? Those of them that wait go on the list. */
+static bool follow(const struct lock_table *table, const struct lock *w, const struct lock *want,
+		   const struct lock *waiting, size_t n, size_t *todo, size_t *n_todo, bool *seen)
+{
+	for (size_t i = 0; i < table->held.n; i++) {
+		const struct lock *held = &table->held.v[i];
+
+		if (!forbids(held, w))
+			continue;
+		if (same_waiter(held, want))
+			return true;
+		for (size_t k = 0; k < n; k++) {
+			if (seen[k] || !same_waiter(&waiting[k], held))
+				continue;
+			seen[k] = true;
+			todo[(*n_todo)++] = k;
+		}
+	}
+	return false;
+}
+
+int lock_circle(const struct lock_table *table, const struct lock *want, const struct lock *waiting,
+		size_t n)
+{
+	_cleanup_free_ size_t *todo = calloc(n + 1, sizeof(*todo));
+	_cleanup_free_ bool *seen = calloc(n + 1, sizeof(*seen));
+	size_t n_todo = 0;
+	bool found;
+
+	if (!todo || !seen)
+		return -ENOMEM;
+	if (want->flock)
+		return 0;
+	found = follow(table, want, want, waiting, n, todo, &n_todo, seen);
+	while (!found && n_todo)
+		found = follow(table, &waiting[todo[--n_todo]], want, waiting, n, todo, &n_todo,
+			       seen);
+	return found;
 }
 
 /* Take [start, end] out of the owner's range i; what is left of it stays. Room is reserved. */

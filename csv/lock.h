@@ -38,6 +38,16 @@ void lock_table_fini(struct lock_table *table);
 const struct lock *lock_conflict(const struct lock_table *table, const struct lock *want);
 
 /*
+ * Would it never end if `want` waited? Yes, when one that forbids it waits itself (waiting[n]: what is waited
+ * for at the moment), directly or through others, for a lock of want's owner, on whatever file. Not for flock,
+ * as on a local file system. The kernel does not say which locks are of an open file description; there a
+ * circle is one of descriptions, which a local file system would let wait.
+ * 1, 0, or -ENOMEM.
+ */
+int lock_circle(const struct lock_table *table, const struct lock *want, const struct lock *waiting,
+		size_t n);
+
+/*
  * Set, convert or (LOCK_FREE) remove want's range for its owner; ranges that it only partly covers
  * are cut. -EAGAIN when somebody else forbids it, -ENOMEM; nothing is changed then.
  */

@@ -109,6 +109,33 @@ static void flock_is_apart(void **state)
 	lock_table_fini(&t);
 }
 
+static void circles(void **state)
+{
+	struct lock_table t = { 0 };
+	struct lock a_for_b = lock_of(1, 1, LOCK_EXCLUSIVE, 1, 1);
+	struct lock waiting[2] = { lock_of(2, 1, LOCK_EXCLUSIVE, 2, 2),
+				   lock_of(3, 7, LOCK_EXCLUSIVE, 0, 0) };
+
+	(void)state;
+	/* Each has the byte of its number; a wants b's, b wants c's, c wants a's, c's on another file. */
+	assert_int_equal(set(&t, 1, 1, LOCK_EXCLUSIVE, 0, 0), 0);
+	assert_int_equal(set(&t, 2, 1, LOCK_EXCLUSIVE, 1, 1), 0);
+	assert_int_equal(set(&t, 3, 7, LOCK_EXCLUSIVE, 2, 2), 0);
+	assert_int_equal(lock_circle(&t, &a_for_b, waiting, 2), 1);
+	assert_int_equal(lock_circle(&t, &a_for_b, waiting, 1), 0);
+	assert_int_equal(lock_circle(&t, &a_for_b, NULL, 0), 0);
+	/* c waits for nothing of a's any more */
+	waiting[1].start = waiting[1].end = 5;
+	assert_int_equal(lock_circle(&t, &a_for_b, waiting, 2), 0);
+	/* what is free closes nothing */
+	a_for_b.start = a_for_b.end = 9;
+	assert_int_equal(lock_circle(&t, &a_for_b, waiting, 2), 0);
+	/* flock waits for ever */
+	a_for_b.flock = true;
+	assert_int_equal(lock_circle(&t, &a_for_b, waiting, 2), 0);
+	lock_table_fini(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -117,6 +144,7 @@ int main(void)
 		cmocka_unit_test(unlock_cuts_in_two),
 		cmocka_unit_test(dropped_by_handle_owner_session),
 		cmocka_unit_test(flock_is_apart),
+		cmocka_unit_test(circles),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
