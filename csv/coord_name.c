@@ -19,9 +19,18 @@ int op_lookup(struct coord *c, struct req *q, struct res *res)
 	return r < 0 ? r : res_attr(c, ino, res);
 }
 
+static bool is_tmpfile(const Csv__Op *op)
+{
+	return (op->flags & O_TMPFILE) == O_TMPFILE;
+}
+
 static int make(struct coord *c, const Csv__Op *op, struct fs_attr *attr)
 {
-	struct fs_new n = { .mode = op->mode, .uid = op->uid, .gid = op->gid, .rdev = op->rdev };
+	struct fs_new n = { .mode = op->mode,
+			    .uid = op->uid,
+			    .gid = op->gid,
+			    .rdev = op->rdev,
+			    .umask = op->umask };
 	uint32_t dir = ino_in(op->ino);
 
 	switch (op->kind) {
@@ -33,6 +42,9 @@ static int make(struct coord *c, const Csv__Op *op, struct fs_attr *attr)
 		return fs_symlink(c->fs, dir, op->name, op->new_name, &n, attr);
 	case CSV__KIND__CREATE:
 		n.mode = S_IFREG | (op->mode & 07777);
+		n.dir = dir;
+		if (is_tmpfile(op))
+			return fs_tmpfile(c->fs, &n, attr);
 		return fs_mknod(c->fs, dir, op->name, &n, attr);
 	default:
 		return fs_mknod(c->fs, dir, op->name, &n, attr);
@@ -82,11 +94,14 @@ static int add_handle(struct coord *c, const struct req *q, uint32_t ino)
  */
 int op_create(struct coord *c, struct req *q, struct res *res)
 {
+	const struct handle *h = handle_find(c, q->session, q->op->unique);
 	uint32_t ino;
 	int r;
 
 	if (private_is_asked(q->op))
 		return op_create_private(c, q, res);
+	if (h && is_tmpfile(q->op))
+		return res_attr(c, h->ino, res);
 	r = make_op(c, q, res, &ino);
 	if (r == -EEXIST && !(q->op->flags & O_EXCL))
 		return -ESTALE;
@@ -99,6 +114,23 @@ int op_open(struct coord *c, struct req *q, struct res *res)
 	int r = res_attr(c, ino, res);
 
 	return r < 0 ? r : add_handle(c, q, ino);
+}
+
+/* Without a name only what was made so may get one: an unlinked file stays unlinked. */
+static int check_link(struct coord *c, uint32_t ino)
+{
+	struct fs_attr attr;
+	int r = fs_getattr(c->fs, ino, &attr);
+
+	if (r < 0 || attr.nlink)
+		return r;
+	for (size_t i = 0; i < c->handles.n; i++) {
+		const struct handle *h = &c->handles.v[i];
+
+		if (h->ino == ino && (h->flags & O_TMPFILE) == O_TMPFILE && !(h->flags & O_EXCL))
+			return 0;
+	}
+	return -ENOENT;
 }
 
 int op_link(struct coord *c, struct req *q, struct res *res)
@@ -114,7 +146,9 @@ int op_link(struct coord *c, struct req *q, struct res *res)
 		if (r < 0)
 			return r;
 		ino = ino_in(op->ino);
-		r = fs_link(c->fs, ino, ino_in(op->new_ino), op->new_name, &attr);
+		r = check_link(c, ino);
+		if (r == 0)
+			r = fs_link(c->fs, ino, ino_in(op->new_ino), op->new_name, &attr);
 		r = op_end(c, q, r, ino, 0);
 		if (r < 0)
 			return r;
@@ -154,7 +188,7 @@ int op_rename(struct coord *c, struct req *q, struct res *res)
 	(void)res;
 	if (op_done_before(c, q, &done_ino, &offset))
 		return 0;
-	if (flags & ~(unsigned)FS_RENAME_NOREPLACE)
+	if (flags & ~(unsigned)(FS_RENAME_NOREPLACE | FS_RENAME_EXCHANGE))
 		return -EINVAL;
 	if (fs_lookup(c->fs, ino_in(op->new_ino), op->new_name, &target) >= 0 &&
 	    handle_open_anywhere(c, target))

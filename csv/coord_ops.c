@@ -17,6 +17,7 @@
 
 #include "csv/coord_int.h"
 #include "csv/op.h"
+#include "csv/wtime.h"
 #include "lib/le.h"
 
 #define RECORD_SIZE 16
@@ -88,11 +89,6 @@ void coord_drop_records(struct coord *c)
 	ack_vec_clear(&c->acks);
 }
 
-static int64_t to_ns(const struct timespec *t)
-{
-	return (int64_t)t->tv_sec * 1000000000 + t->tv_nsec;
-}
-
 struct timespec time_from_ns(int64_t ns)
 {
 	struct timespec t = { .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
@@ -121,9 +117,9 @@ static void attr_to_wire(const struct fs_attr *a, Csv__Attr *out)
 	out->rdev = a->rdev;
 	out->size = a->size;
 	out->blocks = a->blocks;
-	out->atime_ns = to_ns(&a->atime);
-	out->mtime_ns = to_ns(&a->mtime);
-	out->ctime_ns = to_ns(&a->ctime);
+	out->atime = wtime_from(a->atime);
+	out->mtime = wtime_from(a->mtime);
+	out->ctime = wtime_from(a->ctime);
 }
 
 int res_attr(struct coord *c, uint32_t ino, struct res *res)
@@ -158,8 +154,8 @@ static unsigned set_from_wire(uint32_t valid, const Csv__Attr *in, struct fs_att
 		.mode = in->mode, .uid = in->uid, .gid = in->gid, .size = in->size
 	};
 	(void)clock_gettime(CLOCK_REALTIME, &now);
-	attr->atime = valid & (1u << 7) ? now : time_from_ns(in->atime_ns);
-	attr->mtime = valid & (1u << 8) ? now : time_from_ns(in->mtime_ns);
+	attr->atime = valid & (1u << 7) ? now : wtime_to(in->atime);
+	attr->mtime = valid & (1u << 8) ? now : wtime_to(in->mtime);
 	return set;
 }
 
@@ -258,6 +254,21 @@ static int op_statfs(struct coord *c, struct req *q, struct res *res)
 	return 0;
 }
 
+/* "trusted." is for the administrator, names too; the kernel refuses the values by itself. */
+static size_t hide_trusted(char *names, size_t len)
+{
+	size_t kept = 0;
+
+	for (size_t at = 0, n; at < len; at += n) {
+		n = strlen(names + at) + 1;
+		if (strncmp(names + at, "trusted.", 8) == 0)
+			continue;
+		memmove(names + kept, names + at, n);
+		kept += n;
+	}
+	return kept;
+}
+
 static int op_getxattr(struct coord *c, struct req *q, struct res *res)
 {
 	bool list = q->op->kind == CSV__KIND__LISTXATTR;
@@ -274,6 +285,8 @@ static int op_getxattr(struct coord *c, struct req *q, struct res *res)
 		res->owned = names;
 	if (r < 0)
 		return r;
+	if (list && q->op->uid)
+		len = hide_trusted(names, len);
 	res->r.data = (ProtobufCBinaryData){ .len = len, .data = res->owned };
 	return 0;
 }
@@ -294,8 +307,9 @@ static int op_setxattr(struct coord *c, struct req *q, struct res *res)
 	if (op->kind == CSV__KIND__REMOVEXATTR)
 		r = fs_xattr_remove(c->fs, ino, op->name);
 	else
-		r = fs_xattr_set(c->fs, ino, op->name, op->data.data, op->data.len,
-				 op->flags & (FS_XATTR_CREATE | FS_XATTR_REPLACE));
+		r = fs_xattr_set(
+			c->fs, ino, op->name, op->data.data, op->data.len,
+			op->flags & (FS_XATTR_CREATE | FS_XATTR_REPLACE | FS_XATTR_KILL_SETGID));
 	return op_end(c, q, r, ino, 0);
 }
 
@@ -319,6 +333,35 @@ static const op_fn ops[] = {
 	[CSV__KIND__FLUSH] = op_flush,	      [CSV__KIND__NAME_PRIVATE] = op_name_private,
 };
 
+/*
+ * Before a write by somebody without CAP_FSETID: the kernel leaves it to us on files that it does not cache.
+ * An operation of its own: to lose the bits and not write is no harm.
+ */
+static int drop_setid(struct coord *c, struct req *q)
+{
+	const struct handle *h = handle_find(c, q->session, q->op->fh);
+	struct fs_attr a;
+	uint32_t kill = S_ISUID;
+	int r = h ? fs_getattr(c->fs, h->ino, &a) : -ESTALE;
+
+	if (r < 0)
+		return r;
+	if (a.mode & S_IXGRP)
+		kill |= S_ISGID;
+	if (!S_ISREG(a.mode) || !(a.mode & kill))
+		return 0;
+	a.mode &= ~kill;
+	r = op_begin(c);
+	if (r < 0)
+		return r;
+	r = fs_setattr(c->fs, h->ino, FS_SET_MODE, &a, NULL);
+	if (r < 0) {
+		fs_abort(c->fs);
+		return r;
+	}
+	return fs_end(c->fs);
+}
+
 int coord_execute(struct coord *c, struct req *q, struct res *res)
 {
 	size_t kind = (size_t)q->op->kind;
@@ -326,7 +369,9 @@ int coord_execute(struct coord *c, struct req *q, struct res *res)
 
 	if (q->op->kind < 0 || kind >= sizeof(ops) / sizeof(ops[0]) || !ops[kind])
 		return -EOPNOTSUPP;
-	r = ops[kind](c, q, res);
+	r = q->op->kill_priv ? drop_setid(c, q) : 0;
+	if (r == 0)
+		r = ops[kind](c, q, res);
 	if (r < 0)
 		(void)coord_dead(c, r);
 	return r;

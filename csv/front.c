@@ -20,7 +20,7 @@
 #include "lib/vec.h"
 
 #define STATE_MAGIC UINT32_C(0x4d565343) /* "CSVM" */
-#define STATE_VERSION 1
+#define STATE_VERSION 2			 /* 2: INIT was answered with FUSE_SETXATTR_EXT */
 #define RESEND_BIT (UINT64_C(1) << 63)
 #define NOTIFY_RESEND 7 /* FUSE_NOTIFY_RESEND; Debian 12's header does not have it */
 #define RX_SIZE (FRONT_MAX_WRITE + 4096) /* a write, and what stands before it */
@@ -57,6 +57,7 @@ struct front {
 	uint64_t unique;
 	uint32_t
 		open_reply; /* FUSE_OPEN, FUSE_CREATE: of that kind is the next reply; 0: of another */
+	struct front_raw raw;
 	enum reply_mode reply;
 	struct interrupt_vec interrupts;
 };
@@ -75,6 +76,11 @@ uint64_t front_unique(const struct front *front, bool *ret_resent)
 struct buf *front_rx(const struct front *front)
 {
 	return front->rx;
+}
+
+const struct front_raw *front_raw(const struct front *front)
+{
+	return &front->raw;
 }
 
 void front_interrupted(struct front *front, uint64_t unique)
@@ -209,6 +215,9 @@ static ssize_t on_writev(int fd, struct iovec *iov, int n, void *userdata)
 	if (mode == REPLY_SWALLOW)
 		return (ssize_t)total(iov, n);
 	if (mode == REPLY_INIT) {
+		if (n > 1)
+			front_raw_init(front->state->req, front->state->req_len, iov[1].iov_base,
+				       iov[1].iov_len);
 		store_reply(front->state, iov, n);
 		atomic_store(&front->state->init, INIT_ANSWERED);
 	}
@@ -232,7 +241,8 @@ static void process(struct front *front, uint8_t *data, size_t len)
 	const struct fuse_in_header *in = (const void *)data;
 
 	front->unique = in->unique;
-	fuse_session_process_buf(front->se, &(struct fuse_buf){ .mem = data, .size = len });
+	front_raw_read(data, len, &front->raw);
+	fuse_session_process_buf(front->se, &(struct fuse_buf){ .mem = data, .size = in->len });
 	while (front->interrupts.n) {
 		uint64_t unique = front->interrupts.v[0];
 

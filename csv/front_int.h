@@ -19,10 +19,23 @@ uint64_t front_unique(const struct front *front, bool *ret_resent);
 struct buf *front_rx(const struct front *front);
 /* What is replied next opens a file. */
 void front_next_is_open(struct front *front, bool create);
+/* What libfuse does not tell of the request that is being processed. */
+struct front_raw {
+	bool tmpfile;	  /* it is a TMPFILE, given to libfuse as a CREATE */
+	bool kill_setgid; /* SETXATTR of a list by somebody who may not keep the file's S_ISGID */
+	bool kill_priv;	  /* WRITE by somebody who may not keep its set-id bits */
+};
+const struct front_raw *front_raw(const struct front *front);
+#define FRONT_XATTR_KILL_SETGID 4u /* = FS_XATTR_KILL_SETGID, beside the flags of setxattr(2) */
 /* After the request has been processed: the kernel gave this one up. */
 void front_interrupted(struct front *front, uint64_t unique);
 
 extern const struct fuse_lowlevel_ops front_ops;
+
+/* front_raw.c: notes what libfuse hides, and makes of the request what libfuse understands. */
+void front_raw_read(uint8_t *data, size_t len, struct front_raw *ret);
+/* The answer to INIT on its way to the kernel: adds what csvd can do and libfuse does not know of. */
+void front_raw_init(const uint8_t *request, size_t len, void *answer, size_t answer_len);
 
 /* front_reply.c: frees the call, gives its request back for the reply. */
 fuse_req_t front_finish(struct call *call);

@@ -13,7 +13,9 @@
 #include <sys/file.h>
 
 #include "csv/front_int.h"
+#include "csv/fs.h"
 #include "csv/op.h"
+#include "csv/wtime.h"
 #include "lib/assert.h"
 #include "proto/csv_ioctl.h"
 
@@ -64,6 +66,7 @@ static void set_owner(struct call *call)
 
 	call->op.uid = ctx->uid;
 	call->op.gid = ctx->gid;
+	call->op.umask = ctx->umask;
 }
 
 static void front_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -83,11 +86,6 @@ static void front_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info 
 		submit(call);
 }
 
-static int64_t to_ns(const struct timespec *t)
-{
-	return (int64_t)t->tv_sec * 1000000000 + t->tv_nsec;
-}
-
 static void front_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 			  struct fuse_file_info *fi)
 {
@@ -99,8 +97,8 @@ static void front_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int
 	call->attr.uid = attr->st_uid;
 	call->attr.gid = attr->st_gid;
 	call->attr.size = (uint64_t)attr->st_size;
-	call->attr.atime_ns = to_ns(&attr->st_atim);
-	call->attr.mtime_ns = to_ns(&attr->st_mtim);
+	call->attr.atime = wtime_from(attr->st_atim);
+	call->attr.mtime = wtime_from(attr->st_mtim);
 	call->op.attr = &call->attr;
 	call->op.valid = (uint32_t)to_set;
 	call->op.fh = fi ? fi->fh : 0;
@@ -211,6 +209,8 @@ static void front_create(fuse_req_t req, fuse_ino_t parent, const char *name, mo
 	set_owner(call);
 	call->op.mode = mode;
 	call->op.flags = (uint32_t)fi->flags;
+	if (front_raw(fuse_req_userdata(req))->tmpfile)
+		call->op.flags |= O_TMPFILE;
 	submit_or(call, call_set_name(call, name));
 }
 
@@ -256,6 +256,12 @@ static int set_bytes(struct front *front, struct call *call, const char *data, s
 	return 0;
 }
 
+/* What reaches beyond the largest file is written as far as it goes; all beyond is refused later. */
+static size_t up_to_largest(uint64_t off, size_t size)
+{
+	return off < FS_FILE_MAX && size > FS_FILE_MAX - off ? FS_FILE_MAX - off : size;
+}
+
 static void front_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
 			struct fuse_file_info *fi)
 {
@@ -265,6 +271,7 @@ static void front_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t 
 		(void)fuse_reply_err(req, EINVAL);
 		return;
 	}
+	size = up_to_largest((uint64_t)off, size);
 	call = begin(req, CSV__KIND__WRITE, ino, front_done_write);
 	if (!call)
 		return;
@@ -272,6 +279,7 @@ static void front_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t 
 	call->op.offset = (uint64_t)off;
 	call->op.flags = (uint32_t)fi->flags & O_APPEND;
 	call->op.sync = fi->flags & (O_SYNC | O_DSYNC);
+	call->op.kill_priv = front_raw(fuse_req_userdata(req))->kill_priv;
 	submit_or(call, set_bytes(fuse_req_userdata(req), call, buf, size));
 }
 
@@ -352,11 +360,14 @@ static void front_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, con
 			   size_t size, int flags)
 {
 	struct call *call = begin(req, CSV__KIND__SETXATTR, ino, front_done_err);
+	struct front *front = fuse_req_userdata(req);
 	int r;
 
 	if (!call)
 		return;
 	call->op.flags = (uint32_t)flags;
+	if (front_raw(front)->kill_setgid)
+		call->op.flags |= FRONT_XATTR_KILL_SETGID;
 	r = call_set_name(call, name);
 	submit_or(call, r < 0 ? r : call_set_data(call, value, size));
 }
@@ -377,6 +388,7 @@ static void front_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 
 	if (!call)
 		return;
+	set_owner(call); /* who asks: not everybody sees all names */
 	call->room = size;
 	submit(call);
 }
@@ -556,6 +568,8 @@ static void front_init(void *userdata, struct fuse_conn_info *conn)
 			    FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
 			    FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
 			    FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_ATOMIC_O_TRUNC);
+	/* Lists are judged by the kernel and kept by the coordinator, which also applies the umask. */
+	conn->want |= FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK;
 }
 
 const struct fuse_lowlevel_ops front_ops = {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "csv/front_int.h"
+#include "csv/wtime.h"
 
 static uint64_t ino_out(uint64_t ino)
 {
@@ -22,17 +23,6 @@ fuse_req_t front_finish(struct call *call)
 	return req;
 }
 
-static struct timespec from_ns(int64_t ns)
-{
-	struct timespec t = { ns / 1000000000, ns % 1000000000 };
-
-	if (t.tv_nsec < 0) {
-		t.tv_sec--;
-		t.tv_nsec += 1000000000;
-	}
-	return t;
-}
-
 static void to_stat(const Csv__Attr *a, struct stat *st)
 {
 	*st = (struct stat){
@@ -45,9 +35,9 @@ static void to_stat(const Csv__Attr *a, struct stat *st)
 		.st_size = (off_t)a->size,
 		.st_blocks = (blkcnt_t)a->blocks,
 		.st_blksize = 4096,
-		.st_atim = from_ns(a->atime_ns),
-		.st_mtim = from_ns(a->mtime_ns),
-		.st_ctim = from_ns(a->ctime_ns),
+		.st_atim = wtime_to(a->atime),
+		.st_mtim = wtime_to(a->mtime),
+		.st_ctim = wtime_to(a->ctime),
 	};
 }
 

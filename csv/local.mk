@@ -24,7 +24,7 @@ csv_libcsvd_a_SOURCES = \
 	csv/coord_private.c \
 	csv/coord_nexus.c \
 	csv/layout.c csv/layout.h csv/coord_layout.c csv/coord_recall.c \
-	csv/wire.c csv/wire.h \
+	csv/wire.c csv/wire.h csv/wtime.h \
 	csv/link.c csv/link.h \
 	csv/peer.c csv/peer.h \
 	csv/mount.c csv/mount.h \
@@ -44,7 +44,7 @@ csvd_SOURCES = csv/csvd.c csv/csvd_int.h csv/format.c \
 	csv/offline.c csv/offline.h csv/lun_file.c csv/lun_file.h csv/volume_job.c \
 	csv/volume.c csv/volume_int.h csv/volume_role.c csv/volume_status.c csv/volume_transport.c \
 	csv/volume_nexus.c \
-	csv/front.c csv/front.h csv/front_int.h csv/front_ops.c csv/front_reply.c
+	csv/front.c csv/front.h csv/front_int.h csv/front_raw.c csv/front_ops.c csv/front_reply.c
 csvd_LDFLAGS = $(AM_LDFLAGS) $(EXT2FS_WRAP)
 csvd_LDADD = $(CSVD_LIBS) $(FUSE_LIBS)
 $(csvd_OBJECTS): $(BUILT_SOURCES)

@@ -15,12 +15,14 @@ bool op_repeatable(const Csv__Op *op)
 	case CSV__KIND__SYMLINK:
 	case CSV__KIND__RENAME:
 	case CSV__KIND__LINK:
-	case CSV__KIND__CREATE:
 	case CSV__KIND__SETXATTR:
 	case CSV__KIND__REMOVEXATTR:
 	case CSV__KIND__FALLOCATE:
 	case CSV__KIND__NAME_PRIVATE:
 		return false;
+	case CSV__KIND__CREATE:
+		/* What has no name is nobody's yet: made again, and the first one goes with its handle. */
+		return (op->flags & O_TMPFILE) == O_TMPFILE;
 	case CSV__KIND__SETATTR:
 		/* A truncation done again would cut what was written since. */
 		return !(op->valid & OP_SET_SIZE);
