@@ -1,5 +1,6 @@
 # csv/
 include csv/fs.mk
+include tests/posix/posix.mk
 
 # What csvd decides and does, but for main(): pure parts first (session, lock, owner, role, op).
 noinst_LIBRARIES += csv/libcsvd.a

@@ -1,0 +1,6 @@
+# tests/posix: what a mount answers (see posix.h).
+noinst_PROGRAMS += tests/posix/posix
+tests_posix_posix_SOURCES = tests/posix/posix.h tests/posix/posix.c tests/posix/names.c \
+	tests/posix/access.c tests/posix/times.c tests/posix/rename.c tests/posix/data.c \
+	tests/posix/lock.c tests/posix/xattr.c
+EXTRA_DIST += tests/posix/ext4.txt
