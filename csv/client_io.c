@@ -140,14 +140,21 @@ static void again(struct dio *d)
 	after_end(c, fh, !call);
 }
 
-static bool must_hold(const struct dio *d)
+/* What only reads harms nobody, wherever its old copy is. */
+static bool is_harmless(const struct client *c, const struct dio *d)
 {
 #ifdef CL_DEFECTS
-	if (d->client->cfg.defects & CLIENT_DEFECT_NO_HOLD)
-		return !!data_path(d->client->data);
+	if (c->cfg.defects & CLIENT_DEFECT_NO_HOLD)
+		return true;
 #endif
-	/* What only reads harms nobody; but not on the path that has just failed. */
-	return d->kind == CSV__KIND__WRITE || data_path(d->client->data);
+	(void)c;
+	return d->kind != CSV__KIND__WRITE;
+}
+
+/* But nothing goes again on the path that has just failed, and does not know it yet. */
+static bool must_hold(const struct dio *d)
+{
+	return !is_harmless(d->client, d) || data_path(d->client->data);
 }
 
 static void hold(struct dio *d)
@@ -422,10 +429,10 @@ bool client_try_direct(struct client *c, struct call *call)
 
 /* ---- what others ask ----------------------------------------------------------------------- */
 
-static struct dio *find_held(const struct client *c, uint64_t living, bool reads_only)
+static struct dio *find_held(const struct client *c, uint64_t living, bool harmless_only)
 {
 	for (struct dio *d = c->dios.first; d; d = d->next)
-		if (d->held && d->nexus != living && !(reads_only && d->kind == CSV__KIND__WRITE))
+		if (d->held && d->nexus != living && (!harmless_only || is_harmless(c, d)))
 			return d;
 	return NULL;
 }

@@ -114,12 +114,13 @@ static bool try_next_portal(struct data *d)
 
 static void lose(struct data *d, const char *why)
 {
-	bool steady =
-		d->sm.state == DATA_OPEN && cl_mono_ms(cl_mono_now()) - d->opened_ms >= STEADY_MS;
+	bool was_open = d->sm.state == DATA_OPEN;
+	bool steady = was_open && cl_mono_ms(cl_mono_now()) - d->opened_ms >= STEADY_MS;
 
 	say(d, why);
 	if (d->sm.state != DATA_NONE) {
-		log_notice("volume '%s': no direct path: %s", d->cfg.name, why);
+		if (was_open)
+			log_notice("volume '%s': direct path lost: %s", d->cfg.name, why);
 		go_to(d, DATA_NONE, "lost");
 	}
 	if (d->lun)

@@ -55,11 +55,12 @@ csv_keeper_CPPFLAGS = $(AM_CPPFLAGS) -DCSVD_PATH='"$(pkglibexecdir)/csvd"'
 csv_keeper_LDADD = csv/libcsvd.a lib/libcl.a $(QB_LIBS)
 
 # Plays clusterd for csvd's drills.
-noinst_PROGRAMS += tests/csvd/clusterd_stub tests/csvd/load
+noinst_PROGRAMS += tests/csvd/clusterd_stub tests/csvd/load tests/csvd/direct
 tests_csvd_clusterd_stub_SOURCES = tests/csvd/clusterd_stub.c
 tests_csvd_clusterd_stub_LDADD = proto/libproto.a proto/libpb.a lib/libcl.a $(PROTOBUFC_LIBS) $(QB_LIBS)
 $(tests_csvd_clusterd_stub_OBJECTS): $(BUILT_SOURCES)
 tests_csvd_load_SOURCES = tests/csvd/load.c
+tests_csvd_direct_SOURCES = tests/csvd/direct.c
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/csv_lock_test tests/unit/csv_session_test tests/unit/csv_client_test

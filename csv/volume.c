@@ -57,7 +57,7 @@ static int make_client(struct volume *v, int state_fd, struct cl_error *err)
 	struct client_config cfg = {
 		.name = v->name,
 		.node = v->d->tables->self,
-		.url = NULL, /* direct I/O begins when the coordinator grants layouts */
+		.url = v->url,
 		.defects = v->d->defects.client,
 		.send = volume_client_send,
 		.changed = volume_client_changed,

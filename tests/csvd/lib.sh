@@ -10,6 +10,8 @@
 #     tell COMMAND...                    to the stub; `hear SECONDS REGEX` waits for a line of it
 #     served N [SECONDS]                 wait until node N can use the volume
 #     fail_over N TO EPOCH               what the cluster's log would say and order after N's end
+#     LANDING=FILE before volume_make    the target holds stamped writes back (tests/lun/landing.c), once
+#     lun_path N off|on                  node N's way to the target, and no other: refused, or not
 #     check_lun                          the judge: a copy of the LUN is clean after replay
 # shellcheck disable=SC2034 # LINE and others are for the drills
 set -euo pipefail
@@ -34,12 +36,14 @@ now_ms() {
 
 ((EUID == 0)) || { echo "SKIP: needs root"; exit 77; }
 [[ -e /dev/fuse ]] || { echo "SKIP: no /dev/fuse"; exit 77; }
-for file in csvd csv-keeper tests/csvd/clusterd_stub tests/csvd/load; do
+for file in csvd csv-keeper tests/csvd/clusterd_stub tests/csvd/load tests/csvd/direct tests/lun/landing.so; do
 	[[ -e $BUILD/$file ]] || make -C "$BUILD" "$file" >/dev/null || fail "cannot build $file in $BUILD"
 done
 TGT=$("$SRC/lab/fetch" tgt) || fail "no tgt"
 TGT_LIB=$TGT/usr/lib/$(gcc -print-multiarch)
 LOAD=$BUILD/tests/csvd/load
+DIRECT=$BUILD/tests/csvd/direct
+LANDING=''
 
 WORK=$(mktemp -d "/tmp/drill-$DRILL-XXXXXX")
 declare -A HOLD KEEPER
@@ -133,7 +137,8 @@ order() {	# SECONDS COMMAND...
 	hear "$limit" "^done ${LINE#order } "
 	[[ $LINE == *" ok" ]] || fail "$*: $LINE"
 }
-served() { hear "${2:-20}" "^status $1 $VOLUME (DIRECT|FILE_SYSTEM_REDIRECTED) "; }
+served() { hear "${2:-20}" "^status $1 $VOLUME (DIRECT|BLOCK_REDIRECTED|FILE_SYSTEM_REDIRECTED) "; }
+is_direct() { hear "${2:-20}" "^status $1 $VOLUME DIRECT "; }
 
 # ---- network, target ----
 
@@ -148,6 +153,16 @@ net_make() {	# NAME
 	HOLD[$1]=$!
 	wait_until 5 other_net "${HOLD[$1]}"
 	in_net "$1" ip link set lo up
+}
+# A reset for each packet that leaves for the target's port: what is there already stays there.
+lun_path() {
+	if [[ $2 == on ]]; then
+		in_net "$1" nft delete table ip drill
+	else
+		in_net "$1" nft add table ip drill
+		in_net "$1" nft add chain ip drill out '{ type filter hook output priority 0; }'
+		in_net "$1" nft add rule ip drill out tcp dport 3260 reject with tcp reset
+	fi
 }
 # The bridge and the target share a namespace; so a node whose port is down is cut from all.
 switch_start() {
@@ -179,8 +194,10 @@ target_start() {
 	mkdir -p "$WORK/run/tgtd"
 	truncate -s 256M "$WORK/lun.img"
 	own_run
+	[[ ! $LANDING ]] || OWN_RUN+=(env LD_PRELOAD="$BUILD/tests/lun/landing.so" "LUN_DELAY_LOG=$LANDING" LUN_DELAY_ONCE=1)
 	"${OWN_RUN[@]}" "$TGT/usr/sbin/tgtd" -f >>"$WORK/tgtd.log" 2>&1 &
 	TGTD=$!
+	own_run
 	wait_until 10 target_answers
 	tgtadm --mode target --op new --tid 1 --targetname "$IQN"
 	for option in MaxRecvDataSegmentLength=262144 MaxXmitDataSegmentLength=262144 \

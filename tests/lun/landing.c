@@ -4,12 +4,14 @@
  * block begins with a stamp is held back as long as the stamp says before it goes to the file, and the log
  * ($LUN_DELAY_LOG, appended) says when it started (S) and when it landed (L). A drill is judged by
  * this log: "late" is a landing behind the line in which the fence was reported.
+ * With $LUN_DELAY_ONCE only the first write of a stamp is held back, so that a repetition overtakes it.
  */
 #include "config.h"
 
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,12 +49,20 @@ static bool stamped(const void *buf, size_t n, struct stamp *ret)
 	return ret->magic == STAMP_MAGIC;
 }
 
+static bool seen_before(const struct stamp *s)
+{
+	static _Atomic uint64_t last; /* one at a time is enough */
+
+	return getenv("LUN_DELAY_ONCE") && atomic_exchange(&last, s->seq) == s->seq;
+}
+
 static void hold(const struct stamp *s)
 {
-	struct timespec t = { s->delay_ms / 1000, (long)(s->delay_ms % 1000) * 1000000 };
+	unsigned ms = seen_before(s) ? 0 : s->delay_ms;
+	struct timespec t = { ms / 1000, (long)(ms % 1000) * 1000000 };
 
 	say('S', s);
-	while (s->delay_ms && nanosleep(&t, &t) != 0)
+	while (ms && nanosleep(&t, &t) != 0)
 		;
 }
 
