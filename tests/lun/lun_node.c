@@ -49,6 +49,7 @@ struct node {
 	struct lun_url url;
 	unsigned id;
 	uint64_t incarnation;
+	uint8_t type; /* of the reservation */
 	char control_name[128], data_name[128];
 	int witness; /* the shim's log: fence reports go there, in its order; -1 = none */
 	struct lun_control *control;
@@ -191,7 +192,7 @@ static void data_open(struct node *n, uint64_t key, unsigned portal)
 		.isid_qualifier = 2,
 		.role = LUN_ROLE_DATA,
 		.key = key,
-		.pr_type = PR_TYPE_EA_REGISTRANTS_ONLY,
+		.pr_type = n->type,
 		.defects = n->defects,
 		.hooks = { .user = n, .changed = on_data_changed, .state = on_data_state },
 	};
@@ -430,6 +431,7 @@ static int start(struct node *n, bool coordinator)
 		.initiator = n->control_name,
 		.node = n->id,
 		.incarnation = n->incarnation,
+		.pr_type = n->type,
 		.defects = n->defects,
 		.check_ms = 1000,
 		.hooks = { .user = n,
@@ -471,7 +473,7 @@ static unsigned defect(const char *name)
 
 int main(int argc, char **argv)
 {
-	static struct node n = { .witness = -1, .id = 1, .incarnation = 1 };
+	static struct node n = { .witness = -1, .id = 1, .incarnation = 1, .type = 6 };
 	static const struct option options[] = {
 		{ "url", required_argument, NULL, 'u' },
 		{ "node", required_argument, NULL, 'n' },
@@ -479,6 +481,7 @@ int main(int argc, char **argv)
 		{ "witness", required_argument, NULL, 'w' },
 		{ "coordinator", no_argument, NULL, 'c' },
 		{ "chap", required_argument, NULL, 's' },
+		{ "type", required_argument, NULL, 't' },
 		{ "defect", required_argument, NULL, 'd' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -500,6 +503,8 @@ int main(int argc, char **argv)
 			n.witness = open(optarg, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
 		if (o == 'c')
 			coordinator = true;
+		if (o == 't')
+			n.type = (uint8_t)atoi(optarg);
 		if (o == 's')
 			lun_chap_set_file(optarg);
 		if (o == 'd')
