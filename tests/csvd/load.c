@@ -8,6 +8,8 @@
  *     load verify FILE N [SEED]        the first N blocks are what `write` had acknowledged
  *     load meta DIR SECONDS TAG        create, write, rename, link, unlink, mkdir, rmdir, append
  *     load same DIR COUNT              opens COUNT names that others make at the same time
+ *     load names DIR SECONDS TAG       makes and removes names: "made N"
+ *     load tick FILE SECONDS           a block each 10 ms: "ticks N longest_ms N", the longest gap
  *     load lock FILE                   an exclusive lock by OFD: prints "locked", waits for SIGTERM
  *     load trylock FILE                0 = got it, 3 = somebody else has it
  *     load tagwrite FILE NAME GEN      tag, then write one block: 0, or errno as exit status
@@ -194,6 +196,48 @@ static int do_same(const char *dir, int count)
 	return errors ? 1 : 0;
 }
 
+static int do_names(const char *dir, double seconds, const char *tag)
+{
+	double end = now() + seconds;
+	char path[512];
+	int n = 0, fd;
+
+	for (; now() < end; n++) {
+		(void)snprintf(path, sizeof(path), "%s/%s.%d", dir, tag, n);
+		fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0644);
+		if (fd < 0 || close(fd) < 0)
+			return complain("create", path);
+	}
+	(void)printf("made %d in %.3f\n", n, now() - end + seconds);
+	for (int i = 0; i < n; i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s.%d", dir, tag, i);
+		if (unlink(path) < 0)
+			return complain("unlink", path);
+	}
+	return 0;
+}
+
+static int do_tick(const char *path, double seconds)
+{
+	uint64_t *buf = aligned_alloc(BLOCK, BLOCK);
+	double end = now() + seconds, last = now(), longest = 0;
+	int fd = open(path, O_RDWR | O_CREAT | O_DIRECT, 0644), n;
+
+	if (fd < 0 || !buf)
+		return complain("open", path);
+	for (n = 0; now() < end; n++) {
+		fill(buf, (uint64_t)n, 1);
+		if (pwrite(fd, buf, BLOCK, 0) != BLOCK)
+			return complain("write", path);
+		if (now() - last > longest)
+			longest = now() - last;
+		last = now();
+		(void)usleep(10000);
+	}
+	(void)printf("ticks %d longest_ms %.0f\n", n, longest * 1000);
+	return 0;
+}
+
 static int do_lock(const char *path, int try)
 {
 	struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
@@ -310,6 +354,10 @@ int main(int argc, char **argv)
 		return do_meta(argv[2], atof(argv[3]), argv[4]);
 	if (!strcmp(what, "same") && argc == 4)
 		return do_same(argv[2], atoi(argv[3]));
+	if (!strcmp(what, "names") && argc == 5)
+		return do_names(argv[2], atof(argv[3]), argv[4]);
+	if (!strcmp(what, "tick") && argc == 4)
+		return do_tick(argv[2], atof(argv[3]));
 	if (!strcmp(what, "lock"))
 		return do_lock(argv[2], 0);
 	if (!strcmp(what, "trylock"))

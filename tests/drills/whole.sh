@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # For drills of the whole: the lab with the cluster in it and a tiny test VM called `vm`. What these
 # functions say about guests comes from the collector and the process table, not from the cluster.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 require qemu-system-x86_64 jq
 
 CG=$(findmnt -n -t cgroup2 -o TARGET | head -n 1)/lab-$LAB_NAME
