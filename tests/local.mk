@@ -3,7 +3,7 @@ dist_check_SCRIPTS += tools/check-includes tools/check-spdx tools/check-shell
 
 # Drills run in the lab, as root: tests/run, not make check.
 # A directory: a new drill needs no line here.
-EXTRA_DIST += .ci/run .shellcheckrc tests/README.md tests/run tests/drills
+EXTRA_DIST += .ci/run .shellcheckrc tests/README.md tests/run tests/drills tests/bench
 
 # What the drills of the whole run on the nodes.
 noinst_PROGRAMS += tests/csvd/ledger
