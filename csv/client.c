@@ -421,3 +421,13 @@ unsigned client_waiting(const struct client *c)
 {
 	return c->n_calls;
 }
+
+struct lun_data *client_path(const struct client *c)
+{
+	return c->data ? data_path(c->data) : NULL;
+}
+
+uint64_t client_nexus(const struct client *c)
+{
+	return c->data ? data_key(c->data) : 0;
+}

@@ -97,6 +97,9 @@ bool client_has_locks(const struct client *client, uint64_t ino);
 /* Whether this node does its I/O itself, and if not, why; NULL: it never does, on this kind of store. */
 bool client_is_direct(const struct client *client);
 const char *client_why_not_direct(const struct client *client);
+/* The data nexus itself, for I/O of others that this node does: NULL while it is not open; its key. */
+struct lun_data *client_path(const struct client *client);
+uint64_t client_nexus(const struct client *client);
 /* Close the nexus, forget the layouts: this node's incarnation is over. */
 void client_end_direct(struct client *client, const char *why);
 /* Between the two, direct I/O is collected and sent at once. */

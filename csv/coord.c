@@ -122,7 +122,7 @@ static void commit_batch(struct coord *c)
 
 /* ---- operations ---------------------------------------------------------------------------- */
 
-static void req_free(struct req *q)
+void req_free(struct req *q)
 {
 	csv__message__free_unpacked(q->msg, NULL);
 	free(q);
@@ -157,7 +157,7 @@ static int res_finish(struct res *res)
 	return 0;
 }
 
-static void req_reply(struct coord *c, struct req *q, struct res *res)
+void req_reply(struct coord *c, struct req *q, struct res *res)
 {
 	Csv__Message msg = CSV__MESSAGE__INIT;
 
@@ -176,7 +176,7 @@ static bool lease_over(const struct coord *c)
 
 static bool may_execute(const struct coord *c)
 {
-	return c->state == COORD_SERVING && !lease_over(c);
+	return c->state == COORD_SERVING && !c->closing && !lease_over(c);
 }
 
 /* Answers and frees q, or parks it. */
@@ -194,6 +194,8 @@ static void req_run(struct coord *c, struct req *q)
 		c->lease_parked |= lease_over(c);
 		return;
 	}
+	if (r == OP_TAKEN)
+		return;
 	if (!q->op) {
 		if (r < 0)
 			(void)coord_dead(c, r);
@@ -387,17 +389,41 @@ static void on_tables(struct coord *c, const struct csv_mail *mail)
 		recall_all(c);
 }
 
-static void on_fenced(struct coord *c, const struct csv_mail *mail)
+/* What ran for it in this thread has finished, what was parked is dropped with the session. */
+static void end_fence(struct coord *c, const struct fence *f)
 {
 	struct csv_mail *done = csv_mail_new(MAIL_FENCE_DONE, NULL, 0);
 
-	/* One thread: what ran for it has finished, what was queued is dropped with the session. */
-	coord_close_fenced(c, mail->node, mail->incarnation);
+	coord_close_fenced(c, f->node, f->up_to);
 	coord_try_end_grace(c);
 	if (!done)
 		return;
-	done->id = mail->id;
+	done->id = f->id;
 	coord_post_out(c, done);
+}
+
+void coord_retry_fences(struct coord *c)
+{
+	for (size_t i = 0; i < c->fences.n;) {
+		struct fence f = c->fences.v[i];
+
+		if (block_busy(c, f.node, f.up_to)) {
+			i++;
+			continue;
+		}
+		fence_vec_remove(&c->fences, i);
+		end_fence(c, &f);
+	}
+}
+
+static void on_fenced(struct coord *c, const struct csv_mail *mail)
+{
+	struct fence f = { mail->id, mail->node, mail->incarnation };
+
+	coord_shut_out(c, f.node, f.up_to);
+	if (fence_vec_push(&c->fences, f) < 0)
+		coord_fail(c, "out of memory");
+	coord_retry_fences(c);
 }
 
 /* Not before goodbyes have been met: the session of one that has left would be waited for in grace. */
@@ -405,7 +431,7 @@ static void try_close(struct coord *c)
 {
 	int r;
 
-	if (!c->closing || nexus_bye_waits(c))
+	if (!c->closing || nexus_bye_waits(c) || c->proxied.n)
 		return;
 	commit_batch(c);
 	if (c->state == COORD_FAILED)
@@ -433,6 +459,8 @@ static void on_mail(struct coord *c, struct csv_mail *mail)
 		coord_on_conn_lost(c, mail->conn);
 	else if (mail->kind == MAIL_NEXUS)
 		nexus_on_mail(c, mail);
+	else if (mail->kind == MAIL_IO_DONE)
+		block_on_done(c, mail);
 	else if (mail->kind == MAIL_FENCED)
 		on_fenced(c, mail);
 	else if (mail->kind == MAIL_CLOSE)
@@ -559,8 +587,9 @@ static void work(struct coord *c)
 	(void)clock_gettime(CLOCK_REALTIME, &now);
 	r = fs_work(c->fs, now);
 	if (r < 0 && !coord_dead(c, r))
-		log_warning("volume '%s': a deleted file keeps its space until the next take-over: %s",
-			    c->name, strerror(-r));
+		log_warning(
+			"volume '%s': a deleted file keeps its space until the next take-over: %s",
+			c->name, strerror(-r));
 	commit_batch(c);
 }
 
@@ -676,6 +705,8 @@ void coord_free(struct coord *c)
 	layout_fini(&c->layouts);
 	ack_vec_fini(&c->acks);
 	nexus_fini(c);
+	block_fini(c);
+	fence_vec_fini(&c->fences);
 	vol__tables__free_unpacked(c->tables, NULL);
 	cl_mailbox_fini(&c->in);
 	free(c);

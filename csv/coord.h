@@ -33,7 +33,9 @@ enum {
 	COORD_DEFECT_NO_RECORD = 1, /* operations sent again are executed again */
 	COORD_DEFECT_NO_GRACE = 2,  /* serve before everybody has reclaimed */
 	COORD_DEFECT_NO_RECALL = 8, /* change maps and blocks under layouts */
-	COORD_DEFECT_NO_KILL = 4,   /* welcome a session whose earlier data nexuses live */
+	COORD_DEFECT_NO_PROXY_WAIT =
+		16,		  /* a fence is paid while this node holds writes of the dead */
+	COORD_DEFECT_NO_KILL = 4, /* welcome a session whose earlier data nexuses live */
 };
 
 struct coord;

@@ -52,12 +52,28 @@ struct res {
 };
 
 /* What an operation answers besides 0 and -errno: */
-#define OP_PARK 1 /* cannot be decided yet: kept, tried again when something has changed */
+#define OP_TAKEN 2 /* answered later, by who has the request now */
+#define OP_PARK 1  /* cannot be decided yet: kept, tried again when something has changed */
 
 struct ack {
 	struct fs_record_key key;
 };
 CL_DEFINE_VEC(ack_vec, struct ack);
+
+/* Block-redirected I/O that the loop has. */
+struct proxied {
+	uint64_t id;
+	struct req *q;
+};
+CL_DEFINE_VEC(proxied_vec, struct proxied);
+
+/* A fence that waits for such I/O. */
+struct fence {
+	uint64_t id;
+	uint32_t node;
+	uint64_t up_to;
+};
+CL_DEFINE_VEC(fence_vec, struct fence);
 
 /* A question about data nexuses that the loop has not answered yet (coord_nexus.c). */
 enum ask_kind { ASK_HELLO, ASK_BYE, ASK_PERMIT, ASK_GO };
@@ -67,6 +83,8 @@ struct ask {
 	uint64_t conn, session; /* who waits for it */
 	uint64_t theirs;	/* the client's number for it */
 	Csv__Message *msg;	/* the HELLO; owned */
+	bool killed;		/* answered: block-redirected I/O of that node is waited for */
+	uint64_t known;		/* the answer's key */
 };
 CL_DEFINE_VEC(ask_vec, struct ask);
 
@@ -94,6 +112,9 @@ struct coord {
 	struct ack_vec acks;
 	struct ask_vec asks;
 	uint64_t last_ask;
+	struct proxied_vec proxied;
+	uint64_t last_proxied;
+	struct fence_vec fences;
 	bool flush; /* the batch's answers promise that data is stable */
 	uint64_t fenced
 		[256]; /* per node: sessions up to this incarnation are over, whatever tables say */
@@ -110,6 +131,9 @@ void coord_fail(struct coord *c, const char *fmt, ...) __attribute__((format(pri
 /* Is this the return code of a device that may not be used any more? Then the coordinator ends. */
 bool coord_dead(struct coord *c, int r);
 void coord_set_serving(struct coord *c);
+void req_reply(struct coord *c, struct req *q, struct res *res);
+void req_free(struct req *q);
+void coord_retry_fences(struct coord *c);
 /* Its connection broke the rules: closed; the session goes on with its next HELLO. */
 void coord_cut_off(struct coord *c, struct session *s);
 
@@ -128,6 +152,8 @@ void coord_on_bye(struct coord *c, struct session *s);
 void coord_end_session(struct coord *c, struct session *s, const char *why);
 void coord_on_conn_lost(struct coord *c, uint64_t conn);
 /* Ends every session of (node, incarnation <= up_to): what it holds is released. */
+/* Nothing of theirs is executed from here on, and none comes in again. */
+void coord_shut_out(struct coord *c, uint32_t node, uint64_t up_to);
 void coord_close_fenced(struct coord *c, uint32_t node, uint64_t up_to);
 /* GRACE -> SERVING when nobody owes a reclaim: frees orphans, executes what waited. */
 void coord_try_end_grace(struct coord *c);
@@ -140,8 +166,18 @@ void nexus_ask(struct coord *c, const struct session *s, const Csv__NexusAsk *in
 void nexus_registered(struct coord *c, const struct session *s, const Csv__NexusRegistered *in);
 void nexus_on_mail(struct coord *c, const struct csv_mail *mail); /* MAIL_NEXUS */
 void nexus_conn_lost(struct coord *c, uint64_t conn);
+/* Block-redirected I/O has ended: who waits for it? */
+void nexus_retry(struct coord *c);
 bool nexus_bye_waits(const struct coord *c);
 void nexus_fini(struct coord *c);
+
+/* coord_block.c */
+int op_block(struct coord *c, struct req *q, struct res *res);
+void block_on_done(struct coord *c, const struct csv_mail *mail); /* MAIL_IO_DONE */
+/* Whether any of (node, incarnation <= up_to) is under way. */
+bool block_busy(const struct coord *c, uint32_t node, uint64_t up_to);
+void block_call_off(struct coord *c, uint32_t node, uint64_t up_to);
+void block_fini(struct coord *c);
 
 /* coord_layout.c */
 /* A LayoutGet: 0 = answered, -errno = answered so, OP_PARK. */

@@ -67,7 +67,9 @@ void nexus_bye(struct coord *c, const struct session *s)
 
 void nexus_ask(struct coord *c, const struct session *s, const Csv__NexusAsk *in)
 {
-	struct ask ask = { .kind = ASK_PERMIT, .conn = s->conn, .session = s->id, .theirs = in->id };
+	struct ask ask = {
+		.kind = ASK_PERMIT, .conn = s->conn, .session = s->id, .theirs = in->id
+	};
 	struct store_node who = { s->node, s->incarnation };
 
 	put(c, ask, MAIL_PERMIT, who, 0);
@@ -122,38 +124,73 @@ static void go(struct coord *c, const struct session *s, const struct csv_mail *
 	session_send(c, s, &msg);
 }
 
-static void hello_answered(struct coord *c, const struct ask *ask, const struct csv_mail *mail)
+static void hello_killed(struct coord *c, const struct ask *ask)
 {
 	const struct session *s;
 
-	if (!mail->ok) {
-		coord_refuse(c, ask->conn, ask->msg, EAGAIN, mail->text);
-		return;
-	}
 	coord_welcome(c, ask->conn, ask->msg);
 	s = session_by_conn(&c->sessions, ask->conn);
 	/* Of before the target's restart, say. It gets no I/O through, and is to ask for another. */
-	if (s && ask->msg->hello->nexus && !mail->key)
+	if (s && ask->msg->hello->nexus && !ask->known)
 		refuse(c, s, 0, "that data nexus is not known here (any more)");
 }
 
+static void bye_killed(struct coord *c, const struct ask *ask)
+{
+	struct session *s = session_by_id(&c->sessions, ask->session);
+
+	if (!s)
+		return;
+	coord_end_session(c, s, "unmounted");
+	coord_try_end_grace(c);
+}
+
+/* Its nexuses are dead; and what this node does for it? */
+static bool waits_for_blocks(const struct coord *c, const struct ask *ask)
+{
+	const struct session *s = session_by_id(&c->sessions, ask->session);
+
+	if (ask->kind == ASK_HELLO)
+		return block_busy(c, ask->msg->node, ask->msg->incarnation);
+	return s && block_busy(c, s->node, s->incarnation);
+}
+
+void nexus_retry(struct coord *c)
+{
+	for (size_t i = 0; i < c->asks.n;) {
+		struct ask ask = c->asks.v[i];
+
+		if (!ask.killed || waits_for_blocks(c, &ask)) {
+			i++;
+			continue;
+		}
+		ask_vec_remove(&c->asks, i);
+		if (ask.kind == ASK_HELLO)
+			hello_killed(c, &ask);
+		else
+			bye_killed(c, &ask);
+		ask_fini(&ask);
+	}
+}
+
+/* The kill failed: the loop has lost the LUN, and its coordinator is about to end. */
+static void not_killed(struct coord *c, const struct ask *ask, const char *why)
+{
+	if (ask->kind == ASK_HELLO)
+		coord_refuse(c, ask->conn, ask->msg, EAGAIN, why);
+	else
+		log_warning("volume '%s': a node has left, but not its data nexus: %s", c->name,
+			    why);
+}
+
+/* PERMIT, SEE. */
 static void answered(struct coord *c, const struct ask *ask, const struct csv_mail *mail)
 {
 	struct session *s = session_by_id(&c->sessions, ask->session);
 
-	if (ask->kind == ASK_HELLO) {
-		hello_answered(c, ask, mail);
-		return;
-	}
-	if (!s || (ask->kind != ASK_BYE && s->conn != ask->conn))
+	if (!s || s->conn != ask->conn)
 		return; /* it ended, or asks anew on another connection */
-	if (!mail->ok && ask->kind == ASK_BYE)
-		log_warning("volume '%s': node %u has left, but not its data nexus: %s", c->name,
-			    s->node, mail->text);
-	else if (ask->kind == ASK_BYE) {
-		coord_end_session(c, s, "unmounted");
-		coord_try_end_grace(c);
-	} else if (!mail->ok)
+	if (!mail->ok)
 		refuse(c, s, ask->theirs, mail->text);
 	else if (ask->kind == ASK_PERMIT)
 		permitted(c, s, ask->theirs, mail);
@@ -168,11 +205,20 @@ void nexus_on_mail(struct coord *c, const struct csv_mail *mail)
 
 		if (ask.id != mail->id)
 			continue;
+		if (mail->ok && (ask.kind == ASK_HELLO || ask.kind == ASK_BYE)) {
+			c->asks.v[i].killed = true;
+			c->asks.v[i].known = mail->key;
+			break;
+		}
 		ask_vec_remove(&c->asks, i);
-		answered(c, &ask, mail);
+		if (ask.kind == ASK_HELLO || ask.kind == ASK_BYE)
+			not_killed(c, &ask, mail->text);
+		else
+			answered(c, &ask, mail);
 		ask_fini(&ask);
-		return;
+		break;
 	}
+	nexus_retry(c);
 }
 
 void nexus_conn_lost(struct coord *c, uint64_t conn)

@@ -331,6 +331,7 @@ static const op_fn ops[] = {
 	[CSV__KIND__SETLK] = op_setlk,	      [CSV__KIND__FALLOCATE] = op_fallocate,
 	[CSV__KIND__LSEEK] = op_lseek,	      [CSV__KIND__TAG] = op_tag,
 	[CSV__KIND__FLUSH] = op_flush,	      [CSV__KIND__NAME_PRIVATE] = op_name_private,
+	[CSV__KIND__BLOCK_READ] = op_block,    [CSV__KIND__BLOCK_WRITE] = op_block,
 };
 
 /*

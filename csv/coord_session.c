@@ -167,6 +167,7 @@ static void welcome(struct coord *c, uint64_t conn, const Csv__Message *in, bool
 static void take_conn(struct coord *c, struct session *s, uint64_t conn)
 {
 	coord_drop_parked(c, s->id);
+	block_call_off(c, s->node, s->incarnation);
 	recall_conn_gone(c, s->id);
 	s->conn = conn;
 }
@@ -342,12 +343,22 @@ void coord_on_conn_lost(struct coord *c, uint64_t conn)
 	take_conn(c, s, 0);
 }
 
+void coord_shut_out(struct coord *c, uint32_t node, uint64_t up_to)
+{
+	if (c->fenced[node & 255] < up_to)
+		c->fenced[node & 255] = up_to;
+	for (size_t i = 0; i < c->sessions.v.n; i++) {
+		struct session *s = c->sessions.v.v[i];
+
+		if (s->node == node && s->incarnation <= up_to)
+			take_conn(c, s, 0);
+	}
+}
+
 void coord_close_fenced(struct coord *c, uint32_t node, uint64_t up_to)
 {
 	struct session *s;
 
-	if (c->fenced[node & 255] < up_to)
-		c->fenced[node & 255] = up_to;
 	while (c->state != COORD_FAILED && (s = session_fenced(&c->sessions, node, up_to)))
 		coord_end_session(c, s, "its node is fenced");
 }

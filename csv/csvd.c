@@ -481,6 +481,7 @@ static bool set_defect(struct csvd_defects *d, const char *name)
 	} all[] = { { "no-record", offsetof(struct csvd_defects, no_record) },
 		    { "no-grace", offsetof(struct csvd_defects, no_grace) },
 		    { "no-kill", offsetof(struct csvd_defects, no_kill) },
+		    { "no-proxy-wait", offsetof(struct csvd_defects, no_proxy_wait) },
 		    { "no-recall", offsetof(struct csvd_defects, no_recall) },
 		    { "no-fence-wait", offsetof(struct csvd_defects, no_fence_wait) },
 		    { "no-barrier", offsetof(struct csvd_defects, no_barrier) } };

@@ -24,6 +24,7 @@ csv_libcsvd_a_SOURCES = \
 	csv/coord_ops.c csv/coord_name.c csv/coord_io.c csv/coord_falloc.c \
 	csv/coord_private.c \
 	csv/coord_nexus.c \
+	csv/coord_block.c \
 	csv/layout.c csv/layout.h csv/coord_layout.c csv/coord_recall.c \
 	csv/wire.c csv/wire.h csv/wtime.h \
 	csv/link.c csv/link.h \
@@ -45,6 +46,7 @@ csvd_SOURCES = csv/csvd.c csv/csvd_int.h csv/format.c \
 	csv/offline.c csv/offline.h csv/lun_file.c csv/lun_file.h csv/volume_job.c \
 	csv/volume.c csv/volume_int.h csv/volume_role.c csv/volume_status.c csv/volume_transport.c \
 	csv/volume_nexus.c \
+	csv/volume_proxy.c \
 	csv/front.c csv/front.h csv/front_int.h csv/front_raw.c csv/front_ops.c csv/front_reply.c
 csvd_LDFLAGS = $(AM_LDFLAGS) $(EXT2FS_WRAP)
 csvd_LDADD = $(CSVD_LIBS) $(FUSE_LIBS)

@@ -17,14 +17,15 @@ enum csv_mail_kind {
 	/* to the file-system thread */
 	MAIL_MESSAGE, /* from client connection `conn`: a Csv.Message */
 	MAIL_CONN_LOST,
-	MAIL_TABLES, /* a Vol.Tables */
-	MAIL_FENCED, /* (node, incarnation) is fenced on this volume: close its sessions; `id` */
-	MAIL_NEXUS,  /* what it asked for about data nexuses: id, ok, text; key, pr_type */
-	MAIL_GO,     /* the key was seen: data commands may flow; ok = false: stop */
-	MAIL_CLOSE,  /* hand over: finish, checkpoint, close */
-	MAIL_REPORT, /* of what it holds: MAIL_JOB with its id */
-	MAIL_CHECK,  /* the whole volume, between batches: MAIL_JOB with its id, several */
-	MAIL_STOP,   /* leave at once, write nothing more */
+	MAIL_TABLES,  /* a Vol.Tables */
+	MAIL_FENCED,  /* (node, incarnation) is fenced on this volume: close its sessions; `id` */
+	MAIL_NEXUS,   /* what it asked for about data nexuses: id, ok, text; key, pr_type */
+	MAIL_IO_DONE, /* id; state = errno; what was read */
+	MAIL_GO,      /* the key was seen: data commands may flow; ok = false: stop */
+	MAIL_CLOSE,   /* hand over: finish, checkpoint, close */
+	MAIL_REPORT,  /* of what it holds: MAIL_JOB with its id */
+	MAIL_CHECK,   /* the whole volume, between batches: MAIL_JOB with its id, several */
+	MAIL_STOP,    /* leave at once, write nothing more */
 
 	/* from it */
 	MAIL_REPLY,	 /* to connection `conn`: a Csv.Message */
@@ -36,7 +37,10 @@ enum csv_mail_kind {
 	/* About the data nexuses of (node, incarnation); each is answered by MAIL_NEXUS with its id. */
 	MAIL_KILL,   /* all but `key`; the answer's key: `key` if it is known, else 0 */
 	MAIL_PERMIT, /* all, then permit a new one: key, pr_type */
-	MAIL_SEE,    /* is `key` theirs, and registered at the target of now? */
+	/* Block-redirected I/O of (node, incarnation), for this node's data nexus; MAIL_IO_DONE follows. */
+	MAIL_IO,	/* count bytes at address; ok: write, the body */
+	MAIL_IO_CANCEL, /* what has not begun, of node up to incarnation, is answered ECANCELED */
+	MAIL_SEE,	/* is `key` theirs, and registered at the target of now? */
 };
 
 struct csv_mail {
@@ -47,6 +51,7 @@ struct csv_mail {
 	uint64_t id;
 	uint32_t node;
 	uint64_t incarnation, key;
+	uint64_t address, count;
 	uint8_t pr_type;
 	bool ok, bulk;
 	int state;

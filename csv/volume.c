@@ -134,6 +134,8 @@ static void unmount(struct volume *v)
 		client_bye(v->client, "the volume is unmounted");
 	volume_transport_drop(v);
 	client_free(v->client);
+	v->client = NULL;
+	volume_forget_proxied(v);
 	front_free(v->front);
 	front_state_close(v->state);
 	v->client = NULL;
@@ -179,6 +181,7 @@ static void look(void *user)
 	look_at_mount(v); /* first: a goodbye goes before the coordinator closes */
 	volume_look_at_role(v);
 	volume_look_at_hand_over(v);
+	volume_look_at_proxied(v);
 	volume_look_at_release(v);
 	volume_look_at_transport(v);
 	volume_update_status(v);
@@ -269,6 +272,12 @@ void volume_on_mail(struct volume *v, const struct csv_mail *mail)
 		break;
 	case MAIL_LOGGED_IN:
 		store_logged_in(v->store, v->coord);
+		break;
+	case MAIL_IO:
+		volume_on_io(v, mail);
+		break;
+	case MAIL_IO_CANCEL:
+		volume_cancel_io(v, mail);
 		break;
 	case MAIL_KILL:
 	case MAIL_PERMIT:

@@ -47,6 +47,7 @@ struct volume {
 	struct coord *coord;
 	uint64_t coord_serial; /* +1 with each: answers to an earlier one's questions are dropped */
 	struct question *questions; /* about data nexuses, under way */
+	struct proxy_io *proxied;   /* other nodes' I/O that is done here */
 	uint64_t coord_epoch;
 	int coord_state;
 	bool coord_closing, coord_job;
@@ -90,6 +91,13 @@ void volume_client_reconnect(void *user);
 void volume_on_question(struct volume *v, const struct csv_mail *mail);
 /* With the store: it calls nobody back any more. */
 void volume_forget_questions(struct volume *v);
+
+/* volume_proxy.c: MAIL_IO, MAIL_IO_CANCEL. */
+void volume_on_io(struct volume *v, const struct csv_mail *mail);
+void volume_cancel_io(struct volume *v, const struct csv_mail *mail);
+void volume_look_at_proxied(struct volume *v);
+/* The client must have been freed. */
+void volume_forget_proxied(struct volume *v);
 
 /* volume_role.c */
 void volume_look_at_role(struct volume *v);

@@ -112,6 +112,23 @@ void rig_answer(struct rig *rig, struct csv_mail *question, bool ok, uint64_t ke
 	post(rig, mail);
 }
 
+void rig_io_done(struct rig *rig, struct csv_mail *io, int error)
+{
+	bool read = !io->ok && !error;
+	struct csv_mail *mail =
+		csv_mail_new(MAIL_IO_DONE, rig->mem + io->address, read ? io->count : 0);
+
+	assert_non_null(mail);
+	if (io->ok && !error)
+		memcpy(rig->mem + io->address, io->body, io->len);
+	mail->id = io->id;
+	mail->ok = io->ok;
+	mail->state = error;
+	mail->count = io->count;
+	free(io);
+	post(rig, mail);
+}
+
 /* Takes it. */
 static void on_question(struct rig *rig, struct csv_mail *mail)
 {
@@ -138,6 +155,10 @@ static void take(struct rig *rig, struct csv_mail *mail)
 	case MAIL_PERMIT:
 	case MAIL_SEE:
 		on_question(rig, mail);
+		return;
+	case MAIL_IO:
+	case MAIL_IO_CANCEL:
+		assert_int_equal(rig_mail_vec_push(&rig->questions, mail), 0);
 		return;
 	case MAIL_REPLY:
 		on_reply(rig, mail);
@@ -227,7 +248,7 @@ void rig_tables(struct rig *rig)
 	post(rig, pack_tables(rig));
 }
 
-void rig_fence(struct rig *rig, uint32_t node)
+uint64_t rig_post_fence(struct rig *rig, uint32_t node)
 {
 	static uint64_t id = 1;
 	struct csv_mail *mail = mail_new(MAIL_FENCED);
@@ -238,6 +259,13 @@ void rig_fence(struct rig *rig, uint32_t node)
 	rig->incarnation[node] = 0;
 	rig_tables(rig);
 	post(rig, mail);
+	return id;
+}
+
+void rig_fence(struct rig *rig, uint32_t node)
+{
+	uint64_t id = rig_post_fence(rig, node);
+
 	while (rig->fence_done != id)
 		rig_await_mail(rig);
 }

@@ -36,7 +36,7 @@ struct rig {
 	Vol__Owner *owner;		     /* of one resource; NULL = none */
 	bool manual;			     /* the test itself answers questions about nexuses */
 	struct received_vec received;
-	struct rig_mail_vec questions; /* manual: not answered yet */
+	struct rig_mail_vec questions; /* not answered yet: about nexuses when manual; block I/O */
 	uint64_t closed_conn;	       /* the last one that the coordinator closed */
 	uint64_t fence_done;	       /* id of the last */
 	unsigned kills, data_writes;
@@ -63,6 +63,8 @@ void rig_close(struct rig *rig);
 void rig_tables(struct rig *rig);
 /* (node, incarnation of now) is dead and fenced: tables, MAIL_FENCED; awaits its being done. */
 void rig_fence(struct rig *rig, uint32_t node);
+/* The same, not awaited: rig->fence_done becomes the result. */
+uint64_t rig_post_fence(struct rig *rig, uint32_t node);
 /* Until all that was posted before has been looked at. */
 void rig_settle(struct rig *rig);
 /* Takes at least one mail; fails the test when none comes. */
@@ -70,6 +72,8 @@ void rig_await_mail(struct rig *rig);
 void rig_await_state(struct rig *rig, enum coord_state state);
 /* manual: the next question of this kind (owned by the caller), and its answer. */
 struct csv_mail *rig_question(struct rig *rig, enum csv_mail_kind kind);
+/* Block-redirected I/O that came as a question of kind MAIL_IO is done (or not: errno). */
+void rig_io_done(struct rig *rig, struct csv_mail *io, int error);
 void rig_answer(struct rig *rig, struct csv_mail *question, bool ok, uint64_t key);
 
 void peer_init(struct peer *p, struct rig *rig, uint32_t node);

@@ -532,6 +532,187 @@ static void redirected_by_the_operator(void **state)
 	done(msg);
 }
 
+/* ---- block-redirected ------------------------------------------------------------------------- */
+
+static uint64_t address_of(struct peer *p, uint64_t off, bool write)
+{
+	Csv__Message *msg = get(p, off, B, write);
+	const Csv__Extent *e = at(good(msg), off);
+	uint64_t address = e->address + (off - e->offset);
+
+	assert_true(e->address);
+	done(msg);
+	return address;
+}
+
+static uint64_t post_block(struct peer *p, bool write, uint64_t off, uint64_t address,
+			   const void *bytes, size_t len)
+{
+	Csv__Op op = CSV__OP__INIT;
+
+	op.kind = write ? CSV__KIND__BLOCK_WRITE : CSV__KIND__BLOCK_READ;
+	op.ino = ino;
+	op.fh = fh_of(p);
+	op.offset = off;
+	op.address = address;
+	op.length = write ? 0 : len;
+	if (write)
+		op.data = (ProtobufCBinaryData){ len, (uint8_t *)(uintptr_t)bytes };
+	peer_post(p, &op);
+	return op.unique;
+}
+
+static int error_of(struct peer *p, uint64_t unique)
+{
+	Csv__Message *msg = peer_result(p, unique);
+	int error = (int)msg->result->error;
+
+	done(msg);
+	return error;
+}
+
+static void blocks_by_way_of_the_coordinator(void **state)
+{
+	uint64_t where, unique;
+	struct csv_mail *io;
+	Csv__Message *msg;
+
+	(void)state;
+	write_ok(&two, 0, MIB);
+	where = address_of(&three, 5 * B, true);
+	unique = post_block(&three, true, 5 * B + 512, where + 512, data + MIB, 1024);
+	io = rig_question(rig, MAIL_IO);
+	assert_true(io->address == where + 512 && io->count == 1024 && io->ok);
+	assert_false(peer_has(&three, CSV__MESSAGE__MSG_RESULT));
+	rig_io_done(rig, io, 0);
+	assert_int_equal(error_of(&three, unique), 0);
+	unique = post_block(&three, false, 5 * B, where, NULL, 2 * B);
+	rig_io_done(rig, rig_question(rig, MAIL_IO), 0);
+	msg = peer_result(&three, unique);
+	assert_int_equal(msg->result->data.len, 2 * B);
+	assert_memory_equal(msg->result->data.data, data + 5 * B, 512);
+	assert_memory_equal(msg->result->data.data + 512, data + MIB, 1024);
+	done(msg);
+}
+
+/* By place, so only where the session's layout and the map of now agree that it is his. */
+static void blocks_of_others_are_refused(void **state)
+{
+	uint64_t where;
+
+	(void)state;
+	write_ok(&two, 0, MIB);
+	where = address_of(&two, 0, true);
+	assert_int_equal(error_of(&three, post_block(&three, true, 0, where, data, B)), EAGAIN);
+	hold(&three, 0, B, false);
+	(void)address_of(&three, 0, true);
+	assert_int_equal(error_of(&three, post_block(&three, true, 0, where + B, data, B)), EAGAIN);
+	assert_int_equal(error_of(&three, post_block(&three, true, 0, where + 512, data, B)),
+			 EAGAIN);
+	assert_int_equal(error_of(&three, post_block(&three, true, 0, where, data, 100)), EINVAL);
+	assert_int_equal(error_of(&three, post_block(&three, true, MIB, where, data, B)), EAGAIN);
+	assert_memory_equal(rig->mem + where, data, B);
+}
+
+/* A proxy that holds a dead node's write: the fence is paid when it has landed, not before. */
+static void a_fence_waits_for_what_is_done_for_the_dead(void **state)
+{
+	uint64_t where, fence;
+	struct csv_mail *io;
+
+	(void)state;
+	write_ok(&two, 0, MIB);
+	where = address_of(&three, 0, true);
+	(void)post_block(&three, true, 0, where, data + MIB, B);
+	io = rig_question(rig, MAIL_IO);
+	fence = rig_post_fence(rig, 3);
+	free(rig_question(rig, MAIL_IO_CANCEL)); /* what has not begun is called off */
+	rig_settle(rig);
+	assert_true(rig->fence_done != fence);
+	rig_io_done(rig, io, 0);
+	while (rig->fence_done != fence)
+		rig_await_mail(rig);
+}
+
+static void without_waiting_is_noticed(void **state)
+{
+	uint64_t where, fence;
+	struct csv_mail *io;
+
+	(void)state;
+	rig_kill(rig);
+	rig->defects = COORD_DEFECT_NO_PROXY_WAIT;
+	rig_start(rig);
+	peer_up(&two);
+	peer_up(&three);
+	fh2 = peer_open(&two, ino);
+	fh3 = peer_open(&three, ino);
+	write_ok(&two, 0, MIB);
+	where = address_of(&three, 0, true);
+	(void)post_block(&three, true, 0, where, data + MIB, B);
+	io = rig_question(rig, MAIL_IO);
+	fence = rig_post_fence(rig, 3);
+	rig_settle(rig);
+	assert_true(rig->fence_done == fence); /* paid, and now it lands on what others wrote */
+	write_ok(&two, 0, B);
+	rig_io_done(rig, io, 0);
+	rig_settle(rig);
+	assert_memory_not_equal(rig->mem + where, data, B);
+}
+
+/* The client sends it again after the welcome; the first copy must not come behind. */
+static void a_welcome_waits_for_what_is_done(void **state)
+{
+	uint64_t where, unique;
+	struct csv_mail *io;
+
+	(void)state;
+	write_ok(&two, 0, MIB);
+	where = address_of(&three, 0, true);
+	unique = post_block(&three, true, 0, where, data + MIB, B);
+	io = rig_question(rig, MAIL_IO);
+	peer_lost(&three);
+	peer_hello(&three);
+	assert_false(peer_has(&three, CSV__MESSAGE__MSG_WELCOME));
+	rig_io_done(rig, io, ECANCELED);
+	done(peer_expect(&three, CSV__MESSAGE__MSG_WELCOME));
+	assert_false(peer_has(&three, CSV__MESSAGE__MSG_RESULT)); /* of a connection that is gone */
+	{
+		Csv__Op op = CSV__OP__INIT;
+
+		op.kind = CSV__KIND__BLOCK_WRITE;
+		op.unique = unique;
+		op.resent = true;
+		op.ino = ino;
+		op.fh = fh3;
+		op.address = where;
+		op.data = (ProtobufCBinaryData){ B, data + MIB };
+		peer_post(&three, &op);
+	}
+	rig_io_done(rig, rig_question(rig, MAIL_IO), 0);
+	assert_int_equal(error_of(&three, unique), 0);
+	assert_memory_equal(rig->mem + where, data + MIB, B);
+}
+
+/* Under recall it is still his until he has returned it: what is on the way gets through. */
+static void blocks_under_recall(void **state)
+{
+	uint64_t where, size, unique, id;
+
+	(void)state;
+	write_ok(&two, 0, MIB);
+	where = address_of(&three, 20 * B, true);
+	size = post_size(&two, B);
+	id = recalled(&three, 20 * B, MIB, false);
+	unique = post_block(&three, true, 20 * B, where, data, B);
+	rig_io_done(rig, rig_question(rig, MAIL_IO), 0);
+	assert_int_equal(error_of(&three, unique), 0);
+	answer(&three, id, true);
+	result(&two, size);
+	assert_int_equal(error_of(&three, post_block(&three, true, 20 * B, where, data, B)),
+			 EAGAIN);
+}
+
 /* ---- the rest --------------------------------------------------------------------------------- */
 
 static Csv__Attr getattr(struct peer *p)
@@ -637,6 +818,12 @@ int main(void)
 		RIG_TEST(another_process_holds_nothing),
 		RIG_TEST(silence_closes_the_connection),
 		RIG_TEST(redirected_by_the_operator),
+		RIG_TEST(blocks_by_way_of_the_coordinator),
+		RIG_TEST(blocks_of_others_are_refused),
+		RIG_TEST(a_fence_waits_for_what_is_done_for_the_dead),
+		RIG_TEST(without_waiting_is_noticed),
+		RIG_TEST(a_welcome_waits_for_what_is_done),
+		RIG_TEST(blocks_under_recall),
 		RIG_TEST(direct_writes_move_the_time),
 		RIG_TEST(two_failovers_in_one_grace),
 	};

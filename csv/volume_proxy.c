@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Block-redirected I/O of other nodes, done by this node's data nexus for the coordinator here (which has
+ * checked it). Without a path here it is not done (EAGAIN: the client goes by the file system).
+ *
+ * An I/O whose nexus died under it is of unknown fate: it is neither done again nor given up before that
+ * nexus is dead, which is so when this node's mount has its next one.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "csv/volume_int.h"
+#include "iscsi/lun.h"
+#include "lib/log.h"
+
+enum proxy_state { PROXY_WAITS, PROXY_RUNS, PROXY_LOST };
+
+struct proxy_io {
+	struct proxy_io *next;
+	struct volume *v;
+	uint64_t serial; /* of the coordinator that asked */
+	uint64_t id;
+	struct store_node who;
+	enum proxy_state state;
+	bool cancelled;
+	uint64_t nexus; /* that it was given to last */
+	struct lun_io io;
+	struct iovec iov;
+	uint8_t *buf;
+};
+
+static void forget(struct proxy_io *p)
+{
+	struct proxy_io **at = &p->v->proxied;
+
+	while (*at != p)
+		at = &(*at)->next;
+	*at = p->next;
+	free(p->buf);
+	free(p);
+}
+
+static void finish(struct proxy_io *p, int error)
+{
+	struct volume *v = p->v;
+	bool write = p->io.dir == LUN_WRITE;
+	struct csv_mail *mail = NULL;
+
+	if (v->coord && p->serial == v->coord_serial)
+		mail = csv_mail_new(MAIL_IO_DONE, p->buf, write || error ? 0 : p->io.length);
+	if (mail) {
+		mail->id = p->id;
+		mail->state = error;
+		mail->count = p->io.length;
+		mail->ok = write;
+		coord_post(v->coord, mail);
+	}
+	forget(p);
+}
+
+static void on_done(struct lun_io *io, enum lun_result result)
+{
+	struct proxy_io *p = io->user;
+
+	if (result == LUN_OK || result == LUN_ERROR) {
+		finish(p, result == LUN_OK ? 0 : EIO);
+		return;
+	}
+	p->state = PROXY_LOST;
+	volume_poke(p->v);
+}
+
+/* To the nexus of now. EAGAIN: there is none, and nothing of it is under way. */
+static void submit(struct proxy_io *p)
+{
+	struct lun_data *path = csvd_lease_over(p->v->d) ? NULL : client_path(p->v->client);
+	enum lun_result r = path ? lun_submit(path, &p->io) : LUN_REFUSED;
+
+	if (r == LUN_OK) {
+		p->nexus = client_nexus(p->v->client);
+		p->state = PROXY_RUNS;
+	} else if (r == LUN_BUSY) {
+		p->state = PROXY_WAITS;
+	} else {
+		finish(p, r == LUN_INVALID ? EINVAL : EAGAIN);
+	}
+}
+
+/* Something has changed: what waits may go now, what was lost may be settled. */
+void volume_look_at_proxied(struct volume *v)
+{
+	uint64_t nexus = v->client ? client_nexus(v->client) : 0;
+	struct proxy_io *p, *next;
+
+	for (p = v->proxied; p; p = next) {
+		next = p->next;
+		if (p->state == PROXY_RUNS ||
+		    (p->state == PROXY_LOST && (!nexus || nexus == p->nexus)))
+			continue;
+		if (p->cancelled || !v->coord || p->serial != v->coord_serial)
+			finish(p, ECANCELED);
+		else
+			submit(p);
+	}
+}
+
+static struct proxy_io *proxy_new(struct volume *v, const struct csv_mail *mail)
+{
+	struct proxy_io *p = calloc(1, sizeof(*p));
+	size_t room = (mail->count + 4095) & ~(size_t)4095;
+
+	if (!p)
+		return NULL;
+	p->buf = aligned_alloc(4096, room);
+	if (!p->buf) {
+		free(p);
+		return NULL;
+	}
+	if (mail->ok)
+		memcpy(p->buf, mail->body, mail->len);
+	p->v = v;
+	p->serial = v->coord_serial;
+	p->id = mail->id;
+	p->who = (struct store_node){ mail->node, mail->incarnation };
+	p->iov = (struct iovec){ p->buf, mail->count };
+	p->io = (struct lun_io){ .dir = mail->ok ? LUN_WRITE : LUN_READ,
+				 .offset = mail->address,
+				 .length = (uint32_t)mail->count,
+				 .iov = &p->iov,
+				 .iovcnt = 1,
+				 .done = on_done,
+				 .user = p };
+	p->next = v->proxied;
+	v->proxied = p;
+	return p;
+}
+
+void volume_on_io(struct volume *v, const struct csv_mail *mail)
+{
+	struct proxy_io *p = proxy_new(v, mail);
+
+	if (p)
+		submit(p);
+	else
+		log_error("volume '%s': out of memory",
+			  v->name); /* its sender gives up and resumes */
+}
+
+void volume_cancel_io(struct volume *v, const struct csv_mail *mail)
+{
+	for (struct proxy_io *p = v->proxied; p; p = p->next)
+		if (p->who.node == mail->node && p->who.incarnation <= mail->incarnation)
+			p->cancelled = true;
+	volume_look_at_proxied(v);
+}
+
+void volume_forget_proxied(struct volume *v)
+{
+	while (v->proxied)
+		forget(v->proxied);
+}
