@@ -58,7 +58,8 @@ struct lun_io {
 	/* private */
 	struct lun_io *next, *prev;
 	struct lun_session *session;
-	int64_t sent_ms;
+	void *task; /* libiscsi's, while it is running */
+	int64_t since_ms, sent_ms;
 };
 
 struct lun_data;
@@ -229,6 +230,14 @@ void lun_session_verified(struct lun_session *session, bool stands, const char *
 
 /* No data from here on (fenced by word, coordinator's order). What runs goes on and ends. */
 void lun_session_stop(struct lun_session *session, const char *why);
+
+/*
+ * The coordinator's barrier was answered (lun_control_hooks.barrier; every node is told). What was sent
+ * before and is not answered a second from now is aborted and sent again: a target that drops other nodes'
+ * commands on a reset says nothing about it (TAS = 0). Not earlier, and only then: on tgt an ABORT TASK
+ * while a barrier is open swallows the barrier's answer, and there nothing is left by now.
+ */
+void lun_session_barrier_answered(struct lun_session *session);
 
 /* ---- commands other than data ---- */
 

@@ -268,7 +268,7 @@ int lun_session_new(const struct lun_session_config *config, struct lun_session 
 	survive_sigpipe();
 	s->data.ops = &session_ops;
 	take_config(s, config);
-	s->next_tur_ms = s->retry_ms = INT64_MAX;
+	s->next_tur_ms = s->retry_ms = s->abort_at_ms = INT64_MAX;
 	sm_init(&s->sm, "session", s->initiator, session_states,
 		sizeof(session_states) / sizeof(*session_states), LUN_CONNECTING, NULL);
 	r = start(s, config, err);
@@ -316,6 +316,8 @@ int64_t lun_session_deadline_ms(const struct lun_session *s)
 	if (s->sm.state == LUN_CONNECTING)
 		return s->connect_by_ms;
 	t = earlier(s->next_tur_ms, s->retry_ms);
+	if (!s->abort_out && s->sm.state == LUN_OPEN)
+		t = earlier(t, s->abort_at_ms);
 	if (s->running.first)
 		t = earlier(t, s->running.first->sent_ms + s->io_ms);
 	if (s->keepalive_out)
@@ -410,6 +412,7 @@ static void check_time(struct lun_session *s)
 	if (s->doomed)
 		return;
 	keep_alive(s, now);
+	lun_io_abort_old(s, now);
 	lun_io_deadline(s, now);
 }
 

@@ -35,6 +35,19 @@ static void list_del(struct cmd_list *l, struct lun_cmd *cmd)
 	cmd->next = cmd->prev = NULL;
 }
 
+/*
+ * Answers of a target that fails over or rebuilds: the command was not executed and can be later. An I/O
+ * error instead would reach a guest, for nothing.
+ */
+static bool passes(const struct scsi_sense *sense)
+{
+	if (sense->key == SCSI_SENSE_COMMAND_ABORTED)
+		return true;
+	/* Becoming ready; asymmetric access state transition (SPC-4, 5.15.2.5). */
+	return sense->key == SCSI_SENSE_NOT_READY &&
+	       (sense->ascq == 0x0401 || sense->ascq == 0x040a);
+}
+
 enum lun_result lun_result_of(int status, const struct scsi_task *task, struct lun_sense *sense)
 {
 	*sense = (struct lun_sense){ .status = (uint8_t)status };
@@ -65,6 +78,8 @@ enum lun_result lun_result_of(int status, const struct scsi_task *task, struct l
 	sense->ascq = (uint16_t)task->sense.ascq;
 	if (task->sense.key == SCSI_SENSE_UNIT_ATTENTION)
 		return LUN_UA;
+	if (passes(&task->sense))
+		return LUN_BUSY;
 	return task->sense.key == SCSI_SENSE_ILLEGAL_REQUEST ? LUN_UNSUPPORTED : LUN_ERROR;
 }
 

@@ -15,6 +15,7 @@
 #define UA_MAX 64	  /* unit attentions stack, one per reset and nexus */
 #define KEEPALIVE_MS 1000 /* TEST UNIT READY every second: rely on no unit attention */
 #define RETRY_BUSY_MS 50
+#define ABORT_AFTER_MS 1000
 
 /* Doubly linked by next/prev with the list as head; two instances: I/Os and commands. */
 struct io_list {
@@ -53,6 +54,11 @@ struct lun_session {
 	struct io_list running; /* at the target or on the way, oldest first */
 	struct io_list waiting; /* held: got a unit attention, or submitted while HELD; or BUSY */
 	unsigned n_io;
+	int64_t abort_at_ms,
+		abort_before_ms;  /* after a barrier: look then, at what was sent before */
+	struct lun_io *aborting;  /* ABORT TASK is out for it; NULL again when it ended by itself */
+	struct lun_io *cancelled; /* being taken out of libiscsi, to be sent again */
+	bool abort_out;
 	struct cmd_list cmds;
 
 	int64_t mute_since_ms; /* sent and not acknowledged by TCP, as far as was looked */
@@ -83,6 +89,7 @@ enum lun_result lun_session_submit(struct lun_data *data, struct lun_io *io);
 void lun_io_lost(struct lun_session *s);
 void lun_io_end_waiting(struct lun_session *s, enum lun_result result);
 void lun_io_resend(struct lun_session *s);
+void lun_io_abort_old(struct lun_session *s, int64_t now_ms);
 void lun_io_deadline(struct lun_session *s, int64_t now_ms);
 
 /* session_hold.c */

@@ -42,6 +42,8 @@ static void finish(struct lun_session *s, struct io_list *from, struct lun_io *i
 {
 	list_del(from, io);
 	s->n_io--;
+	if (s->aborting == io)
+		s->aborting = NULL;
 	io->done(io, result);
 }
 
@@ -67,6 +69,8 @@ static void wait_again(struct lun_session *s, struct lun_io *io)
 {
 	list_del(&s->running, io);
 	list_add(&s->waiting, io);
+	if (s->aborting == io)
+		s->aborting = NULL;
 }
 
 static void on_unit_attention(struct lun_session *s, struct lun_io *io)
@@ -79,10 +83,17 @@ static void on_unit_attention(struct lun_session *s, struct lun_io *io)
 	lun_hold(s);
 }
 
+/* Not for ever: a target that says so of one command for io_ms means it. */
 static void on_busy(struct lun_session *s, struct lun_io *io)
 {
+	int64_t now = lun_now_ms();
+
+	if (now - io->since_ms >= s->io_ms) {
+		finish(s, &s->running, io, LUN_ERROR);
+		return;
+	}
 	wait_again(s, io);
-	s->retry_ms = lun_now_ms() + RETRY_BUSY_MS;
+	s->retry_ms = now + RETRY_BUSY_MS;
 }
 
 static void on_conflict(struct lun_session *s, struct lun_io *io)
@@ -110,6 +121,10 @@ static void on_task(struct iscsi_context *iscsi, int status, void *data, void *u
 		scsi_free_scsi_task(task);
 	if (s->doomed)
 		result = LUN_LOST;
+	if (result == LUN_LOST && s->cancelled == io) {
+		wait_again(s, io);
+		return;
+	}
 	if (result == LUN_LOST) {
 		lun_session_doom(s, -ENOLINK, "connection lost with data commands under way");
 		finish(s, &s->running, io, LUN_LOST);
@@ -148,7 +163,8 @@ static struct scsi_task *send_task(struct lun_session *s, struct lun_io *io)
 /* false: the session is doomed; io is on no list. */
 static bool transmit(struct lun_session *s, struct lun_io *io)
 {
-	if (!s->iscsi || !send_task(s, io)) {
+	io->task = s->iscsi ? send_task(s, io) : NULL;
+	if (!io->task) {
 		lun_session_doom(s, -ENOMEM, "cannot queue a data command");
 		return false;
 	}
@@ -170,6 +186,56 @@ void lun_io_resend(struct lun_session *s)
 		if (!transmit(s, io))
 			list_add(&s->waiting, io);
 	}
+}
+
+/* ---- what a reset has dropped without a word ---- */
+
+/*
+ * Aborted, or unknown to the target: it does not run any more and will not (SAM-5, 7.2), so it may be sent
+ * again on this same nexus. Any other answer says nothing: then io_ms decides.
+ */
+static void on_aborted(struct iscsi_context *iscsi, int status, void *data, void *user)
+{
+	struct lun_session *s = user;
+	struct lun_io *io = s->aborting;
+	const uint32_t *response = data;
+
+	s->abort_out = false;
+	s->aborting = NULL;
+	if (s->doomed || status != SCSI_STATUS_GOOD || !response)
+		return;
+	s->heard_ms = lun_now_ms();
+	if (!io ||
+	    (*response != ISCSI_TMR_FUNC_COMPLETE && *response != ISCSI_TMR_TASK_DOES_NOT_EXIST))
+		return;
+	s->cancelled = io;
+	(void)iscsi_scsi_cancel_task(iscsi, io->task); /* on_task runs from in here */
+	s->cancelled = NULL;
+	if (s->sm.state == LUN_OPEN)
+		lun_io_resend(s);
+}
+
+/* One at a time, the oldest first. */
+void lun_io_abort_old(struct lun_session *s, int64_t now)
+{
+	struct lun_io *io = s->running.first;
+
+	if (now < s->abort_at_ms || s->abort_out || s->sm.state != LUN_OPEN)
+		return;
+	if (!io || io->sent_ms >= s->abort_before_ms) {
+		s->abort_at_ms = INT64_MAX;
+		return;
+	}
+	s->aborting = io;
+	s->abort_out = iscsi_task_mgmt_abort_task_async(s->iscsi, io->task, on_aborted, s) == 0;
+	s->abort_at_ms = s->abort_out ? now : INT64_MAX;
+}
+
+void lun_session_barrier_answered(struct lun_session *s)
+{
+	s->abort_before_ms = lun_now_ms();
+	s->abort_at_ms = s->abort_before_ms + ABORT_AFTER_MS;
+	lun_session_changed(s);
 }
 
 void lun_io_deadline(struct lun_session *s, int64_t now)
@@ -216,6 +282,7 @@ enum lun_result lun_session_submit(struct lun_data *data, struct lun_io *io)
 	if (s->n_io >= LUN_IO_DEPTH_MAX)
 		return LUN_BUSY;
 	io->session = s;
+	io->since_ms = lun_now_ms();
 	if (s->sm.state == LUN_HELD)
 		list_add(&s->waiting, io);
 	else if (!transmit(s, io))

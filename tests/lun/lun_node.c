@@ -11,6 +11,7 @@
  *   go                                                             -> going | nogo WHY
  *   write N DELAY [EVERY]   N writers at once, until stop; each EVERYth (all: 1) write held DELAY ms
  *   stop                    writers end after what they have out   -> stopped OK CONFLICT LOST REFUSED
+ *   barrier                 a barrier was answered
  *   keys                                                           -> keys KEY...
  *   quit
  */
@@ -238,6 +239,8 @@ static void on_written(struct lun_io *io, enum lun_result result)
 
 	w->out = false;
 	w->node->ends[result]++;
+	if (result == LUN_ERROR)
+		say("error %s", strerror(-lun_io_errno(io, result)));
 	if (!w->node->writing)
 		report_stop(w->node);
 	else if (result == LUN_OK)
@@ -390,6 +393,9 @@ static void order(struct node *n, char *line)
 	else if (strcmp(line, "stop") == 0) {
 		n->writing = false;
 		report_stop(n);
+	} else if (strcmp(line, "barrier") == 0) {
+		if (n->data)
+			lun_session_barrier_answered(n->data);
 	} else if (strcmp(line, "keys") == 0)
 		read_keys(n);
 	else if (strcmp(line, "quit") == 0)
