@@ -315,7 +315,7 @@ static bool send_registered(void *user, uint64_t key)
 
 /* ---- life ---------------------------------------------------------------------------------- */
 
-/* Without a url, or on one that is no LUN, all goes by the coordinator. */
+/* Without a url all goes by the coordinator. */
 static int make_data(struct cl_loop *loop, struct client *c, const char *url)
 {
 	struct data_config cfg = {
@@ -330,7 +330,7 @@ static int make_data(struct cl_loop *loop, struct client *c, const char *url)
 	struct cl_error err = CL_ERROR_INIT;
 	int r;
 
-	if (!url || strncmp(url, "iscsi://", 8) != 0)
+	if (!url)
 		return 0;
 	memcpy(cfg.volume, c->cfg.volume, sizeof(cfg.volume));
 	r = data_new(loop, &cfg, &c->data, &err);
@@ -388,6 +388,11 @@ void client_free(struct client *c)
 	stopped_vec_fini(&c->stopped);
 	holding_fini(&c->holding);
 	free(c);
+}
+
+bool client_may_begin(const struct client *c)
+{
+	return !c->data || data_may_begin(c->data);
 }
 
 bool client_is_direct(const struct client *c)

@@ -61,6 +61,8 @@ int client_new(struct cl_loop *loop, const struct client_config *config, struct 
 /* What still waits is answered with ENOTCONN. */
 void client_free(struct client *client);
 
+/* Whether the conversation may begin: what an earlier csvd had under way on a file has ended. */
+bool client_may_begin(const struct client *client);
 /* A transport to the coordinator of `epoch` stands: greet it. */
 void client_up(struct client *client, uint64_t epoch, uint64_t incarnation);
 /* It is gone. What it had not answered is kept. */

@@ -235,6 +235,7 @@ static bool let_go(struct client *c, struct call *call)
 		return true;
 	if (client_io_of_handle(c, call->op.fh)) {
 		call->way = CALL_DRAINING;
+		c->n_draining++;
 		return false;
 	}
 	/* Not reclaimed from here on; the RELEASE itself still travels. */

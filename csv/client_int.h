@@ -83,6 +83,7 @@ struct client {
 	struct map map;
 	struct dio_list dios;
 	struct dio *spare;   /* unused ones */
+	unsigned n_draining; /* at least so many calls wait for their handle's I/O; 0 = none */
 	unsigned n_busy;     /* of dios: not wholly given to the LUN yet */
 	uint64_t process;    /* of this csvd */
 	uint64_t told_nexus; /* by the last hello */

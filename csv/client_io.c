@@ -74,17 +74,24 @@ static void dio_free(struct dio *d)
 	c->spare = d;
 }
 
-/* Who waited for I/O to end gets on: releases, recalls, reclaim, stop orders. */
-static void after_end(struct client *c, uint64_t fh, bool was_orphan)
+static void route_draining(struct client *c)
 {
 	struct call *call, *next;
 
-	client_recalls_ended(c);
-	for (call = c->calls; call && fh; call = next) {
+	c->n_draining = 0; /* who still has to wait counts himself again */
+	for (call = c->calls; call; call = next) {
 		next = call->next;
-		if (call->way == CALL_DRAINING && call->op.fh == fh)
+		if (call->way == CALL_DRAINING)
 			client_route(c, call);
 	}
+}
+
+/* Who waited for I/O to end gets on: releases, recalls, reclaim, stop orders. */
+static void after_end(struct client *c, bool was_orphan)
+{
+	client_recalls_ended(c);
+	if (c->n_draining)
+		route_draining(c);
 	if (was_orphan)
 		c->cfg.changed(c->cfg.user, NULL);
 	if (!c->dios.first)
@@ -107,7 +114,6 @@ static void complete(struct dio *d, int error)
 	struct call *call = d->call;
 	Csv__Result res = CSV__RESULT__INIT;
 	struct buf *buf = d->buf ? buf_ref(d->buf) : NULL;
-	uint64_t fh = d->fh;
 
 	res.error = (uint32_t)error;
 	if (d->kind == CSV__KIND__READ && !error) {
@@ -123,7 +129,7 @@ static void complete(struct dio *d, int error)
 		client_answer(c, call, &res);
 	}
 	buf_unref(buf);
-	after_end(c, fh, !call);
+	after_end(c, !call);
 }
 
 /* Another way: what was on the way is dead, or never was. */
@@ -131,13 +137,12 @@ static void again(struct dio *d)
 {
 	struct client *c = d->client;
 	struct call *call = d->call;
-	uint64_t fh = d->fh;
 
 	counters_add(c->cfg.counters, COUNTERS_RESENDS);
 	dio_free(d);
 	if (call)
 		client_route(c, call);
-	after_end(c, fh, !call);
+	after_end(c, !call);
 }
 
 /* What only reads harms nobody, wherever its old copy is. */

@@ -9,12 +9,14 @@
 #include <string.h>
 
 #include "iscsi/lun_loop.h"
+#include "iscsi/lun_uring.h"
 #include "lib/log.h"
 #include "lib/sm.h"
 
 #define CONNECT_MS 3000
 #define PAUSE_MS 200
 #define PAUSE_MAX_MS 2000
+#define LOCK_AGAIN_MS 50
 #define STEADY_MS 2000	 /* open for so long: the next loss is news, not flapping */
 #define ISID_QUALIFIER 3 /* 1: control, 2: the file-system thread */
 
@@ -35,6 +37,8 @@ struct data {
 	struct lun_cmd reg;
 	bool registering; /* REGISTER was sent: this key is for no other login */
 	struct cl_source *timer, *close;
+	char local[256]; /* address of a file; "": a LUN */
+	struct lun_uring *file;
 	char reason[512];
 	struct lun_data *plugged; /* in a batch */
 };
@@ -125,7 +129,8 @@ static void lose(struct data *d, const char *why)
 	}
 	if (d->lun)
 		drop_lun(d);
-	d->portal = (d->portal + 1) % d->url.n_portals;
+	if (d->url.n_portals)
+		d->portal = (d->portal + 1) % d->url.n_portals;
 	if (steady)
 		d->pause_ms = PAUSE_MS;
 	if (steady && !d->wait)
@@ -242,6 +247,27 @@ static bool login(struct data *d)
 	return false;
 }
 
+/* ---- a file in place of a LUN --------------------------------------------------------------- */
+
+/* Until an earlier process's I/O has ended. */
+static void on_lock_again(void *user)
+{
+	struct data *d = user;
+	struct lun_uring_config cfg = { .url = d->local, .node = d->cfg.node };
+	struct cl_error err = CL_ERROR_INIT;
+
+	if (lun_uring_open(d->loop, &cfg, &d->file, &err) < 0) {
+		say(d, err.msg);
+		(void)cl_timer_set_in(d->close, LOCK_AGAIN_MS);
+	}
+	d->cfg.changed(d->cfg.user);
+}
+
+bool data_may_begin(const struct data *d)
+{
+	return !*d->local || d->file;
+}
+
 /* ---- the coordinator's word ---------------------------------------------------------------- */
 
 void data_session_up(struct data *d)
@@ -275,7 +301,7 @@ void data_permit(struct data *d, uint64_t key, uint32_t pr_type)
 {
 	if (d->sm.state != DATA_ASKED)
 		return;
-	if (!key) {
+	if (!key != !!d->file) {
 		lose(d, "the coordinator gives no key for direct I/O");
 		return;
 	}
@@ -283,6 +309,11 @@ void data_permit(struct data *d, uint64_t key, uint32_t pr_type)
 	d->pr_type = (uint8_t)pr_type;
 	d->tried = 0;
 	go_to(d, DATA_LOGIN, "permitted");
+	if (d->file) {
+		go_to(d, DATA_REGISTERED, "nothing to register");
+		(void)d->cfg.registered(d->cfg.user, 0);
+		return;
+	}
 	if (!login(d) && !try_next_portal(d))
 		lose(d, d->reason);
 }
@@ -293,13 +324,14 @@ void data_go(struct data *d, uint64_t key)
 
 	if (d->sm.state != DATA_REGISTERED || key != d->key)
 		return;
-	if (lun_session_go(d->lun, &err) < 0) {
+	if (!d->file && lun_session_go(d->lun, &err) < 0) {
 		close_soon(d, err.msg);
 		return;
 	}
 	d->opened_ms = cl_mono_ms(cl_mono_now());
 	d->reason[0] = 0;
-	log_notice("volume '%s': direct path by %s", d->cfg.name, d->url.portals[d->portal]);
+	log_notice("volume '%s': direct path by %s", d->cfg.name,
+		   d->file ? d->local : d->url.portals[d->portal]);
 	go_to(d, DATA_OPEN, "GO");
 }
 
@@ -323,7 +355,11 @@ struct lun_data *data_path(struct data *d)
 {
 	enum lun_session_state s;
 
-	if (d->sm.state != DATA_OPEN || !d->lun)
+	if (d->sm.state != DATA_OPEN)
+		return NULL;
+	if (d->file)
+		return lun_uring_data(d->file);
+	if (!d->lun)
 		return NULL;
 	s = lun_session_state(d->lun);
 	return s == LUN_OPEN || s == LUN_HELD ? lun_session_data(d->lun) : NULL;
@@ -357,6 +393,23 @@ void data_end_batch(struct data *d)
 
 /* ---- life ---------------------------------------------------------------------------------- */
 
+static int find_place(struct data *d, const char *url, struct cl_error *err)
+{
+	bool local = lun_local_path(url);
+	int r = local ? 0 : lun_url_parse(url, &d->url, err);
+
+	if (r < 0)
+		return r;
+	if (local)
+		(void)snprintf(d->local, sizeof(d->local), "%s", url);
+	r = cl_timer_new(d->loop, on_pause, d, &d->timer);
+	if (r >= 0)
+		r = cl_timer_new(d->loop, local ? on_lock_again : on_close, d, &d->close);
+	if (r >= 0 && local)
+		r = cl_timer_set_in(d->close, 0);
+	return r < 0 ? cl_error_errno(err, r, "data session") : 0;
+}
+
 int data_new(struct cl_loop *loop, const struct data_config *config, struct data **ret,
 	     struct cl_error *err)
 {
@@ -372,14 +425,7 @@ int data_new(struct cl_loop *loop, const struct data_config *config, struct data
 		       config->node);
 	sm_init(&d->sm, "nexus", config->name, data_states, 5, DATA_NONE, NULL);
 	say(d, "this node has not been admitted to the LUN yet");
-	r = lun_url_parse(config->url, &d->url, err);
-	if (r >= 0) {
-		r = cl_timer_new(loop, on_pause, d, &d->timer);
-		if (r >= 0)
-			r = cl_timer_new(loop, on_close, d, &d->close);
-		if (r < 0)
-			(void)cl_error_errno(err, r, "data session");
-	}
+	r = find_place(d, config->url, err);
 	if (r < 0) {
 		data_free(d);
 		return r;
@@ -399,5 +445,6 @@ void data_free(struct data *d)
 	}
 	cl_source_free(d->timer);
 	cl_source_free(d->close);
+	lun_uring_free(d->file);
 	free(d);
 }

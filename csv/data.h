@@ -11,6 +11,10 @@
  * LUN_LOST, its fate unknown; then it is asked again, which has the old nexus killed. Portals are
  * tried in turn; between attempts a pause of 0.2 to 2 s. It never goes on by itself on an old right.
  *
+ * A file or block device in place of a LUN (volumes of one machine) goes the same way with key 0 and
+ * without a login. What stands in for the kill of an earlier process: the lock on the file, which is had
+ * only when that one's last I/O has ended (iscsi/lun_uring.h). So it is taken before the hello.
+ *
  * Runs in the loop's thread; never blocks.
  */
 #ifndef CL_CSV_DATA_H
@@ -24,7 +28,7 @@ struct data;
 enum data_state { DATA_NONE, DATA_ASKED, DATA_LOGIN, DATA_REGISTERED, DATA_OPEN };
 
 struct data_config {
-	const char *url;  /* iscsi://...; copied */
+	const char *url;  /* iscsi://, file://, block://; copied */
 	const char *name; /* of the volume, for log lines; borrowed */
 	uint8_t volume[16];
 	uint32_t node;
@@ -40,6 +44,9 @@ int data_new(struct cl_loop *loop, const struct data_config *config, struct data
 	     struct cl_error *err);
 /* What is under way ends with LUN_LOST, from here. Accepts NULL. */
 void data_free(struct data *data);
+
+/* Whether the session may be begun; `changed` follows when it may. */
+bool data_may_begin(const struct data *data);
 
 /* The session with the coordinator is active: from here on asked for while there is none. */
 void data_session_up(struct data *data);

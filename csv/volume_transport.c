@@ -144,7 +144,7 @@ void volume_look_at_transport(struct volume *v)
 	}
 	if (!v->client || !me || !them || v->to_node || v->reconnect_wait || v->d->stopping)
 		return;
-	if (me->incarnation <= v->d->closed_up_to)
+	if (me->incarnation <= v->d->closed_up_to || !client_may_begin(v->client))
 		return;
 	v->incarnation = me->incarnation;
 	if (v->coordinator == v->d->tables->self)
