@@ -88,17 +88,19 @@ enum {
 struct fs_open_options {
 	const uint8_t *volume_uuid; /* expected (16 bytes), checked before the replay; NULL = any of
 				       ours */
-	bool read_only;		    /* replays into memory only: the device is not written */
-	unsigned checkpoint_blocks; /* log blocks that start a checkpoint; 0 = a quarter of the
+	const uint8_t *cluster_uuid; /* expected, likewise; NULL = any */
+	bool read_only;		     /* replays into memory only: the device is not written */
+	unsigned checkpoint_blocks;  /* log blocks that start a checkpoint; 0 = a quarter of the
 				       journal */
-	unsigned step_extents;	    /* of a file that one operation frees; 0 = 512 */
+	unsigned step_extents;	     /* of a file that one operation frees; 0 = 512 */
 	unsigned defects;
 };
 
 /*
  * Replay the journal and open. The caller owns the volume (fence paid) and dev (borrowed, must
  * outlive the object). Orphans are left alone: fs_orphan_next(). Nothing but the replay is written
- * until the first fs_commit(). opt may be NULL.
+ * until the first fs_commit(), and nothing at all before everything was found to be in order: a volume that is
+ * refused is untouched. opt may be NULL.
  */
 int fs_open(struct fs_dev *dev, const struct fs_open_options *opt, struct fs **ret,
 	    struct cl_error *err);
@@ -341,20 +343,27 @@ int fs_punch(struct fs *fs, uint32_t ino, uint64_t off, uint64_t len);
 
 /*
  * Free an orphan (on the list) after its last close. Own operation: begin/end around it. A large one is freed
- * in part and the rest is left to fs_work(); a file with a name whose cut was not finished is cut on.
+ * in part and the rest is left to fs_work(). -ENOENT when it is not on the list.
  */
 int fs_orphan_free(struct fs *fs, uint32_t ino);
 
 /*
- * Deletes and truncations of more than 512 extents (64 GiB in one piece) go in steps: the operation itself is
- * done, and durable with its commit, when its first step is. What is left is on the orphan list, where the next
- * coordinator (or e2fsck) finds it after a crash. Whoever serves a volume calls fs_work() between its batches while
- * fs_has_work(): one step (milliseconds) as an operation of its own, not durable before a commit. 1 = done something, 0 =
- * nothing to do, negative: this file is given up until the next open (or the object is dead).
- * Operations do it by themselves when space is short, and when the file that is being cut grows or goes.
+ * A deletion of more than 512 extents (64 GiB in one piece) goes in steps: the operation itself is done, and durable
+ * with its commit, when its first step is. What is left is on the orphan list, where the next coordinator (or
+ * e2fsck) finds it after a crash. Whoever serves a volume calls fs_work() between its batches while fs_has_work(): one
+ * step (milliseconds) as an operation of its own, not durable before a commit. 1 = done something, 0 = nothing to
+ * do, negative: this file is given up until the next open (or the object is dead). fs_begin() does it by itself when
+ * space is short.
  */
 bool fs_has_work(const struct fs *fs);
 int fs_work(struct fs *fs, struct timespec now);
+
+/*
+ * Before a file is made smaller (fs_setattr, FS_SET_SIZE): cut it from its end, in operations of its own of 512 extents each,
+ * until the truncation itself is small enough for one operation. Without it that may be -E2BIG (some hundred thousand
+ * extents). After a crash in the middle the file has a size in between: whoever asked has no answer yet, and asks again.
+ */
+int fs_cut_ahead(struct fs *fs, struct timespec now, uint32_t ino, uint64_t size);
 
 /*
  * After -ENOSPC (and fs_abort()): all that was deleted becomes usable, whatever it takes. 1 = there is more
@@ -367,7 +376,7 @@ int fs_make_space(struct fs *fs, struct timespec now);
  * crash frees it. fs_link() gives it a name and takes it off the list.
  */
 int fs_tmpfile(struct fs *fs, const struct fs_new *n, struct fs_attr *ret);
-/* Walk the list: prev = 0 for the first; 0 in *ret_ino at the end. Files with a name are on it while they are cut. */
+/* Walk the list: prev = 0 for the first; 0 in *ret_ino at the end. */
 int fs_orphan_next(struct fs *fs, uint32_t prev, uint32_t *ret_ino);
 
 /* ---- small records, changed within the operation's own transaction --------------------------- */

@@ -30,6 +30,7 @@ csv_libcsvfs_a_SOURCES = \
 	csv/fs_range.c \
 	csv/fs_record.c \
 	csv/fs_rename.c \
+	csv/fs_replay.c \
 	csv/fs_rest.c \
 	csv/fs_sig.c csv/fs_sig.h \
 	csv/fs_tx.c \

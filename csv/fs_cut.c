@@ -41,10 +41,8 @@ int fs_unmap_some(struct fs *fs, struct fs_inode *i, uint64_t s)
 
 int fs_truncate(struct fs *fs, struct fs_inode *i, uint64_t size)
 {
-	int r = fs_rest_finish(fs, i);
+	int r;
 
-	if (r < 0)
-		return r;
 	if (fs_blocks_up(size) >= FS_FILE_BLOCKS_MAX)
 		return -EFBIG;
 	if (size > EXT2_I_SIZE(fs_raw(i)))
@@ -53,14 +51,10 @@ int fs_truncate(struct fs *fs, struct fs_inode *i, uint64_t size)
 		return -EINVAL;
 	if (size % FS_BLOCK_SIZE)
 		fs->op.bared = true; /* the tail of the last block, too, is zeroed when it grows */
-	r = fs_unmap_some(fs, i, fs_blocks_up(size));
-	if (r < 0)
-		return r;
-	fs_inode_set_size(i, size);
-	if (!r)
-		return 0;
-	r = fs_orphan_add(fs, i);
-	return r < 0 ? r : fs_rest_note(fs, i->ino, FS_REST_CUT);
+	r = fs_unmap(fs, i, fs_blocks_up(size), FS_FILE_BLOCKS_MAX);
+	if (r == 0)
+		fs_inode_set_size(i, size);
+	return r;
 }
 
 int fs_punch(struct fs *fs, uint32_t ino, uint64_t off, uint64_t len)

@@ -283,7 +283,7 @@ static int free_later(struct fs *fs, struct fs_inode *i)
 
 	i->raw.i_links_count = 0;
 	r = fs_orphan_add(fs, i);
-	return r < 0 ? r : fs_rest_note(fs, i->ino, FS_REST_FREE);
+	return r < 0 ? r : fs_rest_note(fs, i->ino, true);
 }
 
 int fs_inode_free(struct fs *fs, struct fs_inode *i)

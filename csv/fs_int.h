@@ -6,7 +6,7 @@
  *   fs_hook.c    every allocation and release passes here: undo, dirty groups, quarantine
  *   fs_meta.c    bitmaps, group descriptors, superblock -> cache blocks, at commit
  *   fs_tx.c      begin, end, abort, commit, checkpoint, going live
- *   fs_open.c    open, replay, close
+ *   fs_open.c    open; fs_replay.c  the journal at an open
  *   fs_extent.c  editing of extent trees; fs_alloc.c  clusters
  *   fs_map.c     maps, and what is kept of them; fs_range.c  filling; fs_cut.c  punch, truncate
  *   fs_inode.c, fs_dir.c, fs_name.c, fs_rename.c, fs_xattr.c, fs_orphan.c, fs_record.c
@@ -77,11 +77,10 @@ CL_DEFINE_VEC(fs_undo_group_vec, struct fs_undo_group);
 CL_DEFINE_VEC(fs_u32_vec, uint32_t);
 CL_DEFINE_VEC(fs_u64_vec, uint64_t);
 
-/* What is left to do of a file: see fs_rest.c. */
-enum fs_rest_kind { FS_REST_NONE, FS_REST_CUT, FS_REST_FREE };
+/* Whether there is more to free of an orphan: see fs_rest.c. */
 struct fs_rest {
 	uint32_t ino;
-	enum fs_rest_kind kind;
+	bool more;
 };
 CL_DEFINE_VEC(fs_rest_vec, struct fs_rest);
 
@@ -159,6 +158,7 @@ struct fs {
 	struct fs_dev *dev;
 	ext2_filsys e2;
 	bool dead, read_only, live;
+	bool settle; /* the device is to be brought to the replayed state */
 	unsigned defects;
 	struct fs_cache cache;
 	struct fs_op op;
@@ -209,6 +209,12 @@ extern pthread_mutex_t fs_e2_zero_buffer;
 /* Open what mke2fs made, before /.csv is there. */
 int fs_open_for_mkfs(struct fs_dev *dev, struct fs **ret, struct cl_error *err);
 
+/* fs_replay.c */
+/* Journal -> cache. Nothing is written. */
+int fs_replay(struct fs *fs, struct cl_error *err);
+/* Cache -> device, and the journal is empty: when the volume is known to be the right one. */
+int fs_settle(struct fs *fs, struct cl_error *err);
+
 /* fs_hook.c */
 void fs_undo_apply(struct fs *fs);
 void fs_op_reset(struct fs *fs);
@@ -222,6 +228,8 @@ uint64_t fs_free_blocks(const struct fs *fs);
 /* fs_tx.c */
 /* fs_begin() without making room first. */
 int fs_op_begin(struct fs *fs, struct timespec now);
+/* What waits for a checkpoint goes home, and is stable. */
+int fs_write_home(struct fs *fs);
 /* Free, and not in quarantine. */
 uint64_t fs_usable_blocks(const struct fs *fs);
 int fs_tx_add_buf(struct fs *fs, struct fs_buf *b);
@@ -322,17 +330,12 @@ int fs_grow_to(struct fs *fs, struct fs_inode *i, uint64_t new_size);
 int fs_unmap(struct fs *fs, struct fs_inode *i, uint64_t s, uint64_t e);
 /* As much from s on as one operation should; 1 = there is more. */
 int fs_unmap_some(struct fs *fs, struct fs_inode *i, uint64_t s);
-/* May leave a part on the orphan list, to be cut later: fs_rest.c. */
 int fs_truncate(struct fs *fs, struct fs_inode *i, uint64_t size);
 
 /* fs_rest.c */
-int fs_rest_note(struct fs *fs, uint32_t ino, enum fs_rest_kind kind);
-enum fs_rest_kind fs_rest_of(const struct fs *fs, uint32_t ino);
+int fs_rest_note(struct fs *fs, uint32_t ino, bool more);
 void fs_rest_apply(struct fs *fs);
-int fs_rest_finish(struct fs *fs, struct fs_inode *i);
-/* One step of an orphan, inside an operation. */
-int fs_rest_step(struct fs *fs, uint32_t ino);
-int fs_rest_load(struct fs *fs, struct cl_error *err);
+int fs_orphans_check(struct fs *fs, struct cl_error *err);
 
 /* fs_dir.c */
 struct fs_dirent {

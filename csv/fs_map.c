@@ -35,16 +35,11 @@ int fs_file_load(struct fs *fs, uint32_t ino, struct fs_inode *ret)
 int fs_file_load_range(struct fs *fs, uint32_t ino, uint64_t off, uint64_t len,
 		       struct fs_inode *ret)
 {
-	int r;
-
 	if (!len)
 		return -EINVAL;
 	if (off > FS_FILE_MAX || len > FS_FILE_MAX - off)
 		return -EFBIG;
-	if (!fs_may_change(fs))
-		return -EROFS;
-	r = fs_file_load(fs, ino, ret);
-	return r < 0 ? r : fs_rest_finish(fs, ret);
+	return fs_may_change(fs) ? fs_file_load(fs, ino, ret) : -EROFS;
 }
 
 /* ---- windows ---------------------------------------------------------------------------- */

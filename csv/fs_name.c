@@ -258,8 +258,6 @@ int fs_link(struct fs *fs, uint32_t ino, uint32_t dir, const char *name, struct 
 
 int fs_inode_unlinked(struct fs *fs, struct fs_inode *i, bool still_open, uint32_t *ret_gone)
 {
-	int r;
-
 	fs->op.use_reserve = true;
 	fs_inode_touch(fs, i, FS_T_CTIME);
 	if (i->raw.i_links_count)
@@ -268,9 +266,6 @@ int fs_inode_unlinked(struct fs *fs, struct fs_inode *i, bool still_open, uint32
 		return fs_inode_store(fs, i);
 	if (ret_gone)
 		*ret_gone = i->ino;
-	r = fs_rest_finish(fs, i); /* it cannot be on the list twice */
-	if (r < 0)
-		return r;
 	return still_open ? fs_orphan_add(fs, i) : fs_inode_free(fs, i);
 }
 

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Opening: is it ours, replay, read it afresh, load what we keep in memory. libext2fs opens a
- * volume whose journal is full without complaint, so it is opened twice: once to find the journal's
- * blocks (they never move), and again after the replay, with nothing left in memory from before.
+ * Opening: is it ours; the journal, into memory (fs_replay.c); what we keep in memory; and only when nothing speaks against
+ * it, the replayed blocks go home.
  */
 #include "config.h"
 
 #include <string.h>
 
 #include "csv/fs_int.h"
-#include "csv/jbd2_replay.h"
 
 #define STEP_EXTENTS 512 /* up to 64 GiB */
 
@@ -82,109 +80,21 @@ static int check_super(struct fs_dev *dev, const struct fs_open_options *opt, st
 	return 0;
 }
 
-/* Where the journal's blocks are: all of inode 8's, which are contiguous in the file. */
-static int map_journal(struct fs *fs, uint64_t **ret_map, uint32_t *ret_len, struct cl_error *err)
-{
-	_cleanup_free_ uint64_t *map = NULL;
-	struct fs_inode ino;
-	struct fs_piece p = { .len = 0 };
-	uint64_t len, at = 0;
-	fs_tree t;
-	int r = fs_inode_load(fs, EXT2_JOURNAL_INO, &ino);
-
-	if (r < 0)
-		return cl_error_errno(err, r, "the journal's inode");
-	len = EXT2_I_SIZE(fs_raw(&ino)) / FS_BLOCK_SIZE;
-	if (len > (1u << 20) || !fs_inode_has_extents(&ino))
-		return cl_error_set(err, -EUCLEAN, "the journal's inode is damaged: run e2fsck");
-	map = calloc(len + 1, sizeof(*map));
-	r = map ? fs_tree_open(fs, &ino, &t) : -ENOMEM;
-	if (r < 0)
-		return cl_error_errno(err, r, "the journal's map");
-	while (at < len && (r = fs_tree_next(t, at, &p)) == 0 && p.len && p.lblk == at)
-		for (uint64_t i = 0; i < p.len && at < len; i++)
-			map[at++] = p.pblk + i;
-	fs_tree_close(&t);
-	if (r < 0 || at < len)
-		return cl_error_set(err, -EUCLEAN, "the journal has holes: run e2fsck");
-	*ret_map = cl_steal(map);
-	*ret_len = (uint32_t)len;
-	return 0;
-}
-
-static int apply_to_device(void *user, uint64_t blk, const void *data, size_t n)
-{
-	struct fs *fs = user;
-
-	return fs_dev_write(fs->dev, blk * FS_BLOCK_SIZE, data, n * FS_BLOCK_SIZE, 0);
-}
-
-/* Read-only: the blocks stay in the cache as if they waited for a checkpoint. */
-static int apply_to_cache(void *user, uint64_t blk, const void *data, size_t n)
-{
-	struct fs *fs = user;
-	struct fs_buf *b;
-	int r = 0;
-
-	for (size_t i = 0; i < n && r == 0; i++) {
-		r = fs_buf_put(fs, blk + i, (const uint8_t *)data + i * FS_BLOCK_SIZE, &b);
-		if (r == 0)
-			b->log = true;
-	}
-	return r;
-}
-
-/* What was replayed is stable; only then the journal is empty; only then the flag goes. */
-static int replay_done(struct fs *fs, uint32_t sequence)
-{
-	uint8_t block[FS_BLOCK_SIZE];
-	struct ext2_super_block *sb = (struct ext2_super_block *)(block + SUPERBLOCK_OFFSET);
-	int r = fs_dev_flush(fs->dev);
-
-	if (r == 0)
-		r = jbd2_log_write_super(&fs->log, 0, sequence);
-	if (r == 0)
-		r = fs_dev_read(fs->dev, 0, block, sizeof(block));
-	if (r < 0)
-		return r;
-	ext2fs_clear_feature_journal_needs_recovery(sb);
-	ext2fs_superblock_csum_set(fs->e2, sb);
-	return fs_dev_write(fs->dev, 0, block, sizeof(block), FS_DEV_FUA);
-}
-
-static int replay(struct fs *fs, struct cl_error *err)
-{
-	uint64_t max_blk = fs->dev->bytes / FS_BLOCK_SIZE, *map = NULL;
-	bool in_use;
-	uint32_t len = 0;
-	int r = fs_e2_open(fs, EXT2_FLAG_IGNORE_CSUM_ERRORS, err);
-
-	if (r < 0)
-		return r;
-	r = map_journal(fs, &map, &len, err);
-	if (r == 0)
-		r = jbd2_log_open(&fs->log, fs->dev, map, len, err);
-	if (r < 0)
-		return r;
-	in_use = fs->log.sb.start != 0;
-	fs_cache_drop_clean(fs);
-	r = jbd2_replay(&fs->log, max_blk, fs->read_only ? apply_to_cache : apply_to_device, fs,
-			&fs->writer.sequence, err);
-	if (r < 0 || fs->read_only)
-		return r;
-	if (in_use || ext2fs_has_feature_journal_needs_recovery(fs->e2->super)) {
-		r = replay_done(fs, fs->writer.sequence);
-		if (r < 0)
-			return cl_error_errno(err, r, "finish the replay");
-	}
-	return 0;
-}
-
 static uint64_t reserve_for(uint64_t blocks)
 {
 	uint64_t want = 64 * FS_RATIO + blocks / 1000;
 
 	return want < blocks / 32 ? want : blocks / 32;
+}
+
+/* libext2fs looks at these sums when it comes by a group, and otherwise believes what is there. */
+static int check_groups(struct fs *fs, struct cl_error *err)
+{
+	for (uint32_t g = 0; g < fs->e2->group_desc_count; g++)
+		if (!ext2fs_group_desc_csum_verify(fs->e2, g))
+			return cl_error_set(err, -EUCLEAN,
+					    "the checksum of group %u is wrong: run e2fsck -fy", g);
+	return 0;
 }
 
 static int load(struct fs *fs, const struct fs_open_options *opt, struct cl_error *err)
@@ -200,6 +110,9 @@ static int load(struct fs *fs, const struct fs_open_options *opt, struct cl_erro
 	if (fs->e2->super->s_state & EXT2_ERROR_FS)
 		return cl_error_set(err, -EUCLEAN,
 				    "the file system is marked as damaged: run e2fsck -fy");
+	r = check_groups(fs, err);
+	if (r < 0)
+		return r;
 	fs->cache.readahead = 16; /* flex_bg keeps the bitmaps of 16 groups together */
 	e = ext2fs_read_bitmaps(fs->e2);
 	fs->cache.readahead = 0;
@@ -232,7 +145,7 @@ static int open_bare(struct fs_dev *dev, const struct fs_open_options *opt, stru
 	fs->step_extents = opt->step_extents ? opt->step_extents : STEP_EXTENTS;
 	r = check_super(dev, opt, err);
 	if (r == 0)
-		r = replay(fs, err);
+		r = fs_replay(fs, err);
 	if (r == 0)
 		r = load(fs, opt, err);
 	if (r < 0)
@@ -241,9 +154,18 @@ static int open_bare(struct fs_dev *dev, const struct fs_open_options *opt, stru
 	return 0;
 }
 
+/* Fresh from mke2fs: there is nothing to replay. */
 int fs_open_for_mkfs(struct fs_dev *dev, struct fs **ret, struct cl_error *err)
 {
 	return open_bare(dev, &(struct fs_open_options){ 0 }, ret, err);
+}
+
+static int check_cluster(struct fs *fs, const struct fs_open_options *opt, struct cl_error *err)
+{
+	if (opt->cluster_uuid && memcmp(fs->vol.cluster_uuid, opt->cluster_uuid, FS_UUID_SIZE) != 0)
+		return cl_error_set(err, -ENODEV, "volume '%s' belongs to another cluster",
+				    fs->vol.name);
+	return 0;
 }
 
 int fs_open(struct fs_dev *dev, const struct fs_open_options *opt, struct fs **ret,
@@ -256,7 +178,11 @@ int fs_open(struct fs_dev *dev, const struct fs_open_options *opt, struct fs **r
 	if (r == 0)
 		r = fs_vol_load(fs, err);
 	if (r == 0)
-		r = fs_rest_load(fs, err);
+		r = check_cluster(fs, opt ? opt : &none, err);
+	if (r == 0)
+		r = fs_orphans_check(fs, err);
+	if (r == 0)
+		r = fs_settle(fs, err);
 	if (r < 0)
 		return r;
 	*ret = cl_steal(fs);

@@ -56,14 +56,26 @@ int fs_orphan_remove(struct fs *fs, struct fs_inode *i)
 	return -ENOENT;
 }
 
+/* The kernel's, when it died in a truncation: the blocks beyond the size are to go, the file stays. */
+static int finish_cut(struct fs *fs, struct fs_inode *i)
+{
+	int r = fs_unmap(fs, i, fs_blocks_up(EXT2_I_SIZE(fs_raw(i))), FS_FILE_BLOCKS_MAX);
+
+	return r < 0 ? r : fs_inode_store(fs, i);
+}
+
 int fs_orphan_free(struct fs *fs, uint32_t ino)
 {
 	struct fs_inode i;
 	int r = fs_may_change(fs) ? fs_inode_load(fs, ino, &i) : -EROFS;
 
-	if (r == 0 && i.raw.i_links_count && fs_rest_of(fs, ino) != FS_REST_CUT)
-		r = -EBUSY;
-	return r < 0 ? r : fs_rest_step(fs, ino);
+	if (r == 0)
+		r = fs_orphan_remove(fs, &i);
+	if (r == 0)
+		r = fs_rest_note(fs, ino, false);
+	if (r < 0)
+		return r;
+	return i.raw.i_links_count ? finish_cut(fs, &i) : fs_inode_free(fs, &i);
 }
 
 int fs_tmpfile(struct fs *fs, const struct fs_new *n, struct fs_attr *ret)

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Deleting and cutting large files in steps. The operation itself frees the first few hundred extents, and what is
- * left waits on the orphan list, where ext4 has always kept both: inodes without a name, to be freed, and inodes with
- * a name whose size is set and whose blocks beyond it are to go. A crash leaves them there: the next coordinator,
- * e2fsck and the kernel all finish the work. What goes wrong otherwise: a transaction as large as the file
- * (more than the journal takes), and everybody waits for it.
+ * Large files in steps. What goes wrong otherwise: a transaction as large as the file, more than the journal takes, and
+ * everybody waits for it.
  *
- * The list on disk does not say whether an inode without a name is still open; that is the caller's to know. So in
- * memory there is a list of those to go on with: `rest`.
+ * Deleting: the operation itself frees the first few hundred extents, and the rest waits on the orphan list, where ext4
+ * has always kept inodes without a name. A crash leaves it there: the next coordinator, e2fsck and the kernel finish the
+ * work. The list on disk does not say whether such an inode is still open; that is the caller's to know. So in memory
+ * there is a list of those to go on with: `rest`.
+ *
+ * Cutting: from the end, each step a truncation of its own. ext4 keeps half-cut files on the orphan list too, but e2fsck
+ * 1.47 destroys data before the cut when it finishes one with clusters of several blocks.
  */
 #include "config.h"
 
@@ -15,21 +17,11 @@
 
 #include "csv/fs_int.h"
 
-int fs_rest_note(struct fs *fs, uint32_t ino, enum fs_rest_kind kind)
-{
-	return fs_rest_vec_push(&fs->op.rest, (struct fs_rest){ ino, kind }) < 0 ? -ENOMEM : 0;
-}
+/* ---- deleting --------------------------------------------------------------------------- */
 
-/* As of the running operation. */
-enum fs_rest_kind fs_rest_of(const struct fs *fs, uint32_t ino)
+int fs_rest_note(struct fs *fs, uint32_t ino, bool more)
 {
-	for (size_t n = fs->op.rest.n; n-- > 0;)
-		if (fs->op.rest.v[n].ino == ino)
-			return fs->op.rest.v[n].kind;
-	for (size_t n = 0; n < fs->rest.n; n++)
-		if (fs->rest.v[n].ino == ino)
-			return fs->rest.v[n].kind;
-	return FS_REST_NONE;
+	return fs_rest_vec_push(&fs->op.rest, (struct fs_rest){ ino, more }) < 0 ? -ENOMEM : 0;
 }
 
 static void forget(struct fs *fs, uint32_t ino)
@@ -46,58 +38,9 @@ void fs_rest_apply(struct fs *fs)
 {
 	for (size_t n = 0; n < fs->op.rest.n; n++) {
 		forget(fs, fs->op.rest.v[n].ino);
-		if (fs->op.rest.v[n].kind != FS_REST_NONE)
+		if (fs->op.rest.v[n].more)
 			(void)fs_rest_vec_push(&fs->rest, fs->op.rest.v[n]); /* room is there */
 	}
-}
-
-/*
- * A file whose cut is not finished is about to change its size or map: it is finished first, whatever it takes.
- * Without it, blocks that were cut off would be back when the file grows.
- */
-int fs_rest_finish(struct fs *fs, struct fs_inode *i)
-{
-	int r;
-
-	if (fs_rest_of(fs, i->ino) != FS_REST_CUT)
-		return 0;
-	r = fs_unmap(fs, i, fs_blocks_up(EXT2_I_SIZE(fs_raw(i))), FS_FILE_BLOCKS_MAX);
-	if (r == 0)
-		r = fs_orphan_remove(fs, i);
-	if (r == 0)
-		r = fs_rest_note(fs, i->ino, FS_REST_NONE);
-	return r < 0 ? r : fs_inode_store(fs, i);
-}
-
-static int step_cut(struct fs *fs, struct fs_inode *i)
-{
-	int r = fs_unmap_some(fs, i, fs_blocks_up(EXT2_I_SIZE(fs_raw(i))));
-
-	if (r == 0) {
-		r = fs_orphan_remove(fs, i);
-		if (r == 0)
-			r = fs_rest_note(fs, i->ino, FS_REST_NONE);
-	}
-	return r < 0 ? r : fs_inode_store(fs, i);
-}
-
-static int step_free(struct fs *fs, struct fs_inode *i)
-{
-	int r = fs_orphan_remove(fs, i);
-
-	if (r == 0)
-		r = fs_rest_note(fs, i->ino, FS_REST_NONE);
-	return r < 0 ? r : fs_inode_free(fs, i);
-}
-
-int fs_rest_step(struct fs *fs, uint32_t ino)
-{
-	struct fs_inode i;
-	int r = fs_inode_load(fs, ino, &i);
-
-	if (r < 0)
-		return r;
-	return i.raw.i_links_count ? step_cut(fs, &i) : step_free(fs, &i);
 }
 
 bool fs_has_work(const struct fs *fs)
@@ -112,7 +55,7 @@ int fs_work(struct fs *fs, struct timespec now)
 
 	if (r < 0 || !ino)
 		return r;
-	r = fs_rest_step(fs, ino);
+	r = fs_orphan_free(fs, ino);
 	if (r == 0)
 		r = fs_end(fs);
 	if (r < 0) {
@@ -136,8 +79,8 @@ int fs_make_space(struct fs *fs, struct timespec now)
 	return r < 0 ? r : fs_usable_blocks(fs) > before;
 }
 
-/* Cuts that the coordinator before us did not finish. A list that runs in circles is refused here, once. */
-int fs_rest_load(struct fs *fs, struct cl_error *err)
+/* A list that runs in circles is refused, once and here. */
+int fs_orphans_check(struct fs *fs, struct cl_error *err)
 {
 	uint32_t left = fs->e2->super->s_inodes_count, ino = fs->e2->super->s_last_orphan;
 
@@ -151,10 +94,67 @@ int fs_rest_load(struct fs *fs, struct cl_error *err)
 			return cl_error_set(
 				err, r == -EIO ? r : -EUCLEAN,
 				"the orphan list is damaged at inode %u: run e2fsck -fy", ino);
-		if (i.raw.i_links_count &&
-		    fs_rest_vec_push(&fs->rest, (struct fs_rest){ ino, FS_REST_CUT }) < 0)
-			return cl_error_errno(err, -ENOMEM, "orphans");
 		ino = i.raw.i_dtime;
 	}
 	return 0;
+}
+
+/* ---- cutting ---------------------------------------------------------------------------- */
+
+/* Where each extent from block s on begins. */
+static int starts_from(struct fs *fs, uint32_t ino, uint64_t s, struct fs_u32_vec *ret)
+{
+	struct fs_inode i;
+	struct fs_piece p;
+	fs_tree t;
+	int r = fs_file_load(fs, ino, &i);
+
+	if (r == 0)
+		r = fs_tree_open(fs, &i, &t);
+	if (r < 0)
+		return r;
+	r = fs_tree_next(t, s, &p);
+	while (r == 0 && p.len) {
+		if (p.lblk >= s && fs_u32_vec_push(ret, (uint32_t)p.lblk) < 0)
+			r = -ENOMEM;
+		if (r == 0)
+			r = fs_tree_following(t, p.lblk + p.len, &p);
+	}
+	fs_tree_close(&t);
+	return r;
+}
+
+static int cut_step(struct fs *fs, struct timespec now, uint32_t ino, uint64_t from)
+{
+	struct fs_inode i;
+	int r = fs_begin(fs, now);
+
+	if (r < 0)
+		return r;
+	r = fs_inode_load(fs, ino, &i);
+	if (r == 0)
+		r = fs_unmap(fs, &i, from, FS_FILE_BLOCKS_MAX);
+	if (r == 0) {
+		if (EXT2_I_SIZE(fs_raw(&i)) > from * FS_BLOCK_SIZE)
+			fs_inode_set_size(&i, from * FS_BLOCK_SIZE);
+		fs_inode_touch(fs, &i, FS_T_MTIME | FS_T_CTIME);
+		r = fs_inode_store(fs, &i);
+	}
+	if (r == 0)
+		r = fs_end(fs);
+	if (r < 0)
+		fs_abort(fs);
+	return r;
+}
+
+int fs_cut_ahead(struct fs *fs, struct timespec now, uint32_t ino, uint64_t size)
+{
+	_cleanup_(fs_u32_vec_fini) struct fs_u32_vec starts = { 0 };
+	int r = size > FS_FILE_MAX ? -EFBIG : starts_from(fs, ino, fs_blocks_up(size), &starts);
+
+	while (r == 0 && starts.n > fs->step_extents) {
+		starts.n -= fs->step_extents;
+		r = cut_step(fs, now, ino, starts.v[starts.n]);
+	}
+	return r;
 }

@@ -330,7 +330,18 @@ static int commit_tx(struct fs *fs)
 
 #define RUN_MAX 64
 
-static int write_home(struct fs *fs)
+/* Once they are stable, they may leave the cache. */
+static int home_done(struct fs *fs, int r)
+{
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < fs->log_bufs.n; i++)
+		fs->log_bufs.v[i]->log = false;
+	fs_buf_vec_clear(&fs->log_bufs);
+	return 0;
+}
+
+int fs_write_home(struct fs *fs)
 {
 	_cleanup_free_ uint8_t *run = malloc((size_t)RUN_MAX * FS_BLOCK_SIZE);
 	size_t i = 0;
@@ -350,7 +361,7 @@ static int write_home(struct fs *fs)
 		if (r < 0)
 			return r;
 	}
-	return fs_dev_flush(fs->dev);
+	return home_done(fs, fs_dev_flush(fs->dev));
 }
 
 static int checkpoint(struct fs *fs)
@@ -360,15 +371,10 @@ static int checkpoint(struct fs *fs)
 	cl_assert(!fs->tx.ended);
 	if (!fs->writer.used)
 		return 0;
-	r = write_home(fs);
+	r = fs_write_home(fs);
 	if (r == 0)
 		r = jbd2_writer_tail_to_head(&fs->writer);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < fs->log_bufs.n; i++)
-		fs->log_bufs.v[i]->log = false;
-	fs_buf_vec_clear(&fs->log_bufs);
-	return 0;
+	return r;
 }
 
 bool fs_uncommitted(const struct fs *fs)

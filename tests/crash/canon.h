@@ -13,8 +13,9 @@
 #include "csv/fs.h"
 
 struct canon {
-	uint64_t hash;	 /* all of it */
-	uint64_t linked; /* without orphans and what lies beyond ends of files: what e2fsck leaves */
+	uint64_t hash; /* all of it */
+	uint64_t
+		linked; /* without orphans and what lies beyond ends of files: what e2fsck leaves */
 };
 
 /* Write the text to out (may be NULL) too. Negative errno when anything cannot be read. */

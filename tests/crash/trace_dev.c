@@ -8,7 +8,7 @@
 
 static void add(struct trace_dev *t, enum trace_kind kind, uint64_t off, const void *data)
 {
-	struct trace_event e = { .kind = kind, .off = off };
+	struct trace_event e = { .kind = kind, .off = off, .users = t->users };
 
 	if (!t->tracing)
 		return;

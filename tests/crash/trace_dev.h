@@ -12,6 +12,7 @@ struct trace_event {
 	enum trace_kind kind;
 	uint64_t off;  /* write: byte offset; mark: the number of the state that is durable now */
 	uint8_t *data; /* FS_BLOCK_SIZE bytes */
+	bool users; /* file data that was written by a user: what it is when torn is nobody's promise */
 };
 CL_DEFINE_VEC(trace_vec, struct trace_event);
 
@@ -19,6 +20,7 @@ struct trace_dev {
 	struct fs_dev dev;
 	uint8_t *mem;
 	bool tracing;
+	bool users;	    /* writes from here on are a user's */
 	int64_t fail_after; /* writes until they fail with EIO; < 0 = never */
 	struct trace_vec events;
 };

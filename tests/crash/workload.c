@@ -6,6 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "csv/fs_int.h"
+
+#define DEEP_STEPS 100 /* from here on the longer parts of the script run too */
+
 static const uint8_t volume_uuid[FS_UUID_SIZE] = { 1, 2,  3,  4,  5,  6,  7,  8,
 						   9, 10, 11, 12, 13, 14, 15, 16 };
 
@@ -42,7 +46,10 @@ static void take(struct workload *w)
 
 static void commit(struct workload *w)
 {
+	uint32_t head = w->fs->writer.head;
 	int r = fs_commit(w->fs);
+
+	w->wraps += w->fs->writer.head < head;
 
 	if (r < 0) {
 		fprintf(stderr, "workload: commit: %d\n", r);
@@ -118,6 +125,13 @@ static int finish(struct workload *w, int r, bool spoil)
 	return 0;
 }
 
+static void write_block(struct workload *w, uint64_t pblk, const void *block)
+{
+	w->t->users = true;
+	(void)fs_dev_write(&w->t->dev, pblk * FS_BLOCK_SIZE, block, FS_BLOCK_SIZE, 0);
+	w->t->users = false;
+}
+
 /* One block of file data, as a client writes it, flushed: a step of its own. */
 static void write_data(struct workload *w, uint32_t ino, uint64_t lblk)
 {
@@ -132,9 +146,23 @@ static void write_data(struct workload *w, uint32_t ino, uint64_t lblk)
 		block[i] = (uint8_t)(rnd(w, 256));
 	if (rnd(w, 8) == 0)
 		memcpy(block, "\xc0\x3b\x39\x98", 4);
-	(void)fs_dev_write(&w->t->dev, e.pblk * FS_BLOCK_SIZE, block, sizeof(block), 0);
+	write_block(w, e.pblk, block);
 	(void)fs_dev_flush(&w->t->dev);
 	take(w);
+}
+
+/* Levels of the file's extent tree below its inode. */
+static unsigned fs_tree_depth(struct fs *fs, uint32_t ino)
+{
+	struct ext2_extent_info info = { .max_depth = 0 };
+	struct fs_inode i;
+	fs_tree t;
+
+	if (fs_inode_load(fs, ino, &i) == 0 && fs_tree_open(fs, &i, &t) == 0) {
+		(void)ext2fs_extent_get_info(t, &info);
+		fs_tree_close(&t);
+	}
+	return (unsigned)info.max_depth;
 }
 
 /* ---- operations ------------------------------------------------------------------------- */
@@ -373,7 +401,7 @@ static void write_mapped(struct workload *w, uint32_t ino, uint64_t lblk, uint64
 		if (e.state == FS_DATA)
 			continue; /* would change what is durable: write_data() does that */
 		memset(block, (int)rnd(w, 256), sizeof(block));
-		(void)fs_dev_write(&w->t->dev, e.pblk * FS_BLOCK_SIZE, block, sizeof(block), 0);
+		write_block(w, e.pblk, block);
 	}
 }
 
@@ -567,9 +595,20 @@ static void bared(struct workload *w, unsigned n)
 	commit(w);
 }
 
+/* From its end, in steps, each a state of its own: asked at every block, so that no call makes two of them. */
+static void cut_ahead(struct workload *w, uint32_t ino, uint64_t size)
+{
+	for (uint64_t at = 4000; at > size / FS_BLOCK_SIZE + 1; at--) {
+		must(fs_cut_ahead(w->fs, (struct timespec){ w->now, 0 }, ino, at * FS_BLOCK_SIZE),
+		     "cut ahead");
+		if (fs_uncommitted(w->fs))
+			commit(w);
+	}
+}
+
 /*
- * A file of many extents is cut, then cut further, grows while that is going on, and is deleted: in steps of a few extents, with
- * a commit after each, so that a crash finds each of them half done.
+ * A file of many extents is cut, grows again, and is deleted: in steps of a few extents, with a commit after each, so that a
+ * crash finds each of them half done.
  */
 static void in_steps(struct workload *w, unsigned n)
 {
@@ -587,11 +626,11 @@ static void in_steps(struct workload *w, unsigned n)
 	}
 	commit(w);
 	write_data(w, f.ino, 0);
+	cut_ahead(w, f.ino, size.size);
 	begin(w);
 	must(fs_setattr(w->fs, f.ino, FS_SET_SIZE, &size, NULL), "cut");
 	must(finish(w, 0, false), "cut");
 	commit(w);
-	work(w);
 	if (n % 2) {
 		size.size = 2 << 20;
 		begin(w);
@@ -622,6 +661,105 @@ static void in_steps(struct workload *w, unsigned n)
 	}
 	while (fs_has_work(w->fs))
 		work(w);
+}
+
+/*
+ * An extent tree of more than two levels, and directories eight deep that are moved into each other. The file is made of
+ * thousands of pieces, then changed in its middle, cut in steps and deleted.
+ */
+static void deep(struct workload *w)
+{
+	struct fs_attr f, d, size = { .size = 3 << 20 };
+	uint32_t dir[8], at = FS_ROOT_INO;
+	char name[32];
+
+	begin(w);
+	for (unsigned n = 0; n < 8; n++) {
+		sprintf(name, "deep%u", n);
+		must(fs_mkdir(w->fs, at, name, &(struct fs_new){ .mode = 0700 }, &d), "mkdir");
+		dir[n] = at = d.ino;
+	}
+	must(fs_mknod(w->fs, at, "pieces", &file_mode, &f), "create");
+	must(fs_prealloc(w->fs, f.ino, 0, 3000 * 4096, 3000 * 4096), "prealloc");
+	must(finish(w, 0, false), "deep");
+	commit(w);
+	for (uint64_t b = 0; b < 3000; b += 2) {
+		begin(w);
+		must(finish(w, fs_convert(w->fs, f.ino, b * 4096, 4096, 0), false), "convert");
+		if (b % 250 == 0)
+			commit(w);
+	}
+	commit(w);
+	w->max_depth = fs_tree_depth(w->fs, f.ino);
+	write_data(w, f.ino, 1500);
+	begin(w);
+	must(finish(w, fs_punch(w->fs, f.ino, 800 * 4096, 300 * 4096), false), "punch");
+	commit(w);
+	begin(w);
+	must(finish(w, fs_alloc(w->fs, f.ino, 900 * 4096, 100 * 4096, 0), false), "fill");
+	begin(w);
+	must(fs_rename(w->fs, dir[2], "deep3", FS_ROOT_INO, "moved", 0, NULL), "move");
+	must(fs_rename(w->fs, FS_ROOT_INO, "deep0", dir[7], "deep0", 0, NULL), "move below");
+	must(finish(w, 0, false), "move");
+	commit(w);
+	begin(w);
+	must(finish(w, fs_zero_range(w->fs, f.ino, 2000 * 4096, 300 * 4096, 0), false), "zeros");
+	commit(w);
+	begin(w);
+	must(finish(w, fs_setattr(w->fs, f.ino, FS_SET_SIZE, &size, NULL), false), "cut");
+	commit(w);
+	begin(w);
+	must(finish(w, fs_setattr(w->fs, f.ino, FS_SET_SIZE, &f, NULL), false), "grow");
+	commit(w);
+	begin(w);
+	must(finish(w, fs_unlink(w->fs, dir[7], "pieces", false, NULL), false), "unlink");
+	commit(w);
+	for (unsigned n = 0; n < 10 && fs_has_work(w->fs); n++)
+		work(w);
+}
+
+/*
+ * The volume is filled up to the last cluster that may be taken; every kind of operation is tried there, then with one cluster
+ * more. Commits, records and deletes go on all the time.
+ */
+static void full(struct workload *w)
+{
+	struct fs_statfs s;
+	struct fs_attr f;
+	int r = 0;
+
+	begin(w);
+	must(fs_mknod(w->fs, FS_ROOT_INO, "filler", &file_mode, &f), "create");
+	must(finish(w, 0, false), "filler");
+	commit(w);
+	fs_statfs(w->fs, &s);
+	begin(w);
+	r = fs_prealloc(w->fs, f.ino, 0, (s.bavail > 16 ? s.bavail - 16 : 1) * FS_BLOCK_SIZE, 0);
+	(void)finish(w, r, false);
+	commit(w);
+	for (unsigned n = 0; n < 30; n++) {
+		if (random_op(w) < 0)
+			w->refused++;
+		if (fs_uncommitted(w->fs))
+			commit(w);
+		if (n % 6 == 5) {
+			begin(w);
+			r = fs_punch(w->fs, f.ino, n * FS_CLUSTER_SIZE, FS_CLUSTER_SIZE);
+			must(finish(w, r, false), "a full volume gives back");
+			commit(w);
+		}
+	}
+	begin(w);
+	must(finish(w, fs_unlink(w->fs, FS_ROOT_INO, "filler", false, NULL), false), "delete");
+	commit(w);
+	while (fs_has_work(w->fs))
+		work(w);
+	begin(w); /* found again */
+	must(fs_mknod(w->fs, FS_ROOT_INO, "after", &file_mode, &f), "create");
+	must(fs_alloc(w->fs, f.ino, 0, 1 << 20, 1 << 20), "alloc");
+	must(fs_unlink(w->fs, FS_ROOT_INO, "after", false, NULL), "unlink");
+	must(finish(w, 0, false), "after");
+	commit(w);
 }
 
 /* Operations that get far and are then taken back. */
@@ -673,6 +811,10 @@ int workload_run(struct workload *w, struct trace_dev *t, uint64_t seed, unsigne
 		if (n < 3)
 			bared(w, n);
 		in_steps(w, n);
+	}
+	if (steps >= DEEP_STEPS) {
+		deep(w);
+		full(w);
 	}
 	for (unsigned i = 0; i < steps; i++) {
 		for (unsigned k = 1 + rnd(w, 3); k; k--)

@@ -19,6 +19,8 @@ struct workload {
 	uint64_t rng;
 	int64_t now;
 	unsigned ops, aborts, refused;
+	unsigned wraps;	    /* of the log's head */
+	unsigned max_depth; /* of an extent tree */
 	bool verbose;
 };
 
