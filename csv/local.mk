@@ -101,4 +101,4 @@ tests_unit_csv_counters_test_LDADD = csv/libcsvd.a proto/libpb.a lib/libcl.a $(P
 $(tests_unit_csv_counters_test_OBJECTS): $(BUILT_SOURCES)
 endif
 EXTRA_DIST += tests/csvd/lib.sh docs/rescue.md
-dist_man_MANS += man/csvd.8
+dist_man_MANS += man/csvd.8 man/lunctl.8

@@ -4,6 +4,7 @@
  * for whoever changes the session. Writes over the LUN: refused when it is reserved.
  *
  *     lun-bench URL --rw read|write|randread|randwrite --bs BYTES --qd N --seconds S [--iovs N]
+ *     lun-bench URL --verify ...       each write is read back and compared, in odd pieces
  */
 #include "config.h"
 
@@ -32,6 +33,7 @@ struct slot {
 	struct iovec *iov;
 	uint8_t *buf;
 	int64_t sent_ns;
+	uint64_t stamp; /* --verify: what the last write was filled from */
 };
 
 struct bench {
@@ -43,7 +45,7 @@ struct bench {
 	struct lun_data *data;
 	struct lun_cmd cmd;
 	const char *rw;
-	bool random, write, stop;
+	bool random, write, verify, stop;
 	uint32_t bs;
 	unsigned qd, iovs, out;
 	int64_t ms, from_ns, to_ns;
@@ -78,11 +80,76 @@ static uint64_t next_offset(struct bench *b)
 	return (b->random ? random64(b) % n : b->next++ % n) * b->bs;
 }
 
+static void on_unregistered(struct lun_cmd *cmd)
+{
+	cl_loop_stop(((struct bench *)cmd->user)->loop);
+}
+
 static void finish(struct bench *b)
 {
 	b->to_ns = now_ns();
 	(void)getrusage(RUSAGE_SELF, &b->after);
-	cl_loop_stop(b->loop);
+	b->cmd = (struct lun_cmd){ .op = { .kind = PR_OP_REGISTER, .key = KEY },
+				   .done = on_unregistered,
+				   .user = b };
+	if (!b->session || lun_session_command(b->session, &b->cmd) != LUN_OK)
+		cl_loop_stop(b->loop);
+}
+
+/* ---- --verify ---- */
+
+/* Pieces of odd sizes, none empty. */
+static void split(struct slot *s)
+{
+	uint32_t left = s->bench->bs;
+	uint8_t *p = s->buf;
+	unsigned n = 0;
+
+	while (n + 1 < s->bench->iovs && left > 1) {
+		uint32_t part = 1 + (uint32_t)(random64(s->bench) % (left / 2 + 1));
+
+		s->iov[n++] = (struct iovec){ p, part };
+		p += part;
+		left -= part;
+		if (!left)
+			break;
+	}
+	if (left)
+		s->iov[n++] = (struct iovec){ p, left };
+	s->io.iovcnt = (int)n;
+}
+
+static void pattern(uint64_t *out, uint32_t bytes, uint64_t stamp)
+{
+	for (uint32_t i = 0; i < bytes / 8; i++)
+		out[i] = (stamp + i) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+/* A slot writes in its own part of the LUN, then reads that back, and so on. */
+static void next_verified(struct slot *s)
+{
+	struct bench *b = s->bench;
+	uint64_t part = b->data->bytes / b->qd / b->bs, i = (uint64_t)(s - b->slots);
+
+	if (s->io.dir == LUN_WRITE && s->stamp) {
+		s->io.dir = LUN_READ;
+		memset(s->buf, 0, b->bs);
+	} else {
+		s->io.dir = LUN_WRITE;
+		s->stamp = random64(b) | 1;
+		s->io.offset = (i * part + random64(b) % part) * b->bs;
+		pattern((uint64_t *)(void *)s->buf, b->bs, s->stamp);
+	}
+	split(s);
+}
+
+static void compare(const struct slot *s)
+{
+	const uint64_t *got = (const uint64_t *)(const void *)s->buf;
+
+	for (uint32_t i = 0; s->io.dir == LUN_READ && i < s->bench->bs / 8; i++)
+		if (got[i] != (s->stamp + i) * UINT64_C(0x9e3779b97f4a7c15))
+			die("verify", "what was read is not what was written");
 }
 
 static void submit(struct slot *s)
@@ -90,7 +157,10 @@ static void submit(struct slot *s)
 	struct bench *b = s->bench;
 	enum lun_result r;
 
-	s->io.offset = next_offset(b);
+	if (b->verify)
+		next_verified(s);
+	else
+		s->io.offset = next_offset(b);
 	s->sent_ns = now_ns();
 	r = lun_submit(b->data, &s->io);
 	if (r != LUN_OK)
@@ -129,6 +199,8 @@ static void on_done(struct lun_io *io, enum lun_result result)
 	b->out--;
 	b->ops++;
 	b->failed += result != LUN_OK;
+	if (b->verify && result == LUN_OK)
+		compare(s);
 	b->latency[bucket(now_ns() - s->sent_ns)]++;
 	if (!b->stop)
 		submit(s);
@@ -165,7 +237,7 @@ static void prepare_slot(struct bench *b, struct slot *s)
 static void start(struct bench *b)
 {
 	if (!b->bs || b->bs % b->data->block_size || b->bs > LUN_IO_BYTES_MAX ||
-	    b->bs > b->data->bytes || b->bs % b->iovs)
+	    b->bs > b->data->bytes / b->qd || b->bs % b->iovs)
 		die("--bs", "not a multiple of the block size, or too large");
 	for (unsigned i = 0; i < b->qd; i++)
 		prepare_slot(b, &b->slots[i]);
@@ -286,6 +358,8 @@ static void take_options(struct bench *b, int argc, char **argv)
 		{ "qd", required_argument, NULL, 'q' },
 		{ "seconds", required_argument, NULL, 's' },
 		{ "iovs", required_argument, NULL, 'i' },
+		{ "verify", no_argument, NULL, 'v' },
+
 		{ NULL, 0, NULL, 0 },
 	};
 	int o;
@@ -299,11 +373,15 @@ static void take_options(struct bench *b, int argc, char **argv)
 			b->qd = (unsigned)strtoul(optarg, NULL, 0);
 		else if (o == 's')
 			b->ms = (int64_t)(strtod(optarg, NULL) * 1000);
+		else if (o == 'v')
+			b->verify = true;
 		else if (o == 'i')
 			b->iovs = (unsigned)strtoul(optarg, NULL, 0);
 		else
 			exit(2);
 	}
+	if (b->verify)
+		b->rw = "verify";
 	b->random = strncmp(b->rw, "rand", 4) == 0;
 	b->write = strcmp(b->rw + (b->random ? 4 : 0), "write") == 0;
 	if (optind != argc - 1 || !b->qd || b->qd > QD_MAX || b->ms <= 0 || !b->iovs ||

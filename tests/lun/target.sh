@@ -28,7 +28,7 @@ now_ms() {
 }
 
 ((EUID == 0)) || { echo "SKIP: needs root"; exit 77; }
-for file in tests/lun/lun-node tests/lun/lun-sync-test tests/lun/landing.so iscsi/lunctl; do
+for file in tests/lun/lun-node tests/lun/lun-bench tests/lun/lun-sync-test tests/lun/landing.so iscsi/lunctl; do
 	[[ -e $BUILD/$file ]] || make -C "$BUILD" "$file" >/dev/null || fail "cannot build $file in $BUILD"
 done
 TGT=$("$SRC/lab/fetch" tgt) || fail "no tgt"
