@@ -4,53 +4,19 @@
 #include "clusterctl/text.h"
 
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "clusterctl/json_text.h"
 #include "clusterctl/table.h"
 
 /* ---- reading what may be absent ---------------------------------------------------------------- */
-
-static const char *str(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
-
-static long long num(const json_t *o, const char *key)
-{
-	return json_integer_value(json_object_get(o, key));
-}
 
 static const char *num_text(const json_t *o, const char *key, char buf[24])
 {
 	if (!json_is_integer(json_object_get(o, key)))
 		return "";
-	(void)snprintf(buf, 24, "%lld", num(o, key));
-	return buf;
-}
-
-/* How long ago an RFC 3339 time was, in a word. */
-static const char *ago(const char *rfc3339, char buf[24])
-{
-	struct tm tm = { 0 };
-	long s;
-
-	if (!strptime(rfc3339, "%Y-%m-%dT%H:%M:%S", &tm))
-		return "";
-	s = (long)(time(NULL) - timegm(&tm));
-	s = s < 0 ? 0 : s;
-	if (s < 120)
-		(void)snprintf(buf, 24, "%lds", s);
-	else if (s < 120 * 60)
-		(void)snprintf(buf, 24, "%ldm", s / 60);
-	else if (s < 48 * 3600)
-		(void)snprintf(buf, 24, "%ldh", s / 3600);
-	else
-		(void)snprintf(buf, 24, "%ldd", s / 86400);
+	(void)snprintf(buf, 24, "%lld", json_number(o, key));
 	return buf;
 }
 
@@ -66,13 +32,14 @@ static bool all_well(const json_t *result)
 	list = json_object_get(result, "nodes");
 	json_array_foreach((json_t *)list, i, o)
 	{
-		if (strcmp(str(o, "state"), "up") != 0)
+		if (strcmp(json_text(o, "state"), "up") != 0)
 			return false;
 	}
 	list = json_object_get(result, "resources");
 	json_array_foreach((json_t *)list, i, o)
 	{
-		if (strcmp(str(o, "state"), "online") != 0 && strcmp(str(o, "state"), "offline"))
+		if (strcmp(json_text(o, "state"), "online") != 0 &&
+		    strcmp(json_text(o, "state"), "offline"))
 			return false;
 	}
 	return true;
@@ -81,17 +48,17 @@ static bool all_well(const json_t *result)
 static void status_head(const json_t *result, FILE *out)
 {
 	const json_t *c = json_object_get(result, "cluster");
-	long long lose = num(c, "can_lose");
+	long long lose = json_number(c, "can_lose");
 
-	(void)fprintf(out, "cluster %s: ", *str(c, "name") ? str(c, "name") : "(none)");
+	(void)fprintf(out, "cluster %s: ", *json_text(c, "name") ? json_text(c, "name") : "(none)");
 	if (!json_is_true(json_object_get(c, "quorate")))
-		(void)fprintf(out, "NO QUORUM%s%s\n", *str(c, "reason") ? ": " : "",
-			      str(c, "reason"));
+		(void)fprintf(out, "NO QUORUM%s%s\n", *json_text(c, "reason") ? ": " : "",
+			      json_text(c, "reason"));
 	else
 		(void)fprintf(out, "%s; can lose %lld more node%s; manager %s\n",
 			      all_well(result) ? "healthy" : "NOT HEALTHY", lose,
 			      lose == 1 ? "" : "s",
-			      *str(c, "manager") ? str(c, "manager") : "none");
+			      *json_text(c, "manager") ? json_text(c, "manager") : "none");
 }
 
 static void status_nodes(const json_t *result, FILE *out)
@@ -106,8 +73,8 @@ static void status_nodes(const json_t *result, FILE *out)
 	{
 		char since[24];
 
-		table_row(&t, str(o, "name"), str(o, "state"), ago(str(o, "since"), since),
-			  str(o, "reason"), NULL);
+		table_row(&t, json_text(o, "name"), json_text(o, "state"),
+			  json_ago(json_text(o, "since"), since), json_text(o, "reason"), NULL);
 	}
 	(void)fputc('\n', out);
 	table_print(&t, out);
@@ -118,18 +85,19 @@ static void status_nodes(const json_t *result, FILE *out)
 static void status_volume(struct table *t, const json_t *v)
 {
 	const json_t *nodes = json_object_get(v, "nodes"), *o;
-	const char *coordinator = str(v, "coordinator");
+	const char *coordinator = json_text(v, "coordinator");
 	size_t i;
 
 	json_array_foreach((json_t *)nodes, i, o)
 	{
 		char since[24];
 
-		table_row(t, i ? "" : str(v, "name"), i ? "" : coordinator, str(o, "node"),
-			  str(o, "mode"), ago(str(o, "since"), since), str(o, "reason"), NULL);
+		table_row(t, i ? "" : json_text(v, "name"), i ? "" : coordinator,
+			  json_text(o, "node"), json_text(o, "mode"),
+			  json_ago(json_text(o, "since"), since), json_text(o, "reason"), NULL);
 	}
 	if (json_array_size(nodes) == 0)
-		table_row(t, str(v, "name"), coordinator, "", "", "", "", NULL);
+		table_row(t, json_text(v, "name"), coordinator, "", "", "", "", NULL);
 }
 
 static void status_volumes(const json_t *result, FILE *out)
@@ -162,10 +130,11 @@ static void status_resources(const json_t *result, FILE *out)
 	{
 		char since[24], where[140];
 
-		(void)snprintf(where, sizeof(where), "%s%s%s", str(o, "node"),
-			       *str(o, "target") ? " -> " : "", str(o, "target"));
-		table_row(&t, str(o, "name"), str(o, "type"), str(o, "state"), where,
-			  ago(str(o, "since"), since), str(o, "reason"), NULL);
+		(void)snprintf(where, sizeof(where), "%s%s%s", json_text(o, "node"),
+			       *json_text(o, "target") ? " -> " : "", json_text(o, "target"));
+		table_row(&t, json_text(o, "name"), json_text(o, "type"), json_text(o, "state"),
+			  where, json_ago(json_text(o, "since"), since), json_text(o, "reason"),
+			  NULL);
 	}
 	(void)fputc('\n', out);
 	table_print(&t, out);
@@ -190,8 +159,9 @@ void text_list(const json_t *result, FILE *out)
 
 	table_init(&t, 4);
 	table_row(&t, "NAME", "TYPE", "STATE", "NODE", NULL);
-	json_array_foreach(json_object_get(result, "objects"), i, o) table_row(
-		&t, str(o, "name"), str(o, "type"), str(o, "state"), str(o, "node"), NULL);
+	json_array_foreach(json_object_get(result, "objects"), i, o)
+		table_row(&t, json_text(o, "name"), json_text(o, "type"), json_text(o, "state"),
+			  json_text(o, "node"), NULL);
 	table_print(&t, out);
 	table_fini(&t);
 }
@@ -241,7 +211,10 @@ static void show_value(const json_t *value, int indent, FILE *out)
 
 void text_show(const json_t *result, FILE *out)
 {
-	show_object(result, 0, out);
+	if (strcmp(json_text(result, "type"), "volume") == 0)
+		text_show_volume(result, out);
+	else
+		show_object(result, 0, out);
 }
 
 void text_explain(const json_t *result, FILE *out)
@@ -263,15 +236,17 @@ void text_event(const json_t *event, FILE *out)
 	char duration[32] = "";
 
 	if (json_is_integer(json_object_get(event, "duration_ms")))
-		(void)snprintf(duration, sizeof(duration), " (%lld ms)", num(event, "duration_ms"));
-	if (!*str(event, "event"))
+		(void)snprintf(duration, sizeof(duration), " (%lld ms)",
+			       json_number(event, "duration_ms"));
+	if (!*json_text(event, "event"))
 		return;
-	(void)fprintf(out, "%s  %s%s%s", str(event, "time"), str(event, "event"),
-		      *str(event, "object") ? " " : "", str(event, "object"));
-	if (*str(event, "node") && strcmp(str(event, "node"), str(event, "object")) != 0)
-		(void)fprintf(out, " (%s)", str(event, "node"));
-	(void)fprintf(out, "%s%s%s\n", *str(event, "cause") ? ": " : "", str(event, "cause"),
-		      duration);
+	(void)fprintf(out, "%s  %s%s%s", json_text(event, "time"), json_text(event, "event"),
+		      *json_text(event, "object") ? " " : "", json_text(event, "object"));
+	if (*json_text(event, "node") &&
+	    strcmp(json_text(event, "node"), json_text(event, "object")) != 0)
+		(void)fprintf(out, " (%s)", json_text(event, "node"));
+	(void)fprintf(out, "%s%s%s\n", *json_text(event, "cause") ? ": " : "",
+		      json_text(event, "cause"), duration);
 }
 
 void text_progress(const json_t *line, FILE *out)
@@ -279,14 +254,14 @@ void text_progress(const json_t *line, FILE *out)
 	const json_t *p = json_object_get(line, "progress");
 
 	if (json_is_integer(json_object_get(p, "percent")))
-		(void)fprintf(out, "%s %lld%%", str(p, "message"), num(p, "percent"));
+		(void)fprintf(out, "%s %lld%%", json_text(p, "message"), json_number(p, "percent"));
 	else
-		(void)fprintf(out, "%s", str(p, "message"));
+		(void)fprintf(out, "%s", json_text(p, "message"));
 }
 
 void text_message(const json_t *result, FILE *out)
 {
-	const char *message = str(json_object_get(result, "done"), "message");
+	const char *message = json_text(json_object_get(result, "done"), "message");
 
 	if (*message)
 		(void)fprintf(out, "%s\n", message);
@@ -301,24 +276,8 @@ void text_move(const json_t *result, FILE *out)
 	if (*num_text(done, "total_ms", total))
 		(void)fprintf(out, "total %s ms", total);
 	if (*num_text(done, "blackout_ms", gap))
-		(void)fprintf(out, ", blackout %s ms (%s)", gap, str(done, "blackout_source"));
+		(void)fprintf(out, ", blackout %s ms (%s)", gap,
+			      json_text(done, "blackout_source"));
 	if (json_is_integer(json_object_get(done, "total_ms")))
 		(void)fputc('\n', out);
-}
-
-void text_check(const json_t *result, FILE *out)
-{
-	const json_t *check = json_object_get(result, "check"), *line;
-	const json_t *findings = json_object_get(check, "findings");
-	long long more = num(check, "damages") - (long long)json_array_size(findings);
-	size_t i;
-
-	(void)fprintf(out, "%s: %s\n", str(check, "volume"), str(check, "message"));
-	json_array_foreach((json_t *)(uintptr_t)findings, i, line)
-	{
-		if (json_string_value(line))
-			(void)fprintf(out, "  %s\n", json_string_value(line));
-	}
-	if (more > 0)
-		(void)fprintf(out, "  and %lld more\n", more);
 }

@@ -9,6 +9,7 @@
 void text_status(const json_t *result, FILE *out);
 void text_list(const json_t *result, FILE *out);
 void text_show(const json_t *result, FILE *out);
+void text_show_volume(const json_t *volume, FILE *out);
 void text_event(const json_t *event, FILE *out); /* one line of `events` */
 void text_explain(const json_t *result, FILE *out);
 void text_move(const json_t *result, FILE *out);

@@ -325,7 +325,7 @@ static void on_format_late(void *user)
 	(void)cl_error_set(&err, -CL_EREFUSED, "csvd is not running on this node");
 	(void)cl_error_hint(&err, "is the service running? `systemctl status csvd`");
 	order_free(o);
-	requests_formatted(requests, client, &err);
+	requests_formatted(requests, client, NULL, 0, &err);
 }
 
 int csvd_format(struct csvd *csvd, uint64_t client, const char *name, const uint8_t uuid[16],
@@ -428,6 +428,13 @@ static void hand_over_done(struct order *o, const Vol__Done *done)
 		log_warning("volume %s: csvd does not hand it over: %s", volume, done->error);
 }
 
+static int format_code(uint32_t code)
+{
+	if (code == EEXIST || code == EBUSY || code == CL_EREFUSED)
+		return -CL_EREFUSED;
+	return code == EINVAL ? -EINVAL : -EIO;
+}
+
 static void format_done(struct order *o, const Vol__Done *done)
 {
 	struct requests *requests = o->csvd->d->requests;
@@ -435,16 +442,13 @@ static void format_done(struct order *o, const Vol__Done *done)
 	uint64_t client = o->client;
 
 	if (!done->ok) {
-		bool refused =
-			done->code == EEXIST || done->code == EBUSY || done->code == CL_EREFUSED;
-
-		(void)cl_error_set(&err, refused ? -CL_EREFUSED : -EIO, "volume '%s': %s", o->name,
+		(void)cl_error_set(&err, format_code(done->code), "volume '%s': %s", o->name,
 				   *done->error ? done->error : "it could not be formatted");
 		if (done->code == EEXIST)
 			(void)cl_error_hint(&err, "--force writes over what is there");
 	}
 	order_free(o);
-	requests_formatted(requests, client, &err);
+	requests_formatted(requests, client, done->target.data, done->target.len, &err);
 }
 
 static void fail_done(struct order *o, const Vol__Done *done)

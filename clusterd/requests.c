@@ -302,7 +302,8 @@ static int do_create_volume(struct ask *ask, struct cl_error *err)
 	return r;
 }
 
-void requests_formatted(struct requests *rq, uint64_t client, const struct cl_error *err)
+void requests_formatted(struct requests *rq, uint64_t client, const uint8_t *target, size_t len,
+			const struct cl_error *err)
 {
 	struct pending *p = pending_find(rq, client);
 	struct node_event event = { .type = NODE_EV_REQUEST };
@@ -320,6 +321,8 @@ void requests_formatted(struct requests *rq, uint64_t client, const struct cl_er
 	req.object = volume.name;
 	req.url = volume.url;
 	req.uuid = volume.uuid;
+	req.spec = target; /* one that is too long is not kept: it is for people alone */
+	req.spec_len = len <= STATE_PROBED_MAX ? len : 0;
 	event.request = &req;
 	daemon_step(rq->d, &event);
 }

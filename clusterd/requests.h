@@ -27,7 +27,9 @@ void requests_reply(struct requests *rq, const struct node_action *action);
 void requests_job_answer(struct requests *rq, const struct node_action *action);
 /* A new line of the event log, for those who follow. */
 void requests_event(struct requests *rq, const char *json);
-/* csvd has made the file system of a volume that is being created, or could not. */
-void requests_formatted(struct requests *rq, uint64_t client, const struct cl_error *err);
+/* csvd has made the file system of a volume that is being created, or could not. target: what it found
+ * out about the LUN, a packed Vol.Target. */
+void requests_formatted(struct requests *rq, uint64_t client, const uint8_t *target, size_t len,
+			const struct cl_error *err);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "clusterd/view.h"
 #include "lib/cleanup.h"
+#include "lib/walltime.h"
 #include "resources/vm_spec.h"
 
 static json_t *number(uint64_t x)
@@ -106,6 +107,31 @@ json_t *volume_report_json(const struct state *state, const Vol__Report *r)
 
 /* ---- show ------------------------------------------------------------------------------------------------ */
 
+static json_t *since(uint64_t wall_ms)
+{
+	char buf[CL_RFC3339_SIZE];
+
+	return json_string(cl_rfc3339((int64_t)wall_ms, buf));
+}
+
+/* Found out by trying when the volume was made; null for a volume that is older than this, or no LUN. */
+static json_t *target_json(const struct state_volume *v)
+{
+	Vol__Target *t = v->probed_len ? vol__target__unpack(NULL, v->probed_len, v->probed) : NULL;
+	json_t *json = NULL;
+
+	if (t && t->pr_type)
+		json = json_pack("{s:o,s:o,s:o,s:i,s:o,s:o,s:i,s:o,s:o}", "vendor",
+				 any_text(t->vendor), "product", any_text(t->product), "revision",
+				 any_text(t->revision), "pr_type", (int)t->pr_type, "type8",
+				 any_text(t->type8), "type6", any_text(t->type6), "block_size",
+				 (int)t->block_size, "blocks", number(t->blocks), "tested",
+				 since(t->tested_ms));
+	if (t)
+		vol__target__free_unpacked(t, NULL);
+	return json ? json : json_null();
+}
+
 /* "/ClusterStorage/vol1/web.raw": whose second part is the volume, wherever it is mounted. */
 static bool lies_on(const char *path, const char *volume)
 {
@@ -165,10 +191,12 @@ static void merge(json_t *show, const json_t *reports)
 
 json_t *view_show_volume(const struct node *node, const char *name, const json_t *reports)
 {
-	json_t *show = view_show(node, name);
+	const struct state_volume *v = state_volume(node_state(node), name);
+	json_t *show = v ? view_show(node, name) : NULL;
 
 	if (!show)
 		return NULL;
+	(void)json_object_set_new(show, "probe", target_json(v));
 	(void)json_object_set_new(show, "files", files_json(node_state(node), name));
 	merge(show, reports);
 	return show;

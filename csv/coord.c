@@ -109,8 +109,10 @@ static void commit_batch(struct coord *c)
 
 	if (c->state == COORD_GRACE || c->state == COORD_SERVING) {
 		coord_drop_records(c);
-		if (fs_uncommitted(c->fs))
+		if (fs_uncommitted(c->fs)) {
 			r = fs_commit(c->fs);
+			counters_add(c->cfg.counters, COUNTERS_COMMITS);
+		}
 		if (r >= 0 && c->flush)
 			r = fs_dev_flush(c->dev);
 		c->flush = false;

@@ -48,22 +48,39 @@ uint64_t csvd_new_conn(void *user)
 	return ++d->last_conn;
 }
 
-void csvd_done(struct csvd *d, uint64_t order, int code, const char *error)
+static void send_done(struct csvd *d, Vol__Done *done)
 {
 	Vol__FromCsvd msg = VOL__FROM_CSVD__INIT;
+
+	done->ok = done->code == 0;
+	msg.msg_case = VOL__FROM_CSVD__MSG_DONE;
+	msg.done = done;
+	if (done->code)
+		log_warning("order %" PRIu64 ": %s", done->id, done->error);
+	else
+		log_info("order %" PRIu64 " done", done->id);
+	cluster_send(d->cluster, &msg);
+}
+
+void csvd_done(struct csvd *d, uint64_t order, int code, const char *error)
+{
 	Vol__Done done = VOL__DONE__INIT;
 
 	done.id = order;
-	done.ok = code == 0;
 	done.code = (uint32_t)code;
 	done.error = (char *)(uintptr_t)error;
-	msg.msg_case = VOL__FROM_CSVD__MSG_DONE;
-	msg.done = &done;
-	if (code)
-		log_warning("order %" PRIu64 ": %s", order, error);
-	else
-		log_info("order %" PRIu64 " done", order);
-	cluster_send(d->cluster, &msg);
+	send_done(d, &done);
+}
+
+static void formatted(struct csvd *d, const struct csv_mail *mail)
+{
+	Vol__Done done = VOL__DONE__INIT;
+
+	done.id = mail->id;
+	done.code = (uint32_t)mail->state;
+	done.error = (char *)(uintptr_t)mail->text;
+	done.target = (ProtobufCBinaryData){ mail->len, (uint8_t *)(uintptr_t)mail->body };
+	send_done(d, &done);
 }
 
 struct csv_mail *csvd_pack_tables(const struct csvd *d)
@@ -392,7 +409,7 @@ static const struct keeper_ops keeper_ops = { on_mounted, on_unmounted, on_keepe
 static void take_mail(struct csvd *d, const struct csv_mail *mail)
 {
 	if (!mail->from) {
-		csvd_done(d, mail->id, mail->state, mail->text);
+		formatted(d, mail);
 		return;
 	}
 	for (size_t i = 0; i < d->volumes.n; i++)

@@ -95,7 +95,7 @@ bool volume_stopped(const struct volume *v);
 /* ---- format.c ------------------------------------------------------------------------------- */
 
 /* Makes the file system in a thread of its own; MAIL_FENCE_DONE with from == NULL ends it (id = the
- * order, state = errno, text). */
+ * order, state = errno, text, a Vol.Target). */
 int format_start(struct csvd *d, uint64_t order, const Vol__Format *format);
 
 #endif

@@ -21,12 +21,35 @@ struct format {
 	struct fs_mkfs_options opt;
 };
 
-static void report(struct format *f, int r, const struct cl_error *err)
+/* What the target can do, for `show`; nothing where nothing was tried. */
+static void describe(const struct lun_probe_result *found, const struct timespec *now,
+		     Vol__Target *ret)
 {
-	struct csv_mail *mail = csv_mail_new(MAIL_FENCE_DONE, NULL, 0);
+	vol__target__init(ret);
+	if (!found->pr_type)
+		return;
+	ret->vendor = (char *)(uintptr_t)found->vendor;
+	ret->product = (char *)(uintptr_t)found->product;
+	ret->revision = (char *)(uintptr_t)found->revision;
+	ret->pr_type = found->pr_type;
+	ret->type8 = (char *)(uintptr_t)found->type8;
+	ret->type6 = (char *)(uintptr_t)found->type6;
+	ret->blocks = found->blocks;
+	ret->block_size = found->block_size;
+	ret->tested_ms = (uint64_t)now->tv_sec * 1000;
+}
 
+static void report(struct format *f, int r, const struct lun_probe_result *found,
+		   const struct cl_error *err)
+{
+	struct csv_mail *mail;
+	Vol__Target target;
+
+	describe(found, &f->opt.now, &target);
+	mail = csv_mail_new(MAIL_FENCE_DONE, NULL, vol__target__get_packed_size(&target));
 	if (!mail)
 		return;
+	(void)vol__target__pack(&target, mail->body);
 	mail->id = f->order;
 	mail->state = r < 0 ? -r : 0;
 	(void)snprintf(mail->text, sizeof(mail->text), "%.250s", err->msg);
@@ -38,11 +61,12 @@ static void *format_main(void *user)
 	_cleanup_(fs_dev_freep) struct fs_dev *dev = NULL;
 	struct cl_error err = CL_ERROR_INIT;
 	struct format *f = user;
-	int r = format_dev_open(f->url, f->node, f->nodes, &dev, &err);
+	struct lun_probe_result found;
+	int r = format_dev_open(f->url, f->node, f->nodes, &dev, &found, &err);
 
 	if (r >= 0)
 		r = fs_mkfs(dev, &f->opt, &err);
-	report(f, r, &err);
+	report(f, r, &found, &err);
 	free(f);
 	return NULL;
 }

@@ -12,7 +12,6 @@
 #include "iscsi/lun_uring.h"
 #include "iscsi/portals.h"
 #include "iscsi/pr.h"
-#include "iscsi/probe.h"
 #include "lib/log.h"
 
 #define PROBE_MS 15000
@@ -48,17 +47,17 @@ static void plain_free(struct fs_dev *dev)
 static const struct fs_dev_ops plain_ops = { plain_read, plain_write, plain_flush, plain_free };
 
 /* A target that cannot fence is no place for a shared volume: found out now, not in a failover. */
-static int check_target(const struct lun_url *url, const char *name, struct cl_error *err)
+static int check_target(const struct lun_url *url, const char *name, struct lun_probe_result *found,
+			struct cl_error *err)
 {
-	struct lun_probe_result found;
-	int r = lun_probe(url, name, PROBE_MS, &found, err);
+	int r = lun_probe(url, name, PROBE_MS, found, err);
 
 	if (r < 0)
 		return r;
-	if (found.pr_type)
+	if (found->pr_type)
 		return 0;
 	(void)cl_error_set(err, -CL_EREFUSED, "the target (%s %s) cannot fence: %.150s",
-			   found.vendor, found.product, found.type6);
+			   found->vendor, found->product, found->type6);
 	return cl_error_hint(err, "a shared volume needs persistent reservations of type 6 or 8");
 }
 
@@ -78,7 +77,7 @@ static int check_portals(const struct lun_url *url, const char *name, struct cl_
 }
 
 static int open_lun(const struct lun_url *url, uint32_t node, struct lun_sync **ret,
-		    struct cl_error *err)
+		    struct lun_probe_result *found, struct cl_error *err)
 {
 	char name[96];
 	struct lun_session_config cfg = {
@@ -91,7 +90,7 @@ static int open_lun(const struct lun_url *url, uint32_t node, struct lun_sync **
 	int r;
 
 	(void)snprintf(name, sizeof(name), "iqn.2026-11.org.clusterd:node%u.format", node);
-	r = check_target(url, name, err);
+	r = check_target(url, name, found, err);
 	if (r == 0)
 		r = check_portals(url, name, err);
 	if (r < 0)
@@ -131,12 +130,13 @@ static int refusal(int r, struct cl_error *err)
 }
 
 int format_dev_open(const char *url, uint32_t node, size_t nodes, struct fs_dev **ret,
-		    struct cl_error *err)
+		    struct lun_probe_result *ret_found, struct cl_error *err)
 {
 	struct plain_lun *p;
 	struct lun_url lun;
 	int r;
 
+	*ret_found = (struct lun_probe_result){ 0 };
 	if (lun_local_path(url))
 		return open_local(url, nodes, ret, err);
 	r = lun_url_parse(url, &lun, err);
@@ -151,7 +151,7 @@ int format_dev_open(const char *url, uint32_t node, size_t nodes, struct fs_dev 
 	p = calloc(1, sizeof(*p));
 	if (!p)
 		return cl_error_set(err, -ENOMEM, "out of memory");
-	r = open_lun(&lun, node, &p->sync, err);
+	r = open_lun(&lun, node, &p->sync, ret_found, err);
 	if (r < 0) {
 		free(p);
 		return refusal(r, err);

@@ -262,6 +262,7 @@ static void on_fence_paid(void *user, bool paid, const char *why)
 		volume_order_done(v, ENOLINK, why);
 		return;
 	}
+	counters_add(&v->counters, COUNTERS_FENCES);
 	pay = v->orders.v[0]->pay;
 	/* Not open here: sessions of the fenced are not loaded when it will be. */
 	if (!v->coord || (v->coord_state != COORD_GRACE && v->coord_state != COORD_SERVING)) {

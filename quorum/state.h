@@ -32,6 +32,7 @@ enum {
 	STATE_ADDRESS_MAX = 64,
 	STATE_URL_MAX = 256,
 	STATE_REASON_MAX = 160,
+	STATE_PROBED_MAX = 512,
 	STATE_SPEC_MAX = 64 * 1024,
 	STATE_VOLUMES_OF_RESOURCE_MAX = 8,
 	STATE_NODES_MAX = 64,
@@ -76,9 +77,11 @@ struct state_volume {
 	uint64_t coordinator_incarnation;
 	uint64_t epoch;	    /* of the coordinator; grows with each one */
 	uint32_t moving_to; /* planned move: whom it is given to once it is released; 0 = no move */
-	bool placed;	    /* by an operator's move: not moved for the sake of balance */
-	bool redirected;    /* by the operator: no node does direct I/O */
-	bool maintenance;   /* by the operator: mounted nowhere; no VM that uses it may run */
+	uint8_t probed[STATE_PROBED_MAX]; /* what the target can do; opaque here */
+	size_t probed_len;
+	bool placed;	  /* by an operator's move: not moved for the sake of balance */
+	bool redirected;  /* by the operator: no node does direct I/O */
+	bool maintenance; /* by the operator: mounted nowhere; no VM that uses it may run */
 	int64_t since_ms;
 	char reason[STATE_REASON_MAX];
 };

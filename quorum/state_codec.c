@@ -51,6 +51,7 @@ static void encode_volume(Log__Volume *to, const struct state_volume *v)
 	to->epoch = v->epoch;
 	to->moving_to = v->moving_to;
 	to->placed = v->placed;
+	to->probed = (ProtobufCBinaryData){ v->probed_len, (uint8_t *)v->probed };
 	to->redirected = v->redirected;
 	to->maintenance = v->maintenance;
 	to->since_ms = v->since_ms;
@@ -243,8 +244,11 @@ static bool decode_volume(struct state *s, const Log__Volume *from)
 		.since_ms = from->since_ms,
 	};
 
-	if (from->uuid.len != sizeof(v.uuid))
+	if (from->uuid.len != sizeof(v.uuid) || from->probed.len > sizeof(v.probed))
 		return false;
+	v.probed_len = from->probed.len;
+	if (v.probed_len)
+		memcpy(v.probed, from->probed.data, v.probed_len);
 	memcpy(v.uuid, from->uuid.data, sizeof(v.uuid));
 	STATE_COPY(v.name, from->name);
 	STATE_COPY(v.url, from->url);

@@ -38,6 +38,9 @@ void apply_volume_create(struct apply *ap, const Log__VolumeCreate *c)
 	STATE_COPY(v.url, c->url);
 	STATE_COPY(v.reason, "no coordinator yet");
 	memcpy(v.uuid, c->uuid.data, sizeof(v.uuid));
+	v.probed_len = c->probed.len <= sizeof(v.probed) ? c->probed.len : 0;
+	if (v.probed_len)
+		memcpy(v.probed, c->probed.data, v.probed_len);
 	if (volume_insert(ap->state, &v) < 0)
 		ap->no_memory = true;
 	ap->result->number = v.epoch;

@@ -78,6 +78,7 @@ static void create_volume(struct node *n, struct asked *q)
 	m.name = q->rq->object;
 	m.uuid = q->rq->uuid;
 	m.url = q->rq->url;
+	m.probed = q->rq->spec;
 	c.request = &q->id;
 	(void)log_propose(n, m.name, &c);
 }

@@ -134,7 +134,7 @@ struct node_request {
 	enum node_verb verb;
 	const char *object, *target, *url;
 	const uint8_t *uuid; /* 16 bytes: CREATE_VOLUME (clusterd chose it and had it formatted) */
-	const uint8_t *spec;
+	const uint8_t *spec; /* CREATE_VM; CREATE_VOLUME: what was found out about the LUN */
 	size_t spec_len;
 	const char *const *volumes; /* names of the volumes that the VM's disks live on */
 	size_t n_volumes;

@@ -280,6 +280,62 @@ static void test_status_text(void **state)
 	json_decref(json);
 }
 
+static const char volume_json[] =
+	"{\"name\":\"vol1\",\"type\":\"volume\",\"coordinator\":\"node1\",\"epoch\":13,\"since\":"
+	"null,"
+	"\"reason\":null,\"moving_to\":\"node2\",\"redirected\":true,\"maintenance\":false,"
+	"\"uuid\":\"5f\","
+	"\"target\":\"iscsi://t/i/1\",\"size_bytes\":4294967296,\"free_bytes\":1536,"
+	"\"probe\":{\"vendor\":\"IET\",\"product\":\"DISK\",\"revision\":\"1\",\"pr_type\":6,"
+	"\"type8\":\"bad\",\"type6\":\"passed\",\"tested\":null},"
+	"\"fence_debts\":[{\"node\":\"node3\",\"incarnation\":2}],"
+	"\"sessions\":[{\"node\":\"node1\",\"state\":\"active\",\"open_files\":2,\"locks\":0}],"
+	"\"files\":[{\"vm\":\"web\",\"path\":\"/ClusterStorage/vol1/w\",\"format\":\"raw\"}],"
+	"\"nodes\":[{\"node\":\"node1\",\"mode\":\"direct\",\"reason\":null,\"since\":null,"
+	"\"waiting\":1,"
+	"\"counters\":{\"io\":[{\"path\":\"direct\",\"direction\":\"read\",\"operations\":4,"
+	"\"bytes\":2048,"
+	"\"microseconds\":10,\"below_2_to_n_us\":[]}],\"recalls_sent\":1,\"recalls_answered\":2,"
+	"\"recalls_busy\":3,\"commits\":4,\"fences\":5,\"resends\":6}},"
+	"{\"node\":\"node2\",\"mode\":\"paused\",\"reason\":\"x\",\"since\":null,\"error\":"
+	"\"silent\"}]}";
+
+static const char volume_text[] =
+	"vol1: cluster shared volume, 4.0 GiB, 1.5 KiB free\n"
+	"coordinator node1, epoch 13; moving to node2; redirected by the operator\n"
+	"uuid 5f\n"
+	"LUN iscsi://t/i/1\n"
+	"target IET DISK 1: reservations of type 6\n"
+	"  type 8 bad\n"
+	"  type 6 passed\n"
+	"a fence of node3 is owed\n"
+	"\n"
+	"NODE   MODE    SINCE  SESSION  OPEN  WAITING  REASON\n"
+	"node1  direct  -      active   2     1        -\n"
+	"node2  paused  -      -        -     -        silent\n"
+	"\n"
+	"NODE   I/O     -     COUNT  BYTES    MEAN\n"
+	"node1  direct  read  4      2.0 KiB  2 us\n"
+	"\n"
+	"NODE   COMMITS  FENCES  RECALLS SENT  ANSWERED  BUSY  RESENDS\n"
+	"node1  4        5       1             2         3     6\n"
+	"\n"
+	"VM   FILE                    FORMAT\n"
+	"web  /ClusterStorage/vol1/w  raw\n";
+
+static void test_volume_text(void **state)
+{
+	json_t *json = json_loads(volume_json, 0, NULL);
+	FILE *f = begin();
+
+	(void)state;
+	assert_non_null(json);
+	text_show(json, f);
+	(void)fclose(f);
+	assert_string_equal(made, volume_text);
+	json_decref(json);
+}
+
 /* Whatever clusterd of another version sends, text is made of it. */
 static void test_text_of_anything(void **state)
 {
@@ -318,6 +374,7 @@ int main(void)
 		cmocka_unit_test(test_bad_arguments),
 		cmocka_unit_test(test_file_of_options),
 		cmocka_unit_test(test_status_text),
+		cmocka_unit_test(test_volume_text),
 		cmocka_unit_test(test_text_of_anything),
 	};
 	int r = cmocka_run_group_tests(tests, NULL, NULL);
