@@ -189,6 +189,15 @@ static void checked(struct requests *rq, struct pending *p, const Vol__JobAnswer
 	step_next(rq, p);
 }
 
+/* A LUN that is gone for good must not keep its volume in the database for ever. */
+static void not_released(struct requests *rq, struct pending *p, const char *text)
+{
+	if (p->force)
+		step_next(rq, p);
+	else
+		step_fails(rq, p, -CL_EREFUSED, text, "--force forgets the volume all the same");
+}
+
 static void job_done(struct requests *rq, struct pending *p, const struct node_action *a,
 		     const Vol__JobAnswer *answer)
 {
@@ -198,6 +207,8 @@ static void job_done(struct requests *rq, struct pending *p, const struct node_a
 		step_fails(rq, p, a->job.code < 0 ? a->job.code : -EIO, a->job.text, NULL);
 	else if (check && (answer->code == 0 || answer->code == EUCLEAN))
 		checked(rq, p, answer);
+	else if (answer->code && *p->steps == VOLUME_RELEASE)
+		not_released(rq, p, answer->text);
 	else if (answer->code)
 		step_fails(rq, p, code_of(answer->code), answer->text, NULL);
 	else if (*p->steps == VOLUME_GROW)

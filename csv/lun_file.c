@@ -5,6 +5,7 @@
 
 #include "csv/lun_file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <fuse3/fuse_lowlevel.h>
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -32,7 +34,7 @@ struct lun_file {
 	const _Atomic int64_t *lease_until_ms;
 	struct fuse_session *se;
 	struct fuse_buf buf; /* memory is libfuse's */
-	char dir[32], path[48];
+	char dir[40], path[48];
 	int failed;   /* the device's error; 0 = none */
 	void *bounce; /* aligned, IO_MAX */
 };
@@ -189,13 +191,36 @@ static const struct fuse_lowlevel_ops ops = {
 
 /* ---- life ------------------------------------------------------------------------------------- */
 
+/* What a process left that was killed in the middle; a dead mount answers nobody. */
+static void sweep(void)
+{
+	DIR *run = opendir("/run");
+	struct dirent *e;
+	char path[300];
+	int pid;
+
+	while (run && (e = readdir(run))) {
+		if (sscanf(e->d_name, "csvd-lun.%d.", &pid) != 1 || kill(pid, 0) == 0 ||
+		    errno != ESRCH)
+			continue;
+		(void)snprintf(path, sizeof(path), "/run/%s/lun", e->d_name);
+		(void)umount2(path, MNT_DETACH);
+		(void)unlink(path);
+		path[strlen(path) - strlen("/lun")] = 0;
+		(void)rmdir(path);
+	}
+	if (run)
+		(void)closedir(run);
+}
+
 static int mount_file(struct lun_file *f, struct cl_error *err)
 {
 	char *argv[] = { (char *)(uintptr_t) "csvd", NULL };
 	struct fuse_args args = FUSE_ARGS_INIT(1, argv);
 	int fd;
 
-	(void)strcpy(f->dir, "/run/csvd-lun.XXXXXX");
+	sweep();
+	(void)snprintf(f->dir, sizeof(f->dir), "/run/csvd-lun.%d.XXXXXX", (int)getpid());
 	if (!mkdtemp(f->dir)) {
 		f->dir[0] = 0;
 		return cl_error_errno(err, -errno, "a directory for the LUN's file");

@@ -399,6 +399,7 @@ void volume_free(struct volume *v)
 		vol__order__free_unpacked(v->orders.v[i], NULL);
 	order_vec_fini(&v->orders);
 	report_vec_fini(&v->reports);
+	cl_source_free(v->job.late);
 	cl_source_free(v->eval);
 	cl_source_free(v->reconnect);
 	cl_source_free(v->pause);

@@ -64,6 +64,7 @@ struct volume {
 		uint64_t id; /* the one that runs alone; 0 = none */
 		uint32_t kind;
 		bool change, running;
+		struct cl_source *late; /* RELEASE: the LUN cannot be claimed */
 	} job;
 	struct offline_job offline_job; /* what the coordinator's thread works on */
 	/* last told */

@@ -14,6 +14,9 @@
 #include "csv/volume_int.h"
 #include "lib/log.h"
 
+/* So long a LUN may take to be claimed before it is said that its keys cannot be taken off. */
+#define RELEASE_MS 15000
+
 static void send_answer(struct volume *v, Vol__JobAnswer *answer)
 {
 	Vol__FromCsvd msg = VOL__FROM_CSVD__INIT;
@@ -83,6 +86,8 @@ static bool ask_coord(struct volume *v, enum csv_mail_kind kind, uint64_t id)
 
 static void alone_is_over(struct volume *v)
 {
+	cl_source_free(v->job.late);
+	v->job.late = NULL;
 	v->job.id = 0;
 	v->job.running = false;
 	volume_poke(v);
@@ -125,6 +130,24 @@ static int refuse_alone(const struct volume *v, const Vol__Job *job, char *text,
 	return v->job.id ? EBUSY : EAGAIN;
 }
 
+static void on_release_late(void *user)
+{
+	struct volume *v = user;
+	char text[256];
+
+	(void)snprintf(text, sizeof(text), "the LUN cannot be claimed, its keys stay there: %.150s",
+		       v->store_why);
+	alone_ends(v, EAGAIN, text);
+}
+
+static void wait_for_claim(struct volume *v)
+{
+	if (cl_timer_new(v->d->loop, on_release_late, v, &v->job.late) < 0)
+		alone_ends(v, ENOMEM, "out of memory");
+	else
+		(void)cl_timer_set_in(v->job.late, RELEASE_MS);
+}
+
 static void begin_alone(struct volume *v, const Vol__Job *job)
 {
 	char text[256];
@@ -138,6 +161,8 @@ static void begin_alone(struct volume *v, const Vol__Job *job)
 	v->job.kind = job->kind;
 	v->job.change = job->change;
 	v->job.running = false;
+	if (job->kind == VOL__JOB__KIND__RELEASE)
+		wait_for_claim(v);
 	if (job->kind != VOL__JOB__KIND__CHECK)
 		volume_poke(v);
 	else
