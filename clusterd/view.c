@@ -340,6 +340,47 @@ static void explain_resource(json_t *list, const struct node *node, const struct
 		explain_debts(list, state, r->volumes[i]);
 }
 
+/* How each node reaches it, where that is not the best way. */
+static void explain_modes(json_t *list, const struct node *node, const struct state_volume *v)
+{
+	const struct state *state = node_state(node);
+
+	for (size_t i = 0; i < state->nodes.n; i++) {
+		enum state_volume_mode mode = STATE_MODE_UNAVAILABLE;
+		char reason[STATE_REASON_MAX] = "";
+		int64_t since_ms = 0;
+
+		if (state->nodes.v[i].phase != STATE_NODE_LIVING ||
+		    !node_get_volume_mode(node, state->nodes.v[i].id, v->name, &mode, reason,
+					  &since_ms) ||
+		    mode == STATE_MODE_DIRECT)
+			continue;
+		say(list, "%s reaches it %s%s%s", state->nodes.v[i].name, state_mode_name(mode),
+		    *reason ? ": " : "", reason);
+	}
+}
+
+static void explain_volume(json_t *list, const struct node *node, const struct state_volume *v)
+{
+	const struct state *state = node_state(node);
+	const char *who = node_name(state, v->coordinator), *to = node_name(state, v->moving_to);
+
+	say(list, "%s is coordinated by %s", v->name, who ? who : "nobody");
+	if (*v->reason)
+		say(list, "because: %s", v->reason);
+	if (to)
+		say(list, "it is on its way to %s", to);
+	if (v->placed)
+		say(list, "an operator put it there: it is not moved for the sake of balance");
+	if (v->redirected)
+		say(list, "redirected by the operator: `clusterctl redirect %s off` ends it",
+		    v->name);
+	if (v->maintenance)
+		say(list, "in maintenance: `clusterctl maintenance %s off` ends it", v->name);
+	explain_modes(list, node, v);
+	explain_debts(list, state, v->name);
+}
+
 json_t *view_explain(const struct node *node, const char *name)
 {
 	const struct state *state = node_state(node);
@@ -354,12 +395,7 @@ json_t *view_explain(const struct node *node, const char *name)
 		if (*reason)
 			say(list, "because: %s", reason);
 	} else if (v) {
-		const char *who = node_name(state, v->coordinator);
-
-		say(list, "%s is coordinated by %s", name, who ? who : "nobody");
-		if (*v->reason)
-			say(list, "because: %s", v->reason);
-		explain_debts(list, state, name);
+		explain_volume(list, node, v);
 	} else if (r) {
 		explain_resource(list, node, r);
 	}

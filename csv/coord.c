@@ -498,6 +498,25 @@ static void keep_early(struct coord *c, struct csv_mail *mail)
 	c->early_tail = mail;
 }
 
+bool coord_stop_asked(struct coord *c)
+{
+	struct csv_mail *mail;
+
+	while (!c->stop && (mail = csv_mail_get(&c->in))) {
+		c->stop = mail->kind == MAIL_STOP;
+		if (c->stop)
+			free(mail);
+		else
+			keep_early(c, mail);
+	}
+	return c->stop;
+}
+
+int coord_mail_fd(const struct coord *c)
+{
+	return c->in.fd;
+}
+
 int coord_wait_go(struct coord *c, struct cl_error *err)
 {
 	struct csv_mail *mail = csv_mail_new(MAIL_LOGGED_IN, NULL, 0);

@@ -74,6 +74,10 @@ void coord_post(struct coord *coord, struct csv_mail *mail);
 /* In `job`, in the thread: mail to the loop. */
 void coord_post_out(struct coord *coord, struct csv_mail *mail);
 
+/* In `job`: whether it is to end at once; the descriptor is readable when that may have become so. */
+bool coord_stop_asked(struct coord *coord);
+int coord_mail_fd(const struct coord *coord);
+
 /* In `open`: the loop is told that the LUN session is registered, and its GO awaited. */
 int coord_wait_go(struct coord *coord, struct cl_error *err);
 

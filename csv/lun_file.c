@@ -28,10 +28,8 @@
 #define LINE_MAX_BYTES 512
 
 struct lun_file {
-	struct fs_dev *dev;
+	struct lun_file_config cfg;
 	uint64_t bytes; /* whole blocks */
-	bool writable;
-	const _Atomic int64_t *lease_until_ms;
 	struct fuse_session *se;
 	struct fuse_buf buf; /* memory is libfuse's */
 	char dir[40], path[48];
@@ -45,7 +43,7 @@ static void fill_attr(const struct lun_file *f, struct stat *st)
 {
 	*st = (struct stat){
 		.st_ino = 1,
-		.st_mode = S_IFREG | (f->writable ? 0600 : 0400),
+		.st_mode = S_IFREG | (f->cfg.writable ? 0600 : 0400),
 		.st_nlink = 1,
 		.st_size = (off_t)f->bytes,
 		.st_blksize = 4096,
@@ -69,7 +67,7 @@ static void on_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	const struct lun_file *f = fuse_req_userdata(req);
 
 	(void)ino;
-	if ((fi->flags & O_ACCMODE) != O_RDONLY && !f->writable) {
+	if ((fi->flags & O_ACCMODE) != O_RDONLY && !f->cfg.writable) {
 		(void)fuse_reply_err(req, EROFS);
 		return;
 	}
@@ -80,7 +78,7 @@ static void on_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 /* After the lease nothing is issued any more: this node may be fenced already, or about to be. */
 static int may_io(struct lun_file *f)
 {
-	if (!f->failed && cl_mono_ms(cl_mono_now()) >= atomic_load(f->lease_until_ms))
+	if (!f->failed && cl_mono_ms(cl_mono_now()) >= atomic_load(f->cfg.lease_until_ms))
 		f->failed = ETIME;
 	return f->failed;
 }
@@ -118,7 +116,8 @@ static void on_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t at,
 	begin = off;
 	len = size;
 	widen(f, &begin, &len);
-	if (len > IO_MAX || may_io(f) || note(f, fs_dev_read(f->dev, begin, f->bounce, len)) < 0)
+	if (len > IO_MAX || may_io(f) ||
+	    note(f, fs_dev_read(f->cfg.dev, begin, f->bounce, len)) < 0)
 		(void)fuse_reply_err(req, EIO);
 	else
 		(void)fuse_reply_buf(req, (char *)f->bounce + (off - begin), size);
@@ -133,11 +132,11 @@ static int write_at(struct lun_file *f, const char *data, size_t size, uint64_t 
 	if (len > IO_MAX)
 		return -EINVAL;
 	if (begin != off || len != size)
-		r = note(f, fs_dev_read(f->dev, begin, f->bounce, len));
+		r = note(f, fs_dev_read(f->cfg.dev, begin, f->bounce, len));
 	if (r < 0)
 		return r;
 	memcpy((char *)f->bounce + (off - begin), data, size);
-	return note(f, fs_dev_write(f->dev, begin, f->bounce, len, 0));
+	return note(f, fs_dev_write(f->cfg.dev, begin, f->bounce, len, 0));
 }
 
 static void on_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t at,
@@ -150,7 +149,7 @@ static void on_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
 	(void)fi;
 	if (off > f->bytes || size > f->bytes - off)
 		(void)fuse_reply_err(req, ENOSPC);
-	else if (!f->writable || may_io(f) || write_at(f, data, size, off) < 0)
+	else if (!f->cfg.writable || may_io(f) || write_at(f, data, size, off) < 0)
 		(void)fuse_reply_err(req, EIO);
 	else
 		(void)fuse_reply_write(req, size);
@@ -163,7 +162,7 @@ static void on_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_f
 	(void)ino;
 	(void)datasync;
 	(void)fi;
-	(void)fuse_reply_err(req, may_io(f) || note(f, fs_dev_flush(f->dev)) < 0 ? EIO : 0);
+	(void)fuse_reply_err(req, may_io(f) || note(f, fs_dev_flush(f->cfg.dev)) < 0 ? EIO : 0);
 }
 
 static void on_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -241,8 +240,7 @@ static int mount_file(struct lun_file *f, struct cl_error *err)
 	return 0;
 }
 
-int lun_file_new(struct fs_dev *dev, bool writable, const _Atomic int64_t *lease_until_ms,
-		 struct lun_file **ret, struct cl_error *err)
+int lun_file_new(const struct lun_file_config *config, struct lun_file **ret, struct cl_error *err)
 {
 	struct lun_file *f = calloc(1, sizeof(*f));
 	int r;
@@ -253,10 +251,8 @@ int lun_file_new(struct fs_dev *dev, bool writable, const _Atomic int64_t *lease
 		free(f);
 		return cl_error_set(err, -ENOMEM, "out of memory");
 	}
-	f->dev = dev;
-	f->bytes = dev->bytes / FS_BLOCK_SIZE * FS_BLOCK_SIZE;
-	f->writable = writable;
-	f->lease_until_ms = lease_until_ms;
+	f->cfg = *config;
+	f->bytes = config->dev->bytes / FS_BLOCK_SIZE * FS_BLOCK_SIZE;
 	r = mount_file(f, err);
 	if (r < 0)
 		lun_file_free(f);
@@ -384,14 +380,19 @@ static void serve_one(struct lun_file *f)
 
 static void turn(struct run *r)
 {
-	struct pollfd fds[3] = {
+	const struct lun_file_config *cfg = &r->file->cfg;
+	struct pollfd fds[4] = {
 		{ .fd = fuse_session_fd(r->file->se), .events = POLLIN },
 		{ .fd = r->out, .events = POLLIN },
 		{ .fd = r->pidfd, .events = POLLIN },
+		{ .fd = cfg->stop_fd, .events = POLLIN },
 	};
 
-	if (poll(fds, 3, 1000) < 0)
+	if (poll(fds, 4, 1000) < 0)
 		return;
+	/* The device is broken by then: a tool that computes would not notice for a while. */
+	if ((fds[3].revents & POLLIN) && cfg->stop(cfg->user) && !r->file->failed)
+		r->file->failed = ECANCELED;
 	if (fds[0].revents & POLLIN)
 		serve_one(r->file);
 	if (fds[1].revents)
@@ -408,6 +409,10 @@ static int verdict(struct run *r, const char *name, struct cl_error *err)
 	(void)waitpid(r->pid, &status, 0);
 	if (r->file->failed == ETIME)
 		return cl_error_set(err, -EIO, "this node's run lease is over: %s was stopped",
+				    name);
+	if (r->file->failed == ECANCELED)
+		return cl_error_set(err, -EIO,
+				    "this node does not coordinate it any more: %s was stopped",
 				    name);
 	if (r->file->failed)
 		return cl_error_set(err, -EIO, "the LUN failed (%s): %s was stopped",

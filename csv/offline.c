@@ -157,9 +157,23 @@ static void settle(struct offline *o)
 	keep_line(o, text);
 }
 
+static bool is_stopped(void *coord)
+{
+	return coord_stop_asked(coord);
+}
+
 static int with_file(struct offline *o, bool writable, struct cl_error *err)
 {
-	return lun_file_new(o->dev, writable, o->job->lease_until_ms, &o->file, err);
+	const struct lun_file_config cfg = {
+		.dev = o->dev,
+		.writable = writable,
+		.lease_until_ms = o->job->lease_until_ms,
+		.stop = is_stopped,
+		.stop_fd = coord_mail_fd(o->coord),
+		.user = o->coord,
+	};
+
+	return lun_file_new(&cfg, &o->file, err);
 }
 
 /* ---- the jobs ----------------------------------------------------------------------------------- */
