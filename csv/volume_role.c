@@ -221,6 +221,7 @@ void volume_stop_coord(struct volume *v)
 	if (v->maintenance || v->coord_job)
 		v->store_spoilt = true;
 	volume_jobs_lost(v, v->coord_state == COORD_FAILED ? v->coord_text
+			    : *v->store_why		   ? v->store_why
 							   : "the coordinator has ended");
 	peers_close_volume(v->d->peers, v->uuid);
 	if (v->local_conn) {
