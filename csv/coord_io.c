@@ -284,7 +284,8 @@ int op_write(struct coord *c, struct req *q, struct res *res)
 	res->r.count = q->op->data.len;
 	if (!q->op->data.len || op_done_before(c, q, &done_ino, &done_off))
 		return 0;
-	if (q->op->flags & O_APPEND)
+	/* The client's size may be old: another node's append would be written over. */
+	if (q->op->flags & O_APPEND && !(c->cfg.defects & COORD_DEFECT_APPEND))
 		j.off = j.attr.size;
 	j.end = j.off + q->op->data.len;
 	if (j.end > FS_FILE_MAX)

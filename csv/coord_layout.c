@@ -248,6 +248,10 @@ static int look(struct coord *c, struct get *g)
 	g->reason = "not a regular file";
 	if (!S_ISREG(g->attr.mode))
 		return 0;
+	/* A write may have to take them, and only here is known that it has. */
+	g->reason = "set-id bits";
+	if (g->write && g->attr.mode & (S_ISUID | S_ISGID))
+		return 0;
 	g->reason = "redirected by the operator";
 	if (layout_redirected(c))
 		return 0;
@@ -284,7 +288,8 @@ int layout_get(struct coord *c, struct req *q)
 		r = -EBADF;
 	if (r == 0) {
 		/* Who may write is about to: with the right at once it asks once. */
-		may = (g.h->flags & O_ACCMODE) != O_RDONLY && handle_may(c, g.h, true) == 0;
+		may = (g.h->flags & O_ACCMODE) != O_RDONLY && handle_may(c, g.h, true) == 0 &&
+		      !(g.attr.mode & (S_ISUID | S_ISGID));
 		g.write = g.in->write || may;
 		r = look(c, &g);
 	}

@@ -189,6 +189,14 @@ static int clear_for_size(struct coord *c, struct req *q, uint32_t ino)
 	return recall_clear_tail(c, q, &attr, size);
 }
 
+/* A file that gets set-id bits is written here from now on: see drop_setid(). */
+static int clear_for_setid(struct coord *c, struct req *q, uint32_t ino)
+{
+	if (!(q->op->valid & OP_SET_MODE) || !(q->op->attr->mode & (S_ISUID | S_ISGID)))
+		return 0;
+	return recall_clear(c, q, ino, 0, UINT64_MAX, true, 0);
+}
+
 static int op_setattr(struct coord *c, struct req *q, struct res *res)
 {
 	uint32_t ino = ino_in(q->op->ino), done_ino;
@@ -203,7 +211,7 @@ static int op_setattr(struct coord *c, struct req *q, struct res *res)
 		return res_attr(c, done_ino, res);
 	r = may_truncate(c, q);
 	if (r == 0)
-		r = clear_for_size(c, q, ino);
+		r = recall_both(clear_for_size(c, q, ino), clear_for_setid(c, q, ino));
 	if (r)
 		return r;
 	r = op_begin(c);

@@ -499,6 +499,7 @@ static bool set_defect(struct csvd_defects *d, const char *name)
 		    { "no-grace", offsetof(struct csvd_defects, no_grace) },
 		    { "no-kill", offsetof(struct csvd_defects, no_kill) },
 		    { "no-proxy-wait", offsetof(struct csvd_defects, no_proxy_wait) },
+		    { "append-by-client", offsetof(struct csvd_defects, append) },
 		    { "no-recall", offsetof(struct csvd_defects, no_recall) },
 		    { "no-fence-wait", offsetof(struct csvd_defects, no_fence_wait) },
 		    { "no-barrier", offsetof(struct csvd_defects, no_barrier) } };

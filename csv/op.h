@@ -7,7 +7,8 @@
 
 #include "proto/csv.pb-c.h"
 
-#define OP_SET_SIZE (1u << 3) /* bit of `valid`: FUSE_SET_ATTR_SIZE */
+#define OP_SET_MODE (1u << 0) /* bits of `valid`: FUSE_SET_ATTR_MODE, */
+#define OP_SET_SIZE (1u << 3) /* FUSE_SET_ATTR_SIZE */
 
 /* Doing it a second time has the same effect and answer. If not, its answer is put on record. */
 bool op_repeatable(const Csv__Op *op);
