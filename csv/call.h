@@ -32,7 +32,8 @@ struct call {
 	Csv__Lock lock;
 	/* Exactly once. res is borrowed. Frees the call. */
 	void (*done)(struct call *call, const Csv__Result *res);
-	void *user;   /* done's: the fuse_req_t */
+	void *user;		 /* done's: the fuse_req_t */
+	uint64_t node, new_node; /* done's: the kernel's ids of op.ino and op.new_ino */
 	uint32_t pid; /* thread that waits for it; 0 = none, or not to be seen from here */
 	size_t room;  /* done's: how much the caller takes (readdir, xattr) */
 	bool sent;    /* at least once: it may have been executed */

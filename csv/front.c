@@ -58,6 +58,7 @@ struct front {
 	uint32_t
 		open_reply; /* FUSE_OPEN, FUSE_CREATE: of that kind is the next reply; 0: of another */
 	struct front_raw raw;
+	struct places *places;
 	enum reply_mode reply;
 	struct interrupt_vec interrupts;
 };
@@ -76,6 +77,11 @@ uint64_t front_unique(const struct front *front, bool *ret_resent)
 struct buf *front_rx(const struct front *front)
 {
 	return front->rx;
+}
+
+struct places *front_places(const struct front *front)
+{
+	return front->places;
 }
 
 const struct front_raw *front_raw(const struct front *front)
@@ -353,7 +359,8 @@ static int front_start(struct front *front, struct cl_loop *loop, struct cl_erro
 {
 	int r;
 
-	if (!own_rx(front))
+	front->places = places_new();
+	if (!own_rx(front) || !front->places)
 		return cl_error_set(err, -ENOMEM, "receive buffer");
 	r = make_session(front, err);
 	if (r < 0)
@@ -401,5 +408,6 @@ void front_free(struct front *front)
 		(void)close(front->fd);
 	buf_unref(front->rx);
 	interrupt_vec_fini(&front->interrupts);
+	places_free(front->places);
 	free(front);
 }

@@ -7,12 +7,14 @@
 #include <fuse_lowlevel.h>
 
 #include "csv/front.h"
+#include "csv/places.h"
 
 #define FRONT_MAX_WRITE (1024 * 1024)
 
 struct front;
 
 struct client *front_client(struct front *front);
+struct places *front_places(const struct front *front);
 /* `unique` of the request that is being processed, without the RESEND bit; resent = it had it. */
 uint64_t front_unique(const struct front *front, bool *ret_resent);
 /* What the request was read into; who keeps it takes a reference. */
@@ -41,6 +43,8 @@ void front_raw_init(const uint8_t *request, size_t len, void *answer, size_t ans
 fuse_req_t front_finish(struct call *call);
 /* The done functions of calls, by what the kernel is owed. */
 void front_done_err(struct call *call, const Csv__Result *res);
+void front_done_rename(struct call *call, const Csv__Result *res);
+void front_done_remove(struct call *call, const Csv__Result *res);
 void front_done_entry(struct call *call, const Csv__Result *res);
 void front_done_attr(struct call *call, const Csv__Result *res);
 void front_done_open(struct call *call, const Csv__Result *res);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * libfuse's operations. Each becomes a call; its done function makes the reply. Node ids are ext4's
- * inode numbers, but for the root, which is 1 to the kernel and 2 on disk. Nothing is cached: attr
+ * inode numbers, for directories with a tag of their place (places.h); the root is 1 to the kernel and 2 on disk. Nothing is cached: attr
  * and entry timeouts are 0, every open is FOPEN_DIRECT_IO, because another node may change anything.
  */
 #include "config.h"
@@ -24,7 +24,7 @@
 
 static uint64_t ino_of(fuse_ino_t ino)
 {
-	return ino == FUSE_ROOT_ID ? 2 : ino;
+	return ino == FUSE_ROOT_ID ? 2 : (uint32_t)ino;
 }
 
 /* NULL: out of memory, the request is answered. */
@@ -43,6 +43,7 @@ static struct call *begin(fuse_req_t req, Csv__Kind kind, fuse_ino_t ino,
 	call->op.resent = call->sent = resent;
 	call->done = done;
 	call->user = req;
+	call->node = ino;
 	call->pid = (uint32_t)fuse_req_ctx(req)->pid;
 	return call;
 }
@@ -159,7 +160,7 @@ static void front_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 static void front_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	struct call *call = begin(req, CSV__KIND__RMDIR, parent, front_done_err);
+	struct call *call = begin(req, CSV__KIND__RMDIR, parent, front_done_remove);
 
 	if (call)
 		submit_or(call, call_set_name(call, name));
@@ -168,12 +169,13 @@ static void front_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 static void front_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
 			 const char *new_name, unsigned flags)
 {
-	struct call *call = begin(req, CSV__KIND__RENAME, parent, front_done_err);
+	struct call *call = begin(req, CSV__KIND__RENAME, parent, front_done_rename);
 	int r;
 
 	if (!call)
 		return;
 	call->op.new_ino = ino_of(new_parent);
+	call->new_node = new_parent;
 	call->op.flags = flags;
 	r = call_set_name(call, name);
 	submit_or(call, r < 0 ? r : call_set_new_name(call, new_name));
@@ -546,7 +548,7 @@ static void front_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
 {
 	(void)ino;
 	(void)nlookup;
-	fuse_reply_none(req); /* node ids are inode numbers: nothing is kept per lookup */
+	fuse_reply_none(req); /* nothing is kept per lookup */
 }
 
 static void front_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,9 +59,41 @@ void front_done_err(struct call *call, const Csv__Result *res)
 	(void)fuse_reply_err(front_finish(call), (int)res->error);
 }
 
-static struct fuse_entry_param entry_of(const Csv__Attr *a)
+void front_done_rename(struct call *call, const Csv__Result *res)
 {
-	struct fuse_entry_param e = { .ino = ino_out(a->ino), .generation = a->generation };
+	struct front *front = fuse_req_userdata((fuse_req_t)call->user);
+
+	if (!res->error)
+		places_moved(front_places(front), call->node, call->op.name, call->new_node,
+			     call->op.new_name, call->op.flags & RENAME_EXCHANGE);
+	front_done_err(call, res);
+}
+
+void front_done_remove(struct call *call, const Csv__Result *res)
+{
+	struct front *front = fuse_req_userdata((fuse_req_t)call->user);
+
+	if (!res->error)
+		places_drop(front_places(front), call->node, call->op.name);
+	front_done_err(call, res);
+}
+
+/* A directory at another place is another node to the kernel: places.h. */
+static uint64_t node_of(const struct call *call, const Csv__Attr *a)
+{
+	struct places *places = front_places(fuse_req_userdata((fuse_req_t)call->user));
+
+	if (S_ISDIR(a->mode))
+		return ino_out(a->ino) | (uint64_t)places_tag(places, call->node, call->op.name)
+						 << 32;
+	if (call->op.kind == CSV__KIND__LOOKUP)
+		places_drop(places, call->node, call->op.name);
+	return ino_out(a->ino);
+}
+
+static struct fuse_entry_param entry_of(const struct call *call, const Csv__Attr *a)
+{
+	struct fuse_entry_param e = { .ino = node_of(call, a), .generation = a->generation };
 
 	to_stat(a, &e.attr);
 	return e;
@@ -72,7 +105,7 @@ void front_done_entry(struct call *call, const Csv__Result *res)
 
 	if (bad(call, res, true))
 		return;
-	e = entry_of(res->attr);
+	e = entry_of(call, res->attr);
 	(void)fuse_reply_entry(front_finish(call), &e);
 }
 
@@ -108,7 +141,7 @@ void front_done_create(struct call *call, const Csv__Result *res)
 
 	if (bad(call, res, true))
 		return;
-	e = entry_of(res->attr);
+	e = entry_of(call, res->attr);
 	front_next_is_open(fuse_req_userdata((fuse_req_t)call->user), true);
 	(void)fuse_reply_create(front_finish(call), &e, &fi);
 }

@@ -11,6 +11,7 @@ csv_libcsvd_a_SOURCES = \
 	csv/counters.c csv/counters.h \
 	csv/role.c csv/role.h \
 	csv/op.c csv/op.h \
+	csv/places.c csv/places.h \
 	csv/call.c csv/call.h \
 	csv/buf.c csv/buf.h \
 	csv/client.c csv/client.h csv/client_int.h \
@@ -78,6 +79,9 @@ tests_unit_csv_map_test_LDADD = csv/libcsvd.a lib/libcl.a $(CMOCKA_LIBS)
 tests_unit_csv_client_test_SOURCES = tests/unit/csv_client_test.c
 tests_unit_csv_client_test_LDADD = csv/libcsvd.a iscsi/libiscsilun.a proto/libpb.a lib/libcl.a $(ISCSI_LIBS) $(URING_LIBS) $(PROTOBUFC_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
 $(tests_unit_csv_client_test_OBJECTS): $(BUILT_SOURCES)
+check_PROGRAMS += tests/unit/csv_places_test
+tests_unit_csv_places_test_SOURCES = tests/unit/csv_places_test.c
+tests_unit_csv_places_test_LDADD = csv/libcsvd.a lib/libcl.a $(CMOCKA_LIBS)
 tests_unit_csv_lock_test_SOURCES = tests/unit/csv_lock_test.c
 tests_unit_csv_lock_test_LDADD = csv/libcsvd.a lib/libcl.a $(CMOCKA_LIBS)
 COORD_RIG = tests/unit/coord_rig.c tests/unit/coord_rig.h
