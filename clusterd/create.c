@@ -159,6 +159,20 @@ int create_vm_read(const Ipc__Request *msg, const struct conf *conf, struct crea
 
 /* ---- create volume --------------------------------------------------------------------------------- */
 
+/* Before anything is logged or stored: USER%PASSWORD@ is what tools of libiscsi take. */
+static int check_no_password(const char *url, struct cl_error *err)
+{
+	const char *user = strstr(url, "://"), *at = user ? strchr(user, '@') : NULL;
+	const char *percent = user ? strchr(user, '%') : NULL;
+
+	if (!at || !percent || percent > at)
+		return 0;
+	(void)cl_error_set(err, -EINVAL,
+			   "--target: a password in the address would stand in the cluster's "
+			   "database and in logs");
+	return cl_error_hint(err, "put it into /etc/clusterd/chap.conf on every node");
+}
+
 static int check_url(const char *url, struct cl_error *err)
 {
 	const char *host = url + strlen("iscsi://"), *iqn, *lun;
@@ -167,6 +181,8 @@ static int check_url(const char *url, struct cl_error *err)
 		return cl_error_set(err, -EINVAL, "--target: longer than %d", STATE_URL_MAX - 1);
 	if (strncmp(url, "file:///", 8) == 0 || strncmp(url, "block:///", 9) == 0)
 		return 0; /* for one machine: csvd decides */
+	if (check_no_password(url, err) < 0)
+		return -EINVAL;
 	iqn = strncmp(url, "iscsi://", 8) == 0 ? strchr(host, '/') : NULL;
 	lun = iqn ? strrchr(iqn + 1, '/') : NULL;
 	if (!lun || iqn == host || lun == iqn + 1 || !lun[1] ||
