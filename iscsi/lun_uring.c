@@ -31,6 +31,7 @@ struct lun_uring {
 	struct slot slots[LUN_IO_DEPTH_MAX];
 	struct slot *free[LUN_IO_DEPTH_MAX];
 	unsigned n_free;
+	bool reaping;
 	bool plugged; /* in service, or by the caller: one io_uring_enter at the end */
 };
 
@@ -181,6 +182,8 @@ static void unplug(struct lun_data *data)
 {
 	struct lun_uring *u = (struct lun_uring *)data;
 
+	if (u->reaping)
+		return;
 	u->plugged = false;
 	enter(u);
 }
@@ -238,7 +241,7 @@ static void reap(struct lun_uring *u)
 {
 	struct io_uring_cqe *cqe;
 
-	u->plugged = true;
+	u->plugged = u->reaping = true;
 	while (io_uring_peek_cqe(&u->ring, &cqe) == 0) {
 		struct slot *s = io_uring_cqe_get_data(cqe);
 		int res = cqe->res;
@@ -246,6 +249,7 @@ static void reap(struct lun_uring *u)
 		io_uring_cqe_seen(&u->ring, cqe);
 		on_cqe(u, s, res);
 	}
+	u->reaping = false;
 	unplug(&u->data);
 }
 

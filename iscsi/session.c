@@ -465,12 +465,12 @@ void lun_session_service(struct lun_session *s, short revents)
 {
 	if (s->sm.state == LUN_DEAD)
 		return;
-	s->quiet = true;
+	s->quiet = s->serving = true;
 	if (!s->doomed)
 		serve(s, revents);
 	if (!s->doomed)
 		check_time(s);
-	s->quiet = false;
+	s->quiet = s->serving = false;
 	if (s->doomed) {
 		die(s);
 		return;
@@ -480,13 +480,17 @@ void lun_session_service(struct lun_session *s, short revents)
 
 void lun_session_plug(struct lun_data *data)
 {
-	((struct lun_session *)data)->quiet = true;
+	((struct lun_session *)data)->quiet = true; /* in service it is so already */
 }
 
 void lun_session_unplug(struct lun_data *data)
 {
 	struct lun_session *s = (struct lun_session *)data;
 
+	/* From a done callback libiscsi is on the stack: what a failing send does to its queues it would
+	 * not survive. The end of the service sends. */
+	if (s->serving)
+		return;
 	if (s->iscsi && !s->doomed)
 		send_out(s);
 	s->quiet = false;

@@ -47,6 +47,7 @@ struct lun_session {
 	bool chap;	 /* we have a name and a secret for this target */
 	bool mutual;	 /* and want to see its own */
 	bool closing;	 /* the fd is about to be closed: nobody may poll it any more */
+	bool serving;	 /* lun_session_service is on the stack */
 	bool quiet;	 /* in service, or plugged: one `changed` at the end is enough */
 	unsigned unsent; /* data commands queued since the last send */
 	bool unsent_write;
