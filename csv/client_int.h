@@ -18,7 +18,7 @@ struct stopped {
 };
 CL_DEFINE_VEC(stopped_vec, struct stopped);
 
-#define DIO_PIECES 8
+#define DIO_PIECES 32 /* a MiB in clusters of 64 KiB that lie apart, and more */
 
 /* One direct I/O: from its first byte on the way until its end is known. */
 struct dio {

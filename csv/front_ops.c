@@ -20,7 +20,7 @@
 #include "proto/csv_ioctl.h"
 
 #define DIRECT_ALIGN 512
-#define KEEP_FROM (64 * 1024)
+#define KEEP_FROM (256 * 1024) /* a write of so much is worth a buffer of FRONT_MAX_WRITE */
 
 static uint64_t ino_of(fuse_ino_t ino)
 {

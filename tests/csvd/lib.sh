@@ -11,7 +11,7 @@
 #     served N [SECONDS]                 wait until node N can use the volume
 #     fail_over N TO EPOCH               what the cluster's log would say and order after N's end
 #     LANDING=FILE before volume_make    the target holds stamped writes back (tests/lun/landing.c), once
-#     lun_path N off|on                  node N's way to the target, and no other: refused, or not
+#     lun_path N off|on [PORTAL]         node N's way to the target (by that portal): refused, or not
 #     check_lun                          the judge: a copy of the LUN is clean after replay
 # shellcheck disable=SC2034 # LINE and others are for the drills
 set -euo pipefail
@@ -161,7 +161,7 @@ lun_path() {
 	else
 		in_net "$1" nft add table ip drill
 		in_net "$1" nft add chain ip drill out '{ type filter hook output priority 0; }'
-		in_net "$1" nft add rule ip drill out tcp dport 3260 reject with tcp reset
+		in_net "$1" nft add rule ip drill out ${3:+ip daddr "$3"} tcp dport 3260 reject with tcp reset
 	fi
 }
 # The bridge and the target share a namespace; so a node whose port is down is cut from all.
@@ -169,6 +169,7 @@ switch_start() {
 	net_make switch
 	in_net switch ip link add br0 type bridge
 	in_net switch ip address add "$NET.254/24" dev br0
+	in_net switch ip address add "$NET.253/24" dev br0
 	in_net switch ip link set br0 up
 }
 cable_make() {	# N
