@@ -15,6 +15,7 @@
 
 #define ACK_MS 100  /* answers are acknowledged in groups, this late at most */
 #define ACK_MAX 128 /* or when there are so many */
+#define SIZE_KNOWN_MS 200
 
 bool client_may_send(const struct client *c)
 {
@@ -83,6 +84,26 @@ static void remember_lock(struct client *c, const struct call *call)
 		log_error("volume '%s': a granted lock cannot be remembered", c->name);
 }
 
+/* No handle is open on the file here. */
+static bool is_closed(const struct client *c, uint64_t ino)
+{
+	for (size_t i = 0; i < c->holding.opens.n; i++)
+		if (c->holding.opens.v[i].ino == ino)
+			return false;
+	return true;
+}
+
+/*
+ * What lies behind the end of file is not to be had as a layout: most files are read and written once,
+ * whole, and would pay for a question each time. Only a hint, and not for long.
+ */
+static void note_size(struct client *c, const Csv__Attr *attr)
+{
+	if (c->data && is_closed(c, attr->ino))
+		(void)map_refuse(&c->map, attr->ino, attr->size,
+				 cl_mono_ms(cl_mono_now()) + SIZE_KNOWN_MS);
+}
+
 /* What an answered call changes in what this node holds. */
 static void remember(struct client *c, const struct call *call, const Csv__Result *res)
 {
@@ -93,6 +114,8 @@ static void remember(struct client *c, const struct call *call, const Csv__Resul
 	case CSV__KIND__OPEN:
 	case CSV__KIND__CREATE:
 		file.ino = res->attr ? res->attr->ino : 0;
+		if (res->attr)
+			note_size(c, res->attr);
 		if (holding_open(&c->holding, &file) < 0)
 			log_error("volume '%s': more than %d open files", c->name, HOLDING_MAX);
 		break;
@@ -216,14 +239,6 @@ static bool shows_times(Csv__Kind kind)
 	       kind == CSV__KIND__RELEASE || kind == CSV__KIND__LINK;
 }
 
-static bool last_handle_of(const struct client *c, uint64_t ino)
-{
-	for (size_t i = 0; i < c->holding.opens.n; i++)
-		if (c->holding.opens.v[i].ino == ino)
-			return false;
-	return true;
-}
-
 /*
  * The layouts of a file end with the RELEASE of its last handle, at the coordinator, too. So it is
  * not sent before the direct I/O has ended: a write would land on what may be somebody else's by
@@ -241,7 +256,7 @@ static bool let_go(struct client *c, struct call *call)
 	/* Not reclaimed from here on; the RELEASE itself still travels. */
 	call->released = true;
 	holding_release(&c->holding, call->op.fh);
-	if (last_handle_of(c, call->op.ino))
+	if (is_closed(c, call->op.ino))
 		client_drop_layouts(c, call->op.ino);
 	return true;
 }

@@ -4,7 +4,7 @@
  *
  *     listen NODE PATH              node ID NAME INCARNATION ADDRESS up|down
  *     volume NAME URL NODE EPOCH    debt NAME NODE INCARNATION      nodebts NAME
- *     owner RESOURCE GEN NODE [RESERVED]                            remove NAME
+ *     owner RESOURCE GEN NODE [RESERVED]   redirect NAME on|off     remove NAME
  *     commit                        send the tables as they are now to everybody
  *     lease MS|max|over             of every node, from now
  *     go yes|no                     how questions for GO are answered (yes: if the tables say so)
@@ -33,7 +33,7 @@
 #define MAX 32
 
 struct vol_row {
-	bool used;
+	bool used, redirected;
 	char name[64], url[256];
 	uint8_t uuid[16];
 	unsigned coordinator;
@@ -146,6 +146,7 @@ static void send_tables(struct client *c)
 		vrow[i].uuid = (ProtobufCBinaryData){ 16, v->uuid };
 		vrow[i].coordinator = v->coordinator;
 		vrow[i].epoch = v->epoch;
+		vrow[i].redirected = v->redirected;
 		vrow[i].n_debts = v->n_debts;
 		vrow[i].debts = dp[i];
 		for (size_t d = 0; d < v->n_debts; d++)
@@ -432,6 +433,8 @@ static void command(char *line)
 		do_debt(w[1], (unsigned)num(w[2]), num(w[3]));
 	else if (!strcmp(w[0], "nodebts") && n == 2 && vol_by_name(w[1]))
 		vol_by_name(w[1])->n_debts = 0;
+	else if (!strcmp(w[0], "redirect") && n == 3 && vol_by_name(w[1]))
+		vol_by_name(w[1])->redirected = !strcmp(w[2], "on");
 	else if (!strcmp(w[0], "remove") && n == 2 && vol_by_name(w[1]))
 		vol_by_name(w[1])->used = false;
 	else if (!strcmp(w[0], "owner") && n >= 4)

@@ -236,6 +236,7 @@ static void on_reconnect(void *user)
 
 static int n_answers, last_error;
 static uint8_t answer[1 << 20];
+static uint64_t file_size; /* as an OPEN says */
 static size_t answer_len;
 
 static void on_done(struct call *call, const Csv__Result *res)
@@ -312,6 +313,7 @@ static void result(uint64_t unique)
 	Csv__Attr attr = CSV__ATTR__INIT;
 
 	attr.ino = INO;
+	attr.size = file_size;
 	res.unique = unique;
 	res.attr = &attr;
 	msg.result = &res;
@@ -424,6 +426,7 @@ static void come_up(unsigned defects)
 {
 	lun_open = false;
 	lun_depth = 256;
+	file_size = UINT64_C(1) << 40;
 	lun_key = asked_id = 0;
 	unique = 1000;
 	n_ios = 0;
@@ -760,6 +763,22 @@ static void last_release_drops_the_map(void **state)
 	assert_int_equal(n_asks, 1);
 }
 
+/* What an OPEN said about the size spares a question that has no answer. */
+static void small_files_are_not_asked_for(void **state)
+{
+	(void)state;
+	do_simple(CSV__KIND__RELEASE);
+	result(op_unique);
+	file_size = 4 * KB;
+	open_file();
+	forget();
+	do_read(0, 128 * KB);
+	assert_int_equal(n_asks, 0);
+	assert_int_equal(n_ops, 1);
+	do_read(0, 4 * KB);
+	assert_int_equal(n_asks, 1);
+}
+
 /* The question was still open when the last handle went: its answer must not stay. */
 static void late_grant_is_dropped(void **state)
 {
@@ -876,6 +895,7 @@ int main(void)
 		T(stop_order_waits_for_the_end),
 		T(owners_are_judged_here),
 		T(last_release_drops_the_map),
+		T(small_files_are_not_asked_for),
 		T(late_grant_is_dropped),
 		T(target_errors_are_answered),
 		T(depth_is_bounded),
