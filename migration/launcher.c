@@ -23,6 +23,7 @@
 #include "migration/cgroup.h"
 #include "migration/disk_open.h"
 #include "migration/proc.h"
+#include "migration/state_file.h"
 #include "migration/tap.h"
 
 struct options {
@@ -206,6 +207,9 @@ static int run(const struct options *o, struct cl_error *err)
 		r = enter_cgroup(o, err);
 	if (r == 0)
 		r = read_config(o, &config, err);
+	/* It starts from its disks, and everything that was saved is void. */
+	if (r == 0 && !o->incoming)
+		state_sweep(&config);
 	if (r == 0)
 		r = open_devices(&in, o, err);
 	if (r == 0 && (r = vm_argv(&in, &argv)) < 0)

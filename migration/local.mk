@@ -11,12 +11,14 @@ migration_libmigration_a_SOURCES = \
 	migration/proc.c migration/proc.h \
 	migration/qmp.c migration/qmp.h \
 	migration/qmp_stream.c migration/qmp_stream.h \
+	migration/quick.c \
 	migration/state_file.c migration/state_file.h \
 	migration/tap.c migration/tap.h \
 	migration/vm.c migration/vm.h \
 	migration/vm_adopt.c \
 	migration/vm_config.c migration/vm_config.h \
 	migration/vm_heartbeat.c \
+	migration/vm_helper.c migration/vm_helper.h \
 	migration/vm_host.c \
 	migration/vm_pause.c \
 	migration/vm_private.h

@@ -28,9 +28,14 @@ void vm_migration_fini(struct vm *vm)
 	m->active = false;
 }
 
-bool vm_is_migrating(const struct vm *vm)
+static bool is_live(const struct vm *vm)
 {
 	return vm->mig.active && vm_state(vm) != VM_SENT;
+}
+
+bool vm_is_migrating(const struct vm *vm)
+{
+	return is_live(vm) || (vm->quick.active && vm_state(vm) != VM_SENT);
 }
 
 static bool command_failed(struct vm *vm, const struct cl_error *err)
@@ -175,7 +180,7 @@ static void on_query_migrate(void *user, const json_t *result, const struct cl_e
 					     .now_ms = cl_mono_ms(cl_mono_now()),
 					     .transferred = vm->mig.progress.transferred,
 					     .remaining = vm->mig.progress.remaining });
-	if (!freed && vm_is_migrating(vm) && vm->mig.progress.total_ms / REPORT_MS != before)
+	if (!freed && is_live(vm) && vm->mig.progress.total_ms / REPORT_MS != before)
 		(void)vm_tell(vm, VM_EV_MIGRATE_PROGRESS, "");
 }
 
@@ -183,7 +188,7 @@ static void on_poll(void *user)
 {
 	struct vm *vm = user;
 
-	if (!vm_is_migrating(vm))
+	if (!is_live(vm))
 		return;
 	if (!vm->mig.asking)
 		vm->mig.asking = vm_qmp(vm, "query-migrate", NULL, on_query_migrate) == 0;
@@ -302,8 +307,12 @@ static void on_target_run_state(void *user, const json_t *result, const struct c
 
 	if (err || vm_state(vm) != VM_INCOMING)
 		return;
-	if (mig_target_step(&vm->mig.target, &ev) != MIGT_ACT_REPORT_LOADED)
-		return;
+	if (mig_target_step(&vm->mig.target, &ev) == MIGT_ACT_REPORT_LOADED && vm_quick_loaded(vm))
+		vm_tell_loaded(vm);
+}
+
+void vm_tell_loaded(struct vm *vm)
+{
 	vm_set_state(vm, VM_LOADED, "completed and paused");
 	vm_set_reason(vm, "received, waits for the commit");
 	(void)vm_tell(vm, VM_EV_LOADED, "");
@@ -345,6 +354,8 @@ static bool on_migration(struct vm *vm, const json_t *data)
 
 bool vm_migration_on_event(struct vm *vm, const char *name, const json_t *data, int64_t time_us)
 {
+	if (vm->quick.active)
+		return vm_quick_on_event(vm, name, data, time_us);
 	if (strcmp(name, "MIGRATION") == 0)
 		return on_migration(vm, data);
 	if (!vm->mig.active)
@@ -373,7 +384,8 @@ int vm_migrate(struct vm *vm, const struct vm_migrate_args *args, struct cl_erro
 	enum vm_state state = vm_state(vm);
 	struct vm_migration *m = &vm->mig;
 
-	if ((state != VM_RUNNING && state != VM_PAUSED) || m->active || vm->pausing)
+	if ((state != VM_RUNNING && state != VM_PAUSED) || m->active || vm->pausing ||
+	    vm->quick.active)
 		return vm_refuse(vm, err, m->active ? "begin a second migration" : "move it");
 	vm_migration_fini(vm);
 	m->address = strdup(args->address);
@@ -397,7 +409,10 @@ int vm_migrate_switch(struct vm *vm, struct cl_error *err)
 {
 	if (!vm_is_migrating(vm))
 		return vm_refuse(vm, err, "switch over: it is not being moved");
-	(void)step(vm, (struct mig_event){ .kind = MIG_EV_SWITCH_OK });
+	if (vm->quick.active)
+		vm_quick_switch(vm);
+	else
+		(void)step(vm, (struct mig_event){ .kind = MIG_EV_SWITCH_OK });
 	return 0;
 }
 
@@ -405,6 +420,10 @@ int vm_migrate_abort(struct vm *vm, bool target_dead, const char *why, struct cl
 {
 	if (!vm_is_migrating(vm))
 		return vm_refuse(vm, err, "abort: it is not being moved");
+	if (vm->quick.active) {
+		vm_quick_abort(vm, why);
+		return 0;
+	}
 	snprintf(vm->mig.error, sizeof(vm->mig.error), "%s", why ? why : "");
 	(void)step(vm, (struct mig_event){ .kind = MIG_EV_ABORT, .target_dead = target_dead });
 	return 0;

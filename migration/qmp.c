@@ -4,6 +4,7 @@
 #include "migration/qmp.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,8 @@ struct qmp {
 	struct qmp_stream in;
 	char *out;
 	size_t out_len;
+	int pass_fd; /* leaves with the byte at pass_at of what is unsent; -1 = none */
+	size_t pass_at;
 	struct pending_vec pending;
 	uint64_t next_id;
 	bool greeted, ready, closed;
@@ -51,6 +54,7 @@ static void release(struct qmp *qmp)
 		close(qmp->fd);
 	qmp_stream_fini(&qmp->in);
 	free(qmp->out);
+	cl_closep(&qmp->pass_fd);
 	pending_vec_fini(&qmp->pending);
 	free(qmp);
 }
@@ -132,10 +136,50 @@ static void on_deadline(void *user)
 	leave(qmp);
 }
 
+static ssize_t send_with_fd(struct qmp *qmp)
+{
+	struct iovec iov = { qmp->out, qmp->out_len };
+	union {
+		char buf[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = { { 0 } };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control.buf,
+			      .msg_controllen = sizeof(control.buf) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+	ssize_t n;
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &qmp->pass_fd, sizeof(int));
+	n = sendmsg(qmp->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (n > 0) {
+		cl_closep(&qmp->pass_fd);
+		qmp->pass_fd = -1;
+	}
+	return n;
+}
+
+/* A descriptor belongs to the command that it is sent with, not to one before it. */
+static ssize_t send_some(struct qmp *qmp)
+{
+	ssize_t n;
+
+	if (qmp->pass_fd >= 0 && qmp->pass_at == 0)
+		return send_with_fd(qmp);
+	n = send(qmp->fd, qmp->out, qmp->pass_fd >= 0 ? qmp->pass_at : qmp->out_len,
+		 MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (n > 0 && qmp->pass_fd >= 0)
+		qmp->pass_at -= (size_t)n;
+	return n;
+}
+
 static int flush_out(struct qmp *qmp)
 {
 	while (qmp->out_len) {
-		ssize_t n = send(qmp->fd, qmp->out, qmp->out_len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t n = send_some(qmp);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -213,6 +257,24 @@ int qmp_exec(struct qmp *qmp, const char *command, json_t *args, int64_t timeout
 	int r = qmp->closed || !qmp->ready ? -ENOTCONN
 					   : exec(qmp, command, args, timeout_ms, fn, user);
 
+	json_decref(args);
+	return r;
+}
+
+int qmp_exec_fd(struct qmp *qmp, const char *command, json_t *args, int fd, int64_t timeout_ms,
+		qmp_reply_fn fn, void *user)
+{
+	int r = qmp->closed || !qmp->ready ? -ENOTCONN : qmp->pass_fd >= 0 ? -EBUSY : 0;
+
+	if (r == 0) {
+		qmp->pass_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+		qmp->pass_at = qmp->out_len;
+		r = qmp->pass_fd < 0 ? -errno : exec(qmp, command, args, timeout_ms, fn, user);
+		if (r < 0) {
+			cl_closep(&qmp->pass_fd);
+			qmp->pass_fd = -1;
+		}
+	}
 	json_decref(args);
 	return r;
 }
@@ -365,7 +427,7 @@ int qmp_open(struct cl_loop *loop, const char *path, const struct qmp_ops *ops, 
 
 	if (!qmp)
 		return cl_error_errno(err, -ENOMEM, "qmp");
-	*qmp = (struct qmp){ .loop = loop, .ops = ops, .user = user, .next_id = 1 };
+	*qmp = (struct qmp){ .loop = loop, .ops = ops, .user = user, .next_id = 1, .pass_fd = -1 };
 	qmp->fd = connect_to(path, err);
 	if (qmp->fd < 0)
 		return qmp->fd;

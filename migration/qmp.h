@@ -38,6 +38,13 @@ int qmp_open(struct cl_loop *loop, const char *path, const struct qmp_ops *ops, 
 int qmp_exec(struct qmp *qmp, const char *command, json_t *args, int64_t timeout_ms,
 	     qmp_reply_fn fn, void *user);
 
+/*
+ * The same with a descriptor that travels with the command (getfd); fd is borrowed. -EBUSY while an
+ * earlier one has not left.
+ */
+int qmp_exec_fd(struct qmp *qmp, const char *command, json_t *args, int fd, int64_t timeout_ms,
+		qmp_reply_fn fn, void *user);
+
 /* Closes without calling anybody. Accepts NULL. */
 void qmp_free(struct qmp *qmp);
 

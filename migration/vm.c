@@ -200,6 +200,7 @@ static void on_process_end(void *user, int status)
 	vm_pause_fini(vm);
 	vm_heartbeat_fini(vm);
 	vm_migration_fini(vm);
+	vm_quick_fini(vm);
 	qmp_free(cl_steal(vm->qmp));
 	cl_source_free(cl_steal(vm->grace));
 	cl_timer_cancel(vm->later_timer);
@@ -221,6 +222,7 @@ void vm_kill(struct vm *vm, const char *why)
 	vm_pause_fini(vm);
 	vm_heartbeat_fini(vm);
 	vm_migration_fini(vm);
+	vm_quick_fini(vm);
 	/* The cgroup first: nothing that QEMU started may go on after it. */
 	if (vm->cgroup)
 		(void)cgroup_kill(vm->cgroup);
@@ -255,7 +257,8 @@ int vm_stop(struct vm *vm, int64_t grace_ms, struct cl_error *err)
 		return vm_refuse(vm, err, "stop it");
 	vm_set_reason(vm, "stopped by order");
 	/* A guest that does not execute cannot power itself off. */
-	if ((state != VM_RUNNING && state != VM_STOPPING) || grace_ms <= 0 || vm->mig.active) {
+	if ((state != VM_RUNNING && state != VM_STOPPING) || grace_ms <= 0 || vm->mig.active ||
+	    vm->quick.active) {
 		vm_kill(vm, NULL);
 		return 0;
 	}
@@ -288,6 +291,8 @@ static void on_ready(void *user)
 
 	if (vm_state(vm) == VM_ADOPTING)
 		vm_adopt_ready(vm);
+	else if (vm_state(vm) == VM_STARTING && vm->quick.restoring)
+		vm_restore_prepare(vm);
 	else if (vm_state(vm) == VM_STARTING && vm->incoming)
 		vm_incoming_prepare(vm);
 	else if (vm_state(vm) == VM_STARTING)
@@ -299,8 +304,8 @@ bool vm_on_status(struct vm *vm, const char *status)
 {
 	enum mig_run run = mig_run_of(status);
 
-	if (vm_state(vm) != VM_RUNNING || vm->pausing || run == MIG_RUN_RUNNING ||
-	    run == MIG_RUN_FINISH_MIGRATE || run == MIG_RUN_POSTMIGRATE ||
+	if (vm_state(vm) != VM_RUNNING || vm->pausing || vm->quick.active ||
+	    run == MIG_RUN_RUNNING || run == MIG_RUN_FINISH_MIGRATE || run == MIG_RUN_POSTMIGRATE ||
 	    strcmp(status, "shutdown") == 0)
 		return false;
 	if (!vm->reason[0])
@@ -431,6 +436,7 @@ static void vm_close(struct vm *vm)
 	vm_pause_fini(vm);
 	vm_heartbeat_fini(vm);
 	vm_migration_fini(vm);
+	vm_quick_fini(vm);
 	qmp_free(cl_steal(vm->qmp));
 	cl_source_free(vm->child);
 	cl_source_free(vm->status_io);
@@ -537,7 +543,7 @@ static int launch_vm(struct vm *vm, const struct vm_start_args *args, struct cl_
 		log_debug("vm '%s': no cgroup of its own: %s", vm_name(vm), strerror(-r));
 		free(cl_steal(vm->cgroup));
 	}
-	vm->incoming = args->mode == VM_START_INCOMING;
+	vm->incoming = args->mode != VM_START_RUN;
 	r = run_launcher(vm, vm->incoming, err);
 	if (r < 0)
 		return r;
@@ -558,6 +564,9 @@ int vm_start(struct vm_host *host, const struct vm_config *config, const struct 
 	r = vm_new(host, config, config->name, VM_STARTING, fn, user, &vm, err);
 	if (r < 0)
 		return r;
+	vm->quick.restoring = args->mode == VM_START_RESTORE;
+	if (args->mode == VM_START_RESTORE)
+		mig_target_init(&vm->mig.target, vm_name(vm));
 	if (args->mode == VM_START_INCOMING) {
 		vm->mig.listen = strdup(args->listen_address ? args->listen_address : "");
 		vm->mig.port = args->port_first;

@@ -38,12 +38,13 @@ struct vm_host;
 /* ---- the node's settings, the same for all its VMs ------------------------------------------ */
 
 struct vm_host_config {
-	const char *run_dir;  /* "/run/clusterd/vm"; made when missing, mode 0711 */
-	const char *launcher; /* path of clusterd-vm-launch; NULL = PKGLIBEXECDIR's */
-	const char *qemu;     /* NULL = "/usr/bin/qemu-system-x86_64" */
-	const char *bridge;   /* default bridge of network cards; NULL = "vm" */
-	const char *cgroup;   /* parent cgroup folder (absolute path); NULL = "<own cgroup>/vm" */
-	uid_t uid;	      /* QEMU runs as this one; 0 = stay root (tests) */
+	const char *run_dir;	  /* "/run/clusterd/vm"; made when missing, mode 0711 */
+	const char *launcher;	  /* path of clusterd-vm-launch; NULL = PKGLIBEXECDIR's */
+	const char *state_helper; /* path of clusterd-vm-state; likewise */
+	const char *qemu;	  /* NULL = "/usr/bin/qemu-system-x86_64" */
+	const char *bridge;	  /* default bridge of network cards; NULL = "vm" */
+	const char *cgroup; /* parent cgroup folder (absolute path); NULL = "<own cgroup>/vm" */
+	uid_t uid;	    /* QEMU runs as this one; 0 = stay root (tests) */
 	gid_t gid;
 };
 
@@ -146,7 +147,8 @@ typedef void (*vm_event_fn)(void *user, struct vm *vm, const struct vm_event *ev
 
 /* ---- orders --------------------------------------------------------------------------------- */
 
-enum vm_start_mode { VM_START_RUN, VM_START_INCOMING };
+/* RESTORE: to be fed from a saved state (vm_load()); it listens nowhere. */
+enum vm_start_mode { VM_START_RUN, VM_START_INCOMING, VM_START_RESTORE };
 
 struct vm_start_args {
 	enum vm_start_mode mode;
@@ -200,6 +202,17 @@ struct vm_migrate_args {
 
 /* Begin to move a running or paused VM to a target that listens. One at a time. */
 int vm_migrate(struct vm *vm, const struct vm_migrate_args *args, struct cl_error *err);
+/*
+ * The quick way: stop, save into a file on the VM's volume, for who holds the reserved number
+ * (migration/state_file.h). The same events and orders as of a live migration follow; SENT means that
+ * the file is whole, stable and named. Nothing is stopped before vm_migrate_switch().
+ */
+int vm_save(struct vm *vm, uint64_t reserved, struct cl_error *err);
+/*
+ * Target, started with RESTORE and in VM_INCOMING: take up the state that generation saved for this
+ * VM's own. Ends in VM_EV_LOADED, or in VM_EV_GONE with the reason: torn, foreign, used.
+ */
+int vm_load(struct vm *vm, uint64_t generation, struct cl_error *err);
 /* phase=switch is committed: from here the source may stop and send the last part. */
 int vm_migrate_switch(struct vm *vm, struct cl_error *err);
 /*

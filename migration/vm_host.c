@@ -20,6 +20,7 @@ void vm_host_free(struct vm_host *host)
 	free(host->qemu);
 	free(host->bridge);
 	free(host->cgroup);
+	free(host->state_helper);
 	free(host);
 }
 
@@ -48,10 +49,13 @@ int vm_host_new(struct cl_loop *loop, const struct vm_host_config *config, struc
 	host->run_dir = strdup(config->run_dir);
 	host->launcher =
 		strdup(config->launcher ? config->launcher : PKGLIBEXECDIR "/clusterd-vm-launch");
+	host->state_helper = strdup(config->state_helper ? config->state_helper
+							 : PKGLIBEXECDIR "/clusterd-vm-state");
 	host->qemu = strdup(config->qemu ? config->qemu : "/usr/bin/qemu-system-x86_64");
 	host->bridge = strdup(config->bridge ? config->bridge : "vm");
 	host->cgroup = own_cgroup(config->cgroup);
-	if (!host->run_dir || !host->launcher || !host->qemu || !host->bridge)
+	if (!host->run_dir || !host->launcher || !host->state_helper || !host->qemu ||
+	    !host->bridge)
 		return cl_error_errno(err, -ENOMEM, "vm host");
 	if (mkdir(host->run_dir, 0711) < 0 && errno != EEXIST)
 		return cl_error_errno(err, -errno, "%s", host->run_dir);

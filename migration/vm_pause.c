@@ -116,7 +116,7 @@ int vm_pause(struct vm *vm, struct cl_mono deadline, const char *why, struct cl_
 		vm_kill(vm, "cannot be paused while it is handed over");
 		return 0;
 	}
-	if (vm->mig.active && state != VM_SENT)
+	if (vm_is_migrating(vm))
 		(void)vm_migrate_abort(vm, false, why, NULL);
 	vm_set_reason(vm, "%s", why);
 	if (stands(vm)) {
@@ -128,7 +128,7 @@ int vm_pause(struct vm *vm, struct cl_mono deadline, const char *why, struct cl_
 
 int vm_stand(struct vm *vm, const char *why, struct cl_error *err)
 {
-	if (vm_state(vm) != VM_RUNNING || vm->mig.active || vm->pausing)
+	if (vm_state(vm) != VM_RUNNING || vm_is_migrating(vm) || vm->pausing)
 		return vm_refuse(vm, err, "let it stand");
 	vm_set_reason(vm, "%s", why);
 	vm->pausing = true;
@@ -185,7 +185,8 @@ void vm_send_cont(struct vm *vm)
 	vm->reason[0] = '\0';
 	vm->stop_why = VM_STOP_ORDER;
 	if (vm_state(vm) == VM_SENT)
-		vm->mig.active = false; /* over, and taken back */
+		vm->mig.active = vm->quick.active = false; /* over, and taken back */
+	vm_quick_drop(vm);				   /* used up by this, or void */
 	/* It opens the disks for writing, and may wait for as long as their volume does. */
 	if (!vm->qmp || qmp_exec(vm->qmp, "cont", NULL, CONT_TIMEOUT_MS, on_cont_reply, vm) < 0)
 		vm_kill(vm, "its control socket is closed");

@@ -10,14 +10,17 @@
 #include "lib/vec.h"
 #include "migration/launch.h"
 #include "migration/plan_migrate.h"
+#include "migration/plan_quick.h"
 #include "migration/qmp.h"
 #include "migration/vm.h"
+#include "migration/vm_helper.h"
 
 #define VM_QMP_TIMEOUT_MS 10000
 
 struct vm_host {
 	struct cl_loop *loop;
 	char *run_dir, *launcher, *qemu, *bridge, *cgroup; /* cgroup NULL = there is none */
+	char *state_helper;
 	uid_t uid;
 	gid_t gid;
 };
@@ -37,6 +40,20 @@ struct vm_migration {
 	struct vm_progress progress;
 	char error[256]; /* QEMU's or the caller's words for a failure */
 	bool asking;	 /* a query-migrate is under way */
+};
+
+struct vm_quick {
+	bool active; /* source: a machine is at work, or has ended in SENT */
+	struct quick plan;
+	uint64_t reserved;
+	struct vm_helper *helper;
+	struct cl_source *poll;
+	struct cl_mono stop_at;
+	int64_t stop_us;
+	char path[1024]; /* of the state, while it may be there */
+	char error[256];
+	bool restoring;		 /* target: started to be fed from a file */
+	bool complete, verified; /* target: by QEMU; by the helper */
 };
 
 struct vm {
@@ -77,6 +94,7 @@ struct vm {
 
 	struct cl_source *grace; /* vm_stop() */
 	struct vm_migration mig;
+	struct vm_quick quick;
 
 	/* Events that an order caused wait here for the next turn of the loop. */
 	struct vm_event_vec later;
@@ -117,7 +135,18 @@ void vm_ask_status(struct vm *vm);
 /* vm_adopt.c */
 void vm_adopt_ready(struct vm *vm);
 
+/* quick.c */
+void vm_quick_fini(struct vm *vm);
+void vm_quick_drop(struct vm *vm);
+void vm_quick_switch(struct vm *vm);
+void vm_quick_abort(struct vm *vm, const char *why);
+bool vm_quick_on_event(struct vm *vm, const char *name, const json_t *data, int64_t time_us);
+void vm_restore_prepare(struct vm *vm);
+/* QEMU is complete. False: the file's checks are not; vm_tell_loaded() follows, or its end. */
+bool vm_quick_loaded(struct vm *vm);
+
 /* migrate.c */
+void vm_tell_loaded(struct vm *vm);
 void vm_migration_fini(struct vm *vm);
 void vm_incoming_prepare(struct vm *vm);
 void vm_migration_adopt(struct vm *vm, const char *run, const char *status);
