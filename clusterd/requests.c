@@ -4,6 +4,7 @@
 #include "clusterd/requests.h"
 
 #include <stdio.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "clusterd/requests_int.h"
@@ -198,6 +199,7 @@ static int core_simple(struct ask *ask, enum node_verb verb, struct cl_error *er
 		.object = ask_operand(ask, 0),
 		.target = ask_operand(ask, 1),
 		.force = ask_option(ask, "force") != NULL,
+		.quick = ask_option(ask, "quick") != NULL,
 	};
 
 	return core_ask(ask, &req, err);
@@ -241,18 +243,32 @@ static int do_resume(struct ask *ask, struct cl_error *err)
 	return core_simple(ask, NODE_RESUME, err);
 }
 
+/* What a move would cost. Pages of zeros are not saved: the whole memory is the most. */
+static void say_move(const struct ask *ask, char *buf, size_t size)
+{
+	const struct state_resource *r =
+		state_resource(node_state(ask->rq->d->node), ask_operand(ask, 0));
+
+	if (r && ask_option(ask, "quick"))
+		(void)snprintf(buf, size,
+			       "it can be moved; it stands while up to %" PRIu64
+			       " MiB are written to its volume and read back",
+			       r->memory_bytes >> 20);
+	else
+		(void)snprintf(buf, size, "it can be moved");
+}
+
 static int do_move(struct ask *ask, struct cl_error *err)
 {
-	if (ask_option(ask, "quick")) {
-		(void)cl_error_set(err, -CL_EREFUSED, "quick moves are not in this version");
-		return cl_error_hint(err, "leave --quick away: the move is live");
-	}
+	char text[160];
+
 	if (ask_option(ask, "check")) {
 		if (create_check_move(ask->rq->d->node, ask_operand(ask, 0), ask_operand(ask, 1),
 				      err) < 0)
 			return err->code;
+		say_move(ask, text, sizeof(text));
 		ask_answer(ask, json_pack("{s:{s:s,s:s,s:s}}", "done", "verb", "move", "object",
-					  ask_operand(ask, 0), "message", "it can be moved"));
+					  ask_operand(ask, 0), "message", text));
 		return 0;
 	}
 	return core_simple(ask, NODE_MOVE, err);
@@ -421,7 +437,8 @@ static void add_move(struct requests *rq, const struct pending *p, json_t *done)
 
 	if (r && r->blackout_ms) {
 		(void)json_object_set_new(done, "blackout_ms", json_integer(r->blackout_ms));
-		(void)json_object_set_new(done, "blackout_source", json_string("qmp"));
+		(void)json_object_set_new(done, "blackout_source",
+					  json_string(r->quick ? "stop to loaded" : "qmp"));
 	}
 	(void)json_object_set_new(done, "total_ms",
 				  json_integer(cl_mono_diff_ms(p->begun, cl_mono_now())));

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "clusterd/vm_fill.h"
@@ -20,6 +21,8 @@
 /* How often csvd is told to end the requests of a VM that is being killed: each of its threads that
  * leaves a request may make another one on its way out (the flush of a file that it closes). */
 #define FAIL_AGAIN_MS 250
+/* A target that waits for a saved state; the number that it is for. */
+#define QUICK_URI "quick:"
 #define PORT_FIRST 7420
 #define PORT_LAST 7499
 
@@ -113,7 +116,11 @@ static void on_started(struct slot *s, const struct vm_event *e)
 		report_slot(s, NODE_VM_STARTED, "");
 		return;
 	}
-	(void)snprintf(uri, sizeof(uri), "tcp:%s:%u", s->vms->d->conf.migration_address, e->port);
+	if (s->quick)
+		(void)snprintf(uri, sizeof(uri), QUICK_URI "%" PRIu64, s->generation);
+	else
+		(void)snprintf(uri, sizeof(uri), "tcp:%s:%u", s->vms->d->conf.migration_address,
+			       e->port);
 	report_slot(s, NODE_VM_INCOMING, uri);
 }
 
@@ -222,7 +229,9 @@ static int start_checked(struct slot *s, const struct node_action *a, struct cl_
 {
 	struct vms *vms = s->vms;
 	const struct vm_start_args args = {
-		.mode = s->incoming ? VM_START_INCOMING : VM_START_RUN,
+		.mode = s->quick      ? VM_START_RESTORE
+			: s->incoming ? VM_START_INCOMING
+				      : VM_START_RUN,
 		.listen_address = vms->d->conf.migration_address,
 		.port_first = PORT_FIRST,
 		.port_last = PORT_LAST,
@@ -247,6 +256,7 @@ static void do_start(struct vms *vms, const struct node_action *a, bool incoming
 		s = slot_new(vms, a->vm.name, a->vm.generation);
 		cl_assert(s);
 		s->incoming = incoming;
+		s->quick = incoming && strcmp(a->vm.text, "quick") == 0;
 		s->on_volumes = vm_fill_on_volumes(a, &vms->d->conf);
 		if (start_checked(s, a, &err) == 0)
 			return;
@@ -263,6 +273,8 @@ static int migrate(struct slot *s, const char *uri, struct cl_error *err)
 	char address[STATE_URL_MAX];
 	long port = colon ? strtol(colon + 1, NULL, 10) : 0;
 
+	if (strncmp(uri, QUICK_URI, strlen(QUICK_URI)) == 0)
+		return vm_save(s->vm, strtoull(uri + strlen(QUICK_URI), NULL, 10), err);
 	if (strncmp(uri, "tcp:", 4) != 0 || !colon || colon < uri + 4 || port < 1 || port > 65535)
 		return cl_error_set(err, -EINVAL, "'%.100s' is no address to migrate to", uri);
 	(void)snprintf(address, sizeof(address), "%.*s", (int)(colon - uri - 4), uri + 4);
@@ -286,6 +298,7 @@ static void order_failed(struct slot *s, const struct node_action *a, const stru
 	case NODE_VM_MIGRATE_CANCEL:
 		report_move_failed(s, vm_state(s->vm), err->msg);
 		break;
+	case NODE_VM_LOAD: /* of no use to anybody */
 	case NODE_VM_PAUSE:
 	case NODE_VM_SHUTDOWN:
 		do_kill(s); /* it has to stand still: by the order, or so */
@@ -326,6 +339,8 @@ static int order_slot(struct slot *s, const struct node_action *a, struct cl_err
 		return vm_cont(s->vm, err);
 	case NODE_VM_MIGRATE:
 		return migrate(s, a->vm.text, err);
+	case NODE_VM_LOAD:
+		return vm_load(s->vm, strtoull(a->vm.text, NULL, 10), err);
 	case NODE_VM_SWITCH:
 		return vm_migrate_switch(s->vm, err);
 	case NODE_VM_MIGRATE_CANCEL:

@@ -22,7 +22,7 @@ struct slot {
 	uint64_t generation;
 	bool adopting;
 	bool found_silent; /* told of as running before it answered */
-	bool incoming;
+	bool incoming, quick;
 	bool on_volumes; /* its requests may be in csvd */
 	bool ordered;	 /* its end was ordered */
 	bool gone, requests_done;

@@ -48,11 +48,17 @@ static bool command_failed(struct vm *vm, const char *why)
 
 /* ---- source: the helper --------------------------------------------------------------------- */
 
+static void moved(struct vm *vm, uint64_t bytes)
+{
+	struct vm_progress *p = &vm->mig.progress;
+
+	p->transferred = bytes;
+	p->remaining = p->total > bytes ? p->total - bytes : 0;
+}
+
 static void on_saved_bytes(void *user, uint64_t bytes)
 {
-	struct vm *vm = user;
-
-	vm->mig.progress.transferred = bytes;
+	moved(user, bytes);
 }
 
 static void on_save_ended(void *user, bool ok, const char *why)
@@ -325,6 +331,7 @@ int vm_save(struct vm *vm, uint64_t reserved, struct cl_error *err)
 	/* Pages of zeros cost nothing: this is the most that it can become. */
 	vm->mig.progress = (struct vm_progress){ .downtime_ms = -1,
 						 .total = vm_config_ram_bytes(&vm->config) };
+	moved(vm, 0);
 	(void)cl_timer_set_in(q->poll, POLL_MS);
 	quick_init(&q->plan, vm_name(vm));
 	(void)step(vm, (struct quick_event){ .kind = QUICK_EV_START,
@@ -401,7 +408,7 @@ static void on_loaded_bytes(void *user, uint64_t bytes)
 {
 	struct vm *vm = user;
 
-	vm->mig.progress.transferred = bytes;
+	moved(vm, bytes);
 	(void)vm_tell(vm, VM_EV_MIGRATE_PROGRESS, "");
 }
 
@@ -412,7 +419,7 @@ static void on_incoming(void *user, const json_t *result, const struct cl_error 
 	struct vm *vm = user;
 
 	(void)result;
-	if (err && vm_state(vm) == VM_INCOMING)
+	if (err && err->code != -ECONNRESET && vm_state(vm) == VM_INCOMING)
 		load_failed(vm, err->msg);
 }
 
@@ -421,8 +428,8 @@ static void on_getfd(void *user, const json_t *result, const struct cl_error *er
 	struct vm *vm = user;
 
 	(void)result;
-	if (vm_state(vm) != VM_INCOMING)
-		return;
+	if (vm_state(vm) != VM_INCOMING || (err && err->code == -ECONNRESET))
+		return; /* its end is seen, and has a better reason */
 	if (err)
 		load_failed(vm, err->msg);
 	else
@@ -438,6 +445,7 @@ int vm_load(struct vm *vm, uint64_t generation, struct cl_error *err)
 	    vm->quick.verified)
 		return vm_refuse(vm, err, "load its state");
 	vm->mig.progress.total = vm_config_ram_bytes(&vm->config);
+	moved(vm, 0);
 	r = run_helper(vm, "load", generation, vm->config.generation, &load_ops, &fd, err);
 	if (r < 0)
 		return r;

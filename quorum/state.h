@@ -143,7 +143,8 @@ struct state_resource {
 	uint32_t failures;    /* starts or runs that ended badly since it was last well */
 	uint32_t avoid;	      /* node where it failed last; 0 = none */
 	uint32_t prefer;      /* node asked for by `start X NODE`; 0 = the planner chooses */
-	uint32_t blackout_ms; /* of the last live move, as QEMU said; 0 = none, or not known */
+	uint32_t blackout_ms; /* of the last move; 0 = none, or not known */
+	bool quick;	      /* that move, or the one under way, is by a saved state */
 	int64_t since_ms;
 	char reason[STATE_REASON_MAX];
 };

@@ -82,6 +82,7 @@ static void encode_resource(Log__Resource *to, const struct state_resource *r, c
 	to->reserved = r->reserved;
 	to->failures = r->failures;
 	to->blackout_ms = r->blackout_ms;
+	to->quick = r->quick;
 	to->avoid = r->avoid;
 	to->prefer = r->prefer;
 	to->since_ms = r->since_ms;
@@ -275,6 +276,7 @@ static bool decode_resource(struct state *s, const Log__Resource *from)
 		.reserved = from->reserved,
 		.failures = from->failures,
 		.blackout_ms = from->blackout_ms,
+		.quick = from->quick,
 		.avoid = from->avoid,
 		.prefer = from->prefer,
 		.force = from->force,

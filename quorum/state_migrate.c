@@ -10,6 +10,9 @@
  *               from there, and the agent gives no `cont` without an entry.
  *   Commit      target complete and paused AND the source's report. Without the report the source
  *               may have resumed and written after the copy: two histories of one disk.
+ *               By a saved state (quick): the state is whole and named, from g to this number.
+ *               Commit makes it used up, as g is no longer the owner's; the target's `cont` needs
+ *               the commit. Any other start takes another number: the state is void.
  *   Abort       burns the number. The target cannot run any more: its `cont` needs the commit, and
  *               none can be applied after this. From SWITCHING on the source waits for TargetGone.
  */
@@ -63,6 +66,7 @@ void apply_migrate_begin(struct apply *ap, const Log__MigrateBegin *c)
 	r->reserved = resource_next(r);
 	r->target = c->target;
 	r->target_incarnation = c->target_incarnation;
+	r->quick = c->quick;
 	resource_enter(ap, r, STATE_MIGRATING, c->cause);
 	ap->result->number = r->reserved;
 	apply_changed(ap, STATE_CHANGED_RESOURCE, r->name, r->target, r->reserved, "vm-migrating",
@@ -110,8 +114,8 @@ void apply_migrate_commit(struct apply *ap, const Log__MigrateCommit *c)
 	r->target_incarnation = 0;
 	r->blackout_ms = c->blackout_ms;
 	if (c->blackout_ms)
-		(void)snprintf(cause, sizeof(cause), "blackout %u ms (QEMU's figure)",
-			       c->blackout_ms);
+		(void)snprintf(cause, sizeof(cause), "blackout %u ms (%s)", c->blackout_ms,
+			       r->quick ? "stop to loaded" : "QEMU's figure");
 	if (r->phase == STATE_SWITCHING)
 		resource_enter(ap, r, STATE_HANDOVER, "");
 	resource_enter(ap, r, STATE_ONLINE, "");

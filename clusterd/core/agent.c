@@ -377,7 +377,7 @@ static void resources_step(struct node *n)
 			struct local *l = local_new(n, r->name, r->reserved, LOCAL_INCOMING);
 
 			if (l)
-				core_vm(n, NODE_VM_START_INCOMING, l, "");
+				core_vm(n, NODE_VM_START_INCOMING, l, r->quick ? "quick" : "");
 		}
 		/* ABORTING: nothing of the target's number is here any more. */
 		if (r->phase == STATE_ABORTING && r->target == n->cfg.id &&
@@ -519,6 +519,13 @@ void agent_on_vm(struct node *n, const struct node_vm_event *ev)
 		l->silent_ms = ev->report == NODE_VM_SILENT ? n->wall_ms : 0;
 		return;
 	}
+	/* It had handed everything over, and was taken back: that move is over, or the next one would
+	 * wait for its end for ever. */
+	if (ev->report == NODE_VM_CONTINUED &&
+	    (local_state(l) == LOCAL_DONE || (l->moving && l->cancelled))) {
+		on_move_failed(n, l, ev);
+		return;
+	}
 	if (ev->report == NODE_VM_INCOMING)
 		CORE_COPY(l->uri, ev->text);
 	if (ev->downtime_ms)
@@ -529,7 +536,7 @@ void agent_on_vm(struct node *n, const struct node_vm_event *ev)
 			return;
 		}
 	/* Of a migration that we did not begin: an earlier daemon's. It has to be ended. */
-	if (l->moving == 0 &&
+	if (l->moving == 0 && local_state(l) != LOCAL_LISTENING &&
 	    (ev->report == NODE_VM_PRE_SWITCHOVER || ev->report == NODE_VM_PROGRESS ||
 	     ev->report == NODE_VM_MIGRATE_STUCK))
 		l->moving = MOVING_UNKNOWN;

@@ -9,6 +9,8 @@
 
 #include "clusterd/core/internal.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 void agent_report(struct node *n, const char *name, uint64_t reserved, int what, const char *text,
@@ -89,7 +91,7 @@ static void source_tell(struct node *n, struct local *l, const struct state_reso
 		what = CORE__VM_REPORT__WHAT__FAILED;
 	else if (local_state(l) == LOCAL_DONE)
 		what = CORE__VM_REPORT__WHAT__SOURCE_DONE;
-	else if (l->ready)
+	else if (l->ready && !(r->quick && l->switched)) /* from there it is saved, for long */
 		what = CORE__VM_REPORT__WHAT__PRE_SWITCH;
 	else if (l->moving == 0)
 		return;
@@ -143,6 +145,20 @@ void agent_source(struct node *n, struct local *l, const struct state_resource *
 
 /* ---- target ---------------------------------------------------------------------------------------- */
 
+/* The source has said that the state is whole, and the log has it: nobody else can take it up. */
+static void target_load(struct node *n, struct local *l, const struct state_resource *r)
+{
+	char generation[24];
+
+	if (!r->quick || r->phase != STATE_HANDOVER || l->loading ||
+	    local_state(l) != LOCAL_LISTENING)
+		return;
+	l->loading = true;
+	l->percent = 0;
+	(void)snprintf(generation, sizeof(generation), "%" PRIu64, r->generation);
+	core_vm(n, NODE_VM_LOAD, l, generation);
+}
+
 /*
  * A found one belongs to an earlier daemon's migration: nobody knows what it has got. A target without
  * a lease stands anyway and may stay: it cannot run before the commit, and that needs a lease here.
@@ -154,12 +170,14 @@ void agent_target(struct node *n, struct local *l, const struct state_resource *
 
 	if (l->found)
 		agent_kill(n, l, "the target's daemon was restarted");
+	target_load(n, l, r);
 	if (!agent_due(n, &l->told_ms))
 		return;
 	switch (local_state(l)) {
 	case LOCAL_LISTENING:
-		what = CORE__VM_REPORT__WHAT__INCOMING;
-		text = l->uri;
+		what = l->loading ? CORE__VM_REPORT__WHAT__PROGRESS
+				  : CORE__VM_REPORT__WHAT__INCOMING;
+		text = l->loading ? "" : l->uri;
 		break;
 	case LOCAL_LOADED:
 		what = CORE__VM_REPORT__WHAT__TARGET_DONE;
@@ -171,5 +189,5 @@ void agent_target(struct node *n, struct local *l, const struct state_resource *
 	default:
 		return;
 	}
-	agent_report(n, l->name, r->reserved, what, text, 0, 0);
+	agent_report(n, l->name, r->reserved, what, text, l->percent, 0);
 }

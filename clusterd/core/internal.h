@@ -129,7 +129,8 @@ struct local {
 	uint64_t moving, move_failed;
 	bool ready, switched; /* at pre-switchover; told to go on */
 	bool cancelled;
-	bool stuck; /* failed in the switch: only MIGRATE_CANCEL brings it back */
+	bool loading; /* target of a quick move: was told to */
+	bool stuck;   /* failed in the switch: only MIGRATE_CANCEL brings it back */
 	uint32_t percent, downtime_ms;
 	char uri[STATE_URL_MAX]; /* LISTENING: ours */
 	char why[STATE_REASON_MAX];
@@ -220,6 +221,7 @@ struct move {
 	bool ready, source_done, target_done, failed;
 	int64_t moved_ms; /* last progress */
 	uint32_t percent, blackout_ms;
+	int64_t saved_ms; /* when the source was done */
 	char why[STATE_REASON_MAX];
 };
 CL_DEFINE_VEC(move_vec, struct move);
@@ -472,7 +474,7 @@ uint32_t manager_choose(struct node *n, const struct state_resource *r, uint32_t
 			uint32_t leave, char reason[STATE_REASON_MAX]);
 /* Whether a move of it failed a moment ago. */
 bool manager_backs_off(const struct node *n, const char *name);
-bool manager_begin_move(struct node *n, const struct state_resource *r, uint32_t target,
+bool manager_begin_move(struct node *n, const struct state_resource *r, uint32_t target, bool quick,
 			const char *why, Log__RequestId *request);
 
 /* ---- request.c --------------------------------------------------------------------------------- */
@@ -483,6 +485,7 @@ void request_client_gone(struct node *n, uint64_t client);
 /* A command of ours was applied. */
 void request_applied(struct node *n, const struct state_result *res);
 void request_on_answer(struct node *n, const Core__Message *msg);
+void request_on_report(struct node *n, const Core__Message *msg);
 void request_free(struct node *n);
 
 /* ---- job.c ------------------------------------------------------------------------------------- */

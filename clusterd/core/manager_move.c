@@ -68,7 +68,10 @@ void manager_on_report(struct node *n, const Core__Message *msg)
 		m->ready = m->ready || from_source(msg, r);
 		break;
 	case CORE__VM_REPORT__WHAT__SOURCE_DONE:
-		m->source_done = m->source_done || from_source(msg, r);
+		if (!m->source_done && from_source(msg, r)) {
+			m->source_done = true;
+			m->saved_ms = m->moved_ms = n->now_ms;
+		}
 		m->blackout_ms = v->downtime_ms;
 		break;
 	case CORE__VM_REPORT__WHAT__TARGET_DONE:
@@ -142,6 +145,9 @@ static void propose_commit(struct node *n, const struct state_resource *r, const
 	m.reserved = r->reserved;
 	m.source_done = source_done;
 	m.blackout_ms = mv->blackout_ms;
+	/* The source measured until it had saved; the rest passed before our eyes. */
+	if (r->quick)
+		m.blackout_ms += (uint32_t)(n->now_ms - mv->saved_ms);
 	(void)log_propose(n, r->name, &c);
 }
 
@@ -212,7 +218,7 @@ void manager_move_step(struct node *n)
 			move_step(n, &n->state.resources.v[i]);
 }
 
-bool manager_begin_move(struct node *n, const struct state_resource *r, uint32_t target,
+bool manager_begin_move(struct node *n, const struct state_resource *r, uint32_t target, bool quick,
 			const char *why, Log__RequestId *request)
 {
 	const struct state_node *to = state_node(&n->state, target);
@@ -224,6 +230,7 @@ bool manager_begin_move(struct node *n, const struct state_resource *r, uint32_t
 	m.generation = r->generation;
 	m.target = target;
 	m.target_incarnation = to->incarnation;
+	m.quick = quick;
 	m.cause = COMMAND_STRING(why);
 	c.request = request;
 	return log_propose(n, r->name, &c);

@@ -139,7 +139,7 @@ static void drain_step(struct node *n, const struct state_node *s)
 		    manager_backs_off(n, r->name))
 			continue;
 		to = manager_choose(n, r, 0, s->id, why);
-		if (to && manager_begin_move(n, r, to, "its node is drained", NULL))
+		if (to && manager_begin_move(n, r, to, false, "its node is drained", NULL))
 			moving++;
 	}
 }

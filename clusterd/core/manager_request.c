@@ -197,6 +197,11 @@ static void move_vm(struct node *n, struct asked *q)
 		       r->name, state_phase_name(r->phase));
 		return;
 	}
+	if (q->rq->quick && r->n_volumes == 0) {
+		answer(n, q, -CL_EREFUSED, "leave --quick away: the move is live",
+		       "VM '%s' has no disk on a volume that its state could lie beside", r->name);
+		return;
+	}
 	if (to == 0)
 		to = manager_choose(n, r, 0, r->owner, why);
 	if (to == 0 || to == r->owner) {
@@ -204,7 +209,7 @@ static void move_vm(struct node *n, struct asked *q)
 		       to ? "it runs on that node" : why);
 		return;
 	}
-	(void)manager_begin_move(n, r, to, "asked for", &q->id);
+	(void)manager_begin_move(n, r, to, q->rq->quick, "asked for", &q->id);
 }
 
 static void move(struct node *n, struct asked *q)

@@ -55,6 +55,7 @@ static void message_dispatch(struct node *n, const Core__Message *m)
 	case CORE__MESSAGE__WHAT_VM_REPORT:
 		agent_on_report(n, m);
 		manager_on_report(n, m);
+		request_on_report(n, m);
 		break;
 	case CORE__MESSAGE__WHAT_JOB_ASK:
 		job_on_ask(n, m);

@@ -142,6 +142,7 @@ struct node_request {
 	uint32_t cpus, priority; /* priority 0..4000; 0 = not started by itself */
 	enum state_start_after start_after;
 	bool start, force, on;
+	bool quick;   /* MOVE: by a saved state */
 	uint32_t job; /* Vol.Job.Kind; answered by NODE_DO_JOB_ANSWER */
 };
 
@@ -261,7 +262,9 @@ enum node_vm_do {
 	NODE_VM_CONT,	 /* -> CONTINUED */
 	NODE_VM_MIGRATE, /* source: text = target's URI -> PROGRESS.. PRE_SWITCHOVER |
 				   MIGRATE_FAILED */
-	NODE_VM_SWITCH,	 /* source: go on from pre-switchover -> SOURCE_DONE | MIGRATE_FAILED */
+	NODE_VM_LOAD, /* target started by START_INCOMING with text "quick": take up the state that
+			  generation `text` saved -> PROGRESS.. TARGET_DONE | STOPPED(failed) */
+	NODE_VM_SWITCH, /* source: go on from pre-switchover -> SOURCE_DONE | MIGRATE_FAILED */
 	NODE_VM_MIGRATE_CANCEL, /* source: end the migration, run here again -> MIGRATE_FAILED */
 };
 

@@ -7,6 +7,7 @@
 
 #include "clusterd/core/internal.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* ---- coming in ------------------------------------------------------------------------------------------ */
@@ -32,6 +33,7 @@ static void pack(struct node *n, struct pending *p, const struct node_request *r
 	m.start = rq->start;
 	m.force = rq->force;
 	m.on = rq->on;
+	m.quick = rq->quick;
 	m.start_after = rq->start_after;
 	p->len = core__request__get_packed_size(&m);
 	p->packed = malloc(p->len + 1);
@@ -199,6 +201,36 @@ void request_on_answer(struct node *n, const Core__Message *msg)
 	if (!p->client_gone)
 		core_reply(n, p->client, a->code, a->hint, "%s", a->text);
 	done(n, i);
+}
+
+static void say_percent(struct node *n, const struct pending *p, const Core__VmReport *v)
+{
+	const struct state_resource *r = state_resource(&n->state, p->object);
+	struct node_action *a;
+
+	if (!r || r->reserved != v->number || p->client_gone)
+		return;
+	a = core_emit(n, NODE_DO_REPLY);
+	a->reply.client = p->client;
+	a->reply.more = true;
+	(void)snprintf(a->reply.text, sizeof(a->reply.text), "%s, %u%%",
+		       !r->quick		    ? "memory is copied"
+		       : r->phase == STATE_HANDOVER ? "the state is loaded"
+						    : "the state is saved",
+		       v->percent);
+}
+
+/* Everybody hears how far a move has come; whoever waits for it here is told. */
+void request_on_report(struct node *n, const Core__Message *msg)
+{
+	const Core__VmReport *v = msg->vm_report;
+
+	if (v->what != CORE__VM_REPORT__WHAT__PROGRESS || v->percent > 100)
+		return;
+	for (size_t i = 0; i < n->pending.n; i++)
+		if (n->pending.v[i].verb == NODE_MOVE && n->pending.v[i].accepted &&
+		    strcmp(n->pending.v[i].object, v->resource) == 0)
+			say_percent(n, &n->pending.v[i], v);
 }
 
 /* ---- until it is true --------------------------------------------------------------------------------------- */

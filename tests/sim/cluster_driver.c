@@ -227,7 +227,7 @@ static void land(struct cworld *w, const struct task *t)
  * ready to switch has none left. */
 static bool has_run(const struct qemu *q)
 {
-	return ((q->state == Q_RUN || q->state == Q_PAUSED) && !q->ready) ||
+	return ((q->state == Q_RUN || q->state == Q_PAUSED) && (!q->ready || q->quick)) ||
 	       (q->state == Q_DEAD && q->writing);
 }
 
@@ -318,9 +318,16 @@ static void migration_failed(struct cworld *w, struct qemu *q, const char *why)
 	bool was = q->was_running;
 	struct node_event ev = { .type = NODE_EV_VM };
 
+	if (q->state == Q_POSTMIGRATE) { /* as QEMU: `cont`, and nothing is said of the move */
+		q->copying = q->ready = false;
+		q->peer = 0;
+		run(w, q);
+		report(w, q, NODE_VM_CONTINUED, "", false, 0);
+		return;
+	}
 	q->copying = q->ready = false;
 	q->peer = 0;
-	if (was || q->state == Q_POSTMIGRATE)
+	if (was)
 		run(w, q);
 	sim_trace(w->s, "n%u vm%u g%" PRIu64 " migration failed: %s", q->node, q->vm, q->generation,
 		  why);
@@ -335,10 +342,56 @@ static void migration_failed(struct cworld *w, struct qemu *q, const char *why)
 	cw_event(w, q->node, &ev);
 }
 
+/* Nothing is stopped before the switch is committed. */
+static void start_save(struct cworld *w, struct qemu *q, unsigned long reserved)
+{
+	q->copying = q->ready = q->quick = q->was_running = true;
+	q->quick_for = reserved;
+	report(w, q, NODE_VM_PRE_SWITCHOVER, "", false, 0);
+}
+
+/* The guest was stopped by order: whatever fails leaves it standing. */
+static void save_step(struct cworld *w, struct qemu *q)
+{
+	if (!q->copying || (q->state != Q_PAUSED && q->state != Q_RUN))
+		return;
+	q->state = Q_PAUSED;
+	q->was_running = false;
+	if (q->writing) {
+		vm_task(w, T_LOAD, q, 5);
+	} else if (w->faults && sim_chance(w->s, 100000)) {
+		migration_failed(w, q, "the volume is full");
+	} else {
+		w->saved[q->vm].reserved = q->quick_for;
+		w->saved[q->vm].seq = q->seq;
+		q->state = Q_POSTMIGRATE;
+		report(w, q, NODE_VM_SOURCE_DONE, "", false, 100);
+	}
+}
+
+static void restore(struct cworld *w, struct qemu *p)
+{
+	if (p->state != Q_LISTEN)
+		return;
+	if (w->saved[p->vm].reserved != p->generation || (w->faults && sim_chance(w->s, 100000))) {
+		kill_qemu(w, p, "the saved state is torn, or void", true);
+		return;
+	}
+	p->seq = w->saved[p->vm].seq;
+	p->state = Q_LOADED;
+	report(w, p, NODE_VM_TARGET_DONE, "", false, 100);
+}
+
 static void start_copy(struct cworld *w, struct qemu *q, const char *uri)
 {
 	unsigned slot = 0;
 	unsigned long life = 0;
+
+	q->quick = false;
+	if (!q->copying && q->state == Q_RUN && sscanf(uri, "quick:%lu", &life) == 1) {
+		start_save(w, q, life);
+		return;
+	}
 
 	if (q->copying || q->state != Q_RUN || sscanf(uri, "sim:%u:%lu", &slot, &life) != 2) {
 		q->was_running = q->state == Q_RUN;
@@ -394,6 +447,10 @@ static void load_step(struct cworld *w, struct qemu *q)
 
 	if (!q->ready || !q->copying || q->state == Q_DEAD)
 		return;
+	if (q->quick) {
+		save_step(w, q);
+		return;
+	}
 	if (!linked(w, q, p) || p->state != Q_LISTEN || (w->faults && luck < 10)) {
 		if (luck % 2)
 			migration_failed(w, q, "connection lost in the switch");
@@ -451,7 +508,11 @@ static void order_takes_effect(struct cworld *w, struct qemu *q, const struct ta
 			break;
 		number_given(w, q);
 		q->state = Q_LISTEN;
-		(void)snprintf(uri, sizeof(uri), "sim:%u:%lu", t->slot, (unsigned long)q->life);
+		if (strcmp(t->name, "quick") == 0)
+			(void)snprintf(uri, sizeof(uri), "quick:%lu", (unsigned long)q->generation);
+		else
+			(void)snprintf(uri, sizeof(uri), "sim:%u:%lu", t->slot,
+				       (unsigned long)q->life);
 		report(w, q, NODE_VM_INCOMING, uri, false, 0);
 		break;
 	case NODE_VM_SHUTDOWN:
@@ -474,6 +535,9 @@ static void order_takes_effect(struct cworld *w, struct qemu *q, const struct ta
 		break;
 	case NODE_VM_MIGRATE:
 		start_copy(w, q, t->name);
+		break;
+	case NODE_VM_LOAD:
+		restore(w, q);
 		break;
 	case NODE_VM_SWITCH:
 		if (q->ready)

@@ -160,6 +160,7 @@ void client_task(struct cworld *w)
 		return;
 	if (x < 45) {
 		rq.verb = NODE_MOVE;
+		rq.quick = sim_chance(w->s, 300000);
 		rq.target = to;
 	} else if (x < 60) {
 		rq.verb = NODE_STOP;

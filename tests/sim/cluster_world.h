@@ -42,6 +42,8 @@ struct qemu {
 	uint64_t seq;  /* last block that the guest knows to be on disk */
 	bool writing;  /* one write is under way */
 	bool copying, ready, was_running;
+	bool quick; /* its move is by a saved state, for the number .quick_for */
+	uint64_t quick_for;
 	unsigned peer; /* the other side of a migration, slot + 1 */
 	uint64_t peer_life;
 	bool report_dead;
@@ -135,6 +137,10 @@ struct cworld {
 	struct lun lun;
 	struct log_seen log;
 	uint8_t given[CW_VMS][CW_NUMBERS]; /* generation -> node */
+	/* The last state that was saved of each: for which number, and what its guest knows. */
+	struct {
+		uint64_t reserved, seq;
+	} saved[CW_VMS];
 	struct task task[CW_TASKS];
 	uint64_t lives, client, joined;
 	/* hash of the state after each index */

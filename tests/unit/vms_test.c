@@ -167,6 +167,18 @@ int vm_migrate(struct vm *v, const struct vm_migrate_args *args, struct cl_error
 	return cl_error_set(err, -EINVAL, "not scripted");
 }
 
+int vm_save(struct vm *v, uint64_t reserved, struct cl_error *err)
+{
+	(void)v, (void)reserved;
+	return cl_error_set(err, -EINVAL, "not scripted");
+}
+
+int vm_load(struct vm *v, uint64_t generation, struct cl_error *err)
+{
+	(void)v, (void)generation;
+	return cl_error_set(err, -EINVAL, "not scripted");
+}
+
 int vm_migrate_switch(struct vm *v, struct cl_error *err)
 {
 	(void)v;
