@@ -36,15 +36,20 @@ writes_more() {
 	wait_for 5 seen_is ".disk_writes > $before"
 }
 
-# Nodes whose processes include a QEMU of vm, frozen nodes too: what the machine's process table says.
+# Processes on NODE that are a QEMU of vm, on a frozen one too: what the machine's process table says.
+qemu_pids() {	# NODE
+	local pid
+	while read -r pid; do
+		if tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q -- '-name guest=vm,'; then
+			echo "$pid"
+		fi
+	done < <(find "$CG/$1" -name cgroup.procs -exec cat {} + 2>/dev/null)
+}
+# Nodes that have one, as often as they have.
 qemu_nodes() {
-	local node pid
+	local node
 	for node in "$CG"/node*; do
-		while read -r pid; do
-			if tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q -- '-name guest=vm,'; then
-				basename "$node"
-			fi
-		done < <(find "$node" -name cgroup.procs -exec cat {} + 2>/dev/null)
+		qemu_pids "$(basename "$node")" | sed "s/.*/$(basename "$node")/"
 	done | xargs
 }
 qemu_only_on() { [[ $(qemu_nodes) == "$1" ]]; }
