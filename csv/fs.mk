@@ -17,6 +17,7 @@ csv_libcsvfs_a_SOURCES = \
 	csv/fs_dirent.c \
 	csv/fs_err.c \
 	csv/fs_extent.c \
+	csv/fs_grow.c csv/fs_grow.h \
 	csv/fs_hook.c \
 	csv/fs_inode.c \
 	csv/fs_io.c \
@@ -45,11 +46,23 @@ if HAVE_CMOCKA
 FS_TEST_COMMON = tests/unit/fs_vol.h \
 	tests/crash/canon.c tests/crash/canon.h \
 	tests/crash/trace_dev.c tests/crash/trace_dev.h
-check_PROGRAMS += tests/unit/fs_test tests/unit/fs_range_test
+check_PROGRAMS += tests/unit/fs_test tests/unit/fs_range_test tests/unit/fs_refuse_test \
+	tests/unit/fs_fault_test tests/unit/fs_grow_test
 tests_unit_fs_test_SOURCES = tests/unit/fs_test.c $(FS_TEST_COMMON)
 tests_unit_fs_test_LDADD = $(CSVFS_LIBS) $(CMOCKA_LIBS)
 tests_unit_fs_test_LDFLAGS = $(AM_LDFLAGS) $(EXT2FS_WRAP)
 tests_unit_fs_range_test_SOURCES = tests/unit/fs_range_test.c $(FS_TEST_COMMON)
 tests_unit_fs_range_test_LDADD = $(CSVFS_LIBS) $(CMOCKA_LIBS)
 tests_unit_fs_range_test_LDFLAGS = $(AM_LDFLAGS) $(EXT2FS_WRAP)
+tests_unit_fs_refuse_test_SOURCES = tests/unit/fs_refuse_test.c $(FS_TEST_COMMON)
+tests_unit_fs_refuse_test_LDADD = $(CSVFS_LIBS) $(CMOCKA_LIBS)
+tests_unit_fs_refuse_test_LDFLAGS = $(AM_LDFLAGS) $(EXT2FS_WRAP)
+tests_unit_fs_grow_test_SOURCES = tests/unit/fs_grow_test.c $(FS_TEST_COMMON)
+tests_unit_fs_grow_test_LDADD = $(CSVFS_LIBS) $(CMOCKA_LIBS)
+tests_unit_fs_grow_test_LDFLAGS = $(AM_LDFLAGS) $(EXT2FS_WRAP)
+tests_unit_fs_fault_test_SOURCES = tests/unit/fs_fault_test.c $(FS_TEST_COMMON)
+tests_unit_fs_fault_test_LDADD = $(CSVFS_LIBS) $(CMOCKA_LIBS)
+tests_unit_fs_fault_test_LDFLAGS = $(AM_LDFLAGS) $(EXT2FS_WRAP) \
+	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc \
+	-Wl,--wrap=ext2fs_read_inode_full,--wrap=ext2fs_extent_open2
 endif

@@ -8,13 +8,15 @@
 #include <string.h>
 
 #include "csv/fs_int.h"
+#include "csv/fs_sig.h"
 
 #define STEP_EXTENTS 512 /* up to 64 GiB */
 
 #define INCOMPAT_OK                                                                                \
-	(EXT2_FEATURE_INCOMPAT_FILETYPE | EXT3_FEATURE_INCOMPAT_RECOVER |                          \
-	 EXT3_FEATURE_INCOMPAT_EXTENTS | EXT4_FEATURE_INCOMPAT_64BIT |                             \
-	 EXT4_FEATURE_INCOMPAT_FLEX_BG | EXT4_FEATURE_INCOMPAT_CSUM_SEED)
+	(EXT2_FEATURE_INCOMPAT_FILETYPE | EXT2_FEATURE_INCOMPAT_META_BG |                          \
+	 EXT3_FEATURE_INCOMPAT_RECOVER | EXT3_FEATURE_INCOMPAT_EXTENTS |                           \
+	 EXT4_FEATURE_INCOMPAT_64BIT | EXT4_FEATURE_INCOMPAT_FLEX_BG |                             \
+	 EXT4_FEATURE_INCOMPAT_CSUM_SEED)
 #define RO_COMPAT_OK                                                                               \
 	(EXT2_FEATURE_RO_COMPAT_SPARSE_SUPER | EXT2_FEATURE_RO_COMPAT_LARGE_FILE |                 \
 	 EXT4_FEATURE_RO_COMPAT_HUGE_FILE | EXT4_FEATURE_RO_COMPAT_DIR_NLINK |                     \
@@ -47,6 +49,15 @@ int fs_probe(struct fs_dev *dev, struct fs_probe *ret, struct cl_error *err)
 	return 0;
 }
 
+static int no_volume(struct fs_dev *dev, struct cl_error *err)
+{
+	const char *what = NULL;
+
+	if (fs_sig_find(dev, &what) < 0 || !what)
+		return cl_error_set(err, -ENODEV, "no cluster volume on this device");
+	return cl_error_set(err, -ENODEV, "no cluster volume on this device: %s is there", what);
+}
+
 static int check_super(struct fs_dev *dev, const struct fs_open_options *opt, struct cl_error *err)
 {
 	struct ext2_super_block sb;
@@ -56,7 +67,7 @@ static int check_super(struct fs_dev *dev, const struct fs_open_options *opt, st
 	if (r < 0)
 		return r;
 	if (!p.found)
-		return cl_error_set(err, -ENODEV, "no cluster volume on this device");
+		return no_volume(dev, err);
 	if (opt->volume_uuid && memcmp(p.volume_uuid, opt->volume_uuid, FS_UUID_SIZE) != 0)
 		return cl_error_set(err, -ENODEV, "another volume is on this device ('%s')",
 				    p.label);

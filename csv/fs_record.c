@@ -95,6 +95,15 @@ static void unlink_slot(struct fs_record_store *st, uint32_t slot)
 		st->hint = slot;
 }
 
+static void put_slot(struct fs_record_store *st, uint32_t slot, const struct fs_record *rec)
+{
+	if (st->slots[slot].used)
+		unlink_slot(st, slot);
+	st->slots[slot] = *rec;
+	if (rec->used)
+		link_slot(st, slot);
+}
+
 static bool same_key(const struct fs_record_key *a, const struct fs_record_key *b)
 {
 	return a->owner == b->owner && a->instance == b->instance && a->id == b->id;
@@ -217,11 +226,25 @@ void fs_store_fini(struct fs_record_store *st)
 
 /* ---- for callers ------------------------------------------------------------------------ */
 
+/* In memory and in the block; in neither when there is an error: an abort puts back blocks that were written. */
+static int change_slot(struct fs *fs, struct fs_record_store *st, uint32_t slot,
+		       const struct fs_record *rec)
+{
+	struct fs_record old = st->slots[slot];
+	int r;
+
+	put_slot(st, slot, rec);
+	r = store_slot(fs, st, slot);
+	if (r < 0)
+		put_slot(st, slot, &old);
+	return r;
+}
+
 int fs_record_put(struct fs *fs, enum fs_store store, const struct fs_record_key *key,
 		  const void *data, size_t len)
 {
 	struct fs_record_store *st = &fs->store[store];
-	struct fs_record *rec;
+	struct fs_record rec = { .used = true, .len = (uint32_t)len, .key = *key };
 	uint32_t slot;
 	int r = !fs_may_change(fs) ? -EROFS : len > FS_RECORD_MAX ? -EINVAL : find(st, key, &slot);
 
@@ -229,15 +252,8 @@ int fs_record_put(struct fs *fs, enum fs_store store, const struct fs_record_key
 		r = find_free(st, &slot);
 	if (r < 0)
 		return r;
-	rec = &st->slots[slot];
-	if (!rec->used) {
-		rec->used = true;
-		rec->key = *key;
-		link_slot(st, slot);
-	}
-	rec->len = (uint32_t)len;
-	memcpy(rec->data, data, len);
-	return store_slot(fs, st, slot);
+	memcpy(rec.data, data, len);
+	return change_slot(fs, st, slot, &rec);
 }
 
 int fs_record_get(const struct fs *fs, enum fs_store store, const struct fs_record_key *key,
@@ -256,9 +272,7 @@ int fs_record_get(const struct fs *fs, enum fs_store store, const struct fs_reco
 
 static int drop_slot(struct fs *fs, struct fs_record_store *st, uint32_t slot)
 {
-	unlink_slot(st, slot);
-	memset(&st->slots[slot], 0, sizeof(st->slots[slot]));
-	return store_slot(fs, st, slot);
+	return change_slot(fs, st, slot, &(struct fs_record){ .used = false });
 }
 
 int fs_record_drop(struct fs *fs, enum fs_store store, const struct fs_record_key *key)
