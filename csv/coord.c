@@ -396,6 +396,7 @@ static void end_fence(struct coord *c, const struct fence *f)
 {
 	struct csv_mail *done = csv_mail_new(MAIL_FENCE_DONE, NULL, 0);
 
+	counters_add(c->cfg.counters, COUNTERS_FENCES);
 	coord_close_fenced(c, f->node, f->up_to);
 	coord_try_end_grace(c);
 	if (!done)

@@ -66,10 +66,39 @@ failed:
 		log_warning("volume '%s': unlinked inode %u stays: %s", c->name, ino, strerror(-r));
 }
 
+/* What was prepared behind the end for growth; another one that has the file open takes over. */
+static void trim(struct coord *c, uint32_t ino)
+{
+	struct fs_attr attr;
+	int r;
+
+	for (size_t i = 0; i < c->handles.n; i++)
+		if (c->handles.v[i].ino == ino) {
+			c->handles.v[i].grew = true;
+			return;
+		}
+	if (c->state != COORD_SERVING || fs_getattr(c->fs, ino, &attr) < 0 || !attr.nlink)
+		return;
+	r = op_begin(c);
+	if (r < 0)
+		return;
+	fs_use_reserve(c->fs);
+	r = fs_trim(c->fs, ino);
+	if (r >= 0)
+		r = fs_end(c->fs);
+	if (r >= 0)
+		return;
+	fs_abort(c->fs);
+	if (!coord_dead(c, r))
+		log_warning("volume '%s': inode %u keeps space behind its end: %s", c->name, ino,
+			    strerror(-r));
+}
+
 void handle_drop(struct coord *c, uint64_t session, uint64_t fh)
 {
 	for (size_t i = 0; i < c->handles.n; i++) {
 		uint32_t ino = c->handles.v[i].ino;
+		bool grew = c->handles.v[i].grew;
 
 		if (c->handles.v[i].fh != fh || c->handles.v[i].session != session)
 			continue;
@@ -77,6 +106,8 @@ void handle_drop(struct coord *c, uint64_t session, uint64_t fh)
 		c->retry_parked |= lock_drop_handle(&c->locks, session, fh);
 		if (!handle_of_session(c, session, ino))
 			c->retry_parked |= layout_drop(&c->layouts, session, ino);
+		if (grew)
+			trim(c, ino);
 		reap(c, ino);
 		return;
 	}

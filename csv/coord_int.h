@@ -20,7 +20,8 @@ struct handle {
 	uint32_t flags; /* open(2) */
 	char resource[64];
 	uint64_t generation; /* 0 = not tagged */
-	uint64_t filled_to;  /* block behind the last hole that was filled for it */
+	bool grew; /* space was prepared behind the end of file: trimmed at the last close */
+	uint64_t filled_to; /* block behind the last hole that was filled for it */
 };
 CL_DEFINE_VEC(handle_vec, struct handle);
 
@@ -197,6 +198,11 @@ int recall_clear(struct coord *c, struct req *q, uint32_t ino, uint64_t start, u
 		 bool keep_read, uint64_t except);
 /* The last block, when the file grows to that size: the rest of it is zeroed or written. */
 int recall_clear_tail(struct coord *c, struct req *q, const struct fs_attr *attr, uint64_t size);
+/*
+ * Before a tagged handle writes: earlier owners' nodes give back the right to write. They refuse by their
+ * own tables, too, but may be the last to get them.
+ */
+int recall_stale(struct coord *c, struct req *q, const struct handle *h);
 /* Of two such results. */
 static inline int recall_both(int a, int b)
 {

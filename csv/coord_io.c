@@ -159,6 +159,8 @@ static int prepare(struct job *j)
 		r = fs_end(j->c->fs);
 	if (r < 0)
 		fs_abort(j->c->fs);
+	else if (chunk_of(j))
+		handle_find(j->c, j->q->session, j->q->op->fh)->grew = true;
 	return r;
 }
 
@@ -284,6 +286,9 @@ int op_write(struct coord *c, struct req *q, struct res *res)
 	res->r.count = q->op->data.len;
 	if (!q->op->data.len || op_done_before(c, q, &done_ino, &done_off))
 		return 0;
+	r = recall_stale(c, q, handle_find(c, q->session, q->op->fh));
+	if (r)
+		return r;
 	/* The client's size may be old: another node's append would be written over. */
 	if (q->op->flags & O_APPEND && !(c->cfg.defects & COORD_DEFECT_APPEND))
 		j.off = j.attr.size;

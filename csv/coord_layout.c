@@ -291,6 +291,11 @@ int layout_get(struct coord *c, struct req *q)
 		may = (g.h->flags & O_ACCMODE) != O_RDONLY && handle_may(c, g.h, true) == 0 &&
 		      !(g.attr.mode & (S_ISUID | S_ISGID));
 		g.write = g.in->write || may;
+		r = g.write ? recall_stale(c, q, g.h) : 0;
+	}
+	if (r == OP_PARK)
+		return r;
+	if (r == 0) {
 		r = look(c, &g);
 	}
 	if (r <= 0) {

@@ -38,8 +38,7 @@ static void send_recall(struct coord *c, const struct session *s, struct layout_
 	session_send(c, s, &msg);
 	r->sent = true;
 	r->heard_ms = now_ms();
-	if (c->cfg.counters)
-		counters_add(c->cfg.counters, COUNTERS_RECALLS_SENT);
+	counters_add(c->cfg.counters, COUNTERS_RECALLS_SENT);
 }
 
 /* All that are not sent yet on the connections of now. */
@@ -92,6 +91,26 @@ int recall_clear_tail(struct coord *c, struct req *q, const struct fs_attr *attr
 	if (size <= attr->size || attr->size % FS_BLOCK_SIZE == 0)
 		return 0;
 	return recall_clear(c, q, attr->ino, tail, tail + 1, true, 0);
+}
+
+int recall_stale(struct coord *c, struct req *q, const struct handle *h)
+{
+	int r = 0;
+
+	if (!h->generation || (c->cfg.defects & COORD_DEFECT_NO_RECALL))
+		return 0;
+	for (size_t i = 0; i < c->handles.n && r >= 0; i++) {
+		const struct handle *x = &c->handles.v[i];
+
+		if (x->ino == h->ino && x->session != h->session && x->generation &&
+		    x->generation < h->generation && !strcmp(x->resource, h->resource))
+			r = recall_both(r, layout_take_writing(&c->layouts, x->session, x->ino));
+	}
+	recall_send(c);
+	if (r <= 0)
+		return r;
+	want(q, h->ino, 0, UINT64_MAX);
+	return OP_PARK;
 }
 
 void recall_all(struct coord *c)

@@ -224,6 +224,28 @@ int layout_take_back(struct layout_table *t, uint32_t ino, uint64_t start, uint6
 	return in_the_way(t, ino, start, end, keep_read, except);
 }
 
+int layout_take_writing(struct layout_table *t, uint64_t session, uint32_t ino)
+{
+	for (size_t i = 0; i < t->granted.n;) {
+		const struct layout_piece *p = &t->granted.v[i];
+
+		if (p->session != session || p->ino != ino || !p->write) {
+			i++;
+			continue;
+		}
+		if (take_part(t, i, p->start, p->end, true) < 0)
+			return -ENOMEM;
+		i = 0;
+	}
+	for (size_t i = 0; i < t->recalls.n; i++) {
+		const struct layout_piece *p = &t->recalls.v[i].piece;
+
+		if (p->session == session && p->ino == ino && p->write)
+			return 1;
+	}
+	return 0;
+}
+
 struct layout_recall *layout_find(struct layout_table *t, uint64_t session, uint64_t id)
 {
 	for (size_t i = 0; i < t->recalls.n; i++)

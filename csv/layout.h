@@ -54,6 +54,9 @@ bool layout_allows(const struct layout_table *t, const struct layout_piece *piec
 int layout_take_back(struct layout_table *t, uint32_t ino, uint64_t start, uint64_t end,
 		     bool keep_read, uint64_t except);
 
+/* The same for the right of one session to write anywhere in the file. */
+int layout_take_writing(struct layout_table *t, uint64_t session, uint32_t ino);
+
 /* Whether a recall is open anywhere there. */
 bool layout_recalled(const struct layout_table *t, uint32_t ino, uint64_t start, uint64_t end);
 /* [start, the result) has no open recall; at most end. */

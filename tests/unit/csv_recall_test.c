@@ -765,6 +765,68 @@ static void direct_writes_move_the_time(void **state)
 		    ns_of(after.mtime) <= ns_of(after.ctime) + 1000000000);
 }
 
+static void tag(struct peer *p, uint64_t generation)
+{
+	Csv__Op op = CSV__OP__INIT;
+	char name[] = "vm1";
+
+	op.kind = CSV__KIND__TAG;
+	op.ino = ino;
+	op.fh = fh_of(p);
+	op.resource = name;
+	op.generation = generation;
+	assert_int_equal(peer_try(p, &op), 0);
+}
+
+/* One writer: who owns the disk now writes when the node of its earlier owner can no longer. */
+static void an_earlier_owner_gives_back_first(void **state)
+{
+	Vol__Owner owner = VOL__OWNER__INIT;
+	char name[] = "vm1";
+	Csv__Message *msg;
+	uint64_t id;
+
+	(void)state;
+	owner.resource = name;
+	owner.generation = 4;
+	rig->owner = &owner;
+	rig_tables(rig);
+	write_ok(&two, 0, MIB);
+	tag(&two, 4);
+	hold(&two, 0, B, true);
+	owner.generation = 5;
+	rig_tables(rig);
+	tag(&three, 5);
+	ask(&three, 0, B, true);
+	id = recalled(&two, 0, MIB, true);
+	assert_false(peer_has(&three, CSV__MESSAGE__MSG_LAYOUT));
+	answer(&two, id, true);
+	msg = peer_expect(&three, CSV__MESSAGE__MSG_LAYOUT);
+	assert_true(good(msg)->write);
+	done(msg);
+	msg = get(&two, 0, B, false);
+	assert_int_equal(msg->layout->error, ESTALE);
+	done(msg);
+}
+
+/* Growth prepares space behind the end; it does not stay. */
+static void a_closed_file_has_what_it_needs(void **state)
+{
+	Csv__Attr attr;
+
+	(void)state;
+	for (uint64_t off = 0; off < 2 * MIB; off += 64 * 1024)
+		write_ok(&two, off, 64 * 1024);
+	write_ok(&three, 2 * MIB - B, B);
+	assert_int_equal(peer_write(&two, ino, fh2, 2 * MIB, data, B), 0);
+	attr = getattr(&two);
+	assert_true(attr.blocks > (2 * MIB + 64 * 1024) / 512);
+	peer_release(&two, ino, fh2);
+	peer_release(&three, ino, fh3);
+	attr = getattr(&two);
+	assert_int_equal(attr.blocks, (2 * MIB + 64 * 1024) / 512);
+}
+
 /* A second failover before the first one's grace has ended changes nobody's duty. */
 static void two_failovers_in_one_grace(void **state)
 {
@@ -825,6 +887,8 @@ int main(void)
 		RIG_TEST(a_welcome_waits_for_what_is_done),
 		RIG_TEST(blocks_under_recall),
 		RIG_TEST(direct_writes_move_the_time),
+		RIG_TEST(an_earlier_owner_gives_back_first),
+		RIG_TEST(a_closed_file_has_what_it_needs),
 		RIG_TEST(two_failovers_in_one_grace),
 	};
 
