@@ -193,6 +193,14 @@ void rig_await_mail(struct rig *rig)
 	take(rig, mail);
 }
 
+void rig_poll(struct rig *rig)
+{
+	struct csv_mail *mail;
+
+	while ((mail = csv_mail_get(&rig->out)))
+		take(rig, mail);
+}
+
 void rig_await_state(struct rig *rig, enum coord_state state)
 {
 	while (rig->state != state)
@@ -431,6 +439,19 @@ static Csv__Message *find(struct peer *p, Csv__Message__MsgCase what, uint64_t u
 
 		if (r.conn != p->conn || r.msg->msg_case != what ||
 		    (unique && r.msg->result->unique != unique))
+			continue;
+		received_vec_remove(&p->rig->received, i);
+		return r.msg;
+	}
+	return NULL;
+}
+
+Csv__Message *peer_take(struct peer *p, Csv__Message__MsgCase what)
+{
+	for (size_t i = 0; i < p->rig->received.n; i++) {
+		struct received r = p->rig->received.v[i];
+
+		if (r.conn != p->conn || (what && r.msg->msg_case != what))
 			continue;
 		received_vec_remove(&p->rig->received, i);
 		return r.msg;

@@ -69,6 +69,8 @@ uint64_t rig_post_fence(struct rig *rig, uint32_t node);
 void rig_settle(struct rig *rig);
 /* Takes at least one mail; fails the test when none comes. */
 void rig_await_mail(struct rig *rig);
+/* Takes what is there. */
+void rig_poll(struct rig *rig);
 void rig_await_state(struct rig *rig, enum coord_state state);
 /* manual: the next question of this kind (owned by the caller), and its answer. */
 struct csv_mail *rig_question(struct rig *rig, enum csv_mail_kind kind);
@@ -87,6 +89,8 @@ void peer_reclaim(struct peer *p, const Csv__Handle *h, size_t n);
 void peer_lost(struct peer *p);
 /* The next message of that kind to this peer's connection; freed by the caller. */
 Csv__Message *peer_expect(struct peer *p, Csv__Message__MsgCase what);
+/* The oldest that is there (what 0: of any kind), or NULL. */
+Csv__Message *peer_take(struct peer *p, Csv__Message__MsgCase what);
 /* Whether one is there, all that was posted so far having been looked at. */
 bool peer_has(struct peer *p, Csv__Message__MsgCase what);
 
