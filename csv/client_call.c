@@ -232,11 +232,14 @@ static bool is_stopped(const struct client *c, const struct call *call)
 /* ---- which way ----------------------------------------------------------------------------- */
 
 /* Shows times and sizes: tell first what was written directly. */
-static bool shows_times(Csv__Kind kind)
+static bool shows_times(const Csv__Op *op)
 {
+	Csv__Kind kind = op->kind;
+
+	if (kind == CSV__KIND__FSYNC)
+		return op->flags != OP_SYNC_DATA;
 	return kind == CSV__KIND__GETATTR || kind == CSV__KIND__SETATTR ||
-	       kind == CSV__KIND__LOOKUP || kind == CSV__KIND__FSYNC ||
-	       kind == CSV__KIND__RELEASE || kind == CSV__KIND__LINK;
+	       kind == CSV__KIND__LOOKUP || kind == CSV__KIND__RELEASE || kind == CSV__KIND__LINK;
 }
 
 /*
@@ -272,7 +275,7 @@ void client_route(struct client *c, struct call *call)
 		return;
 	if (client_try_direct(c, call) || !client_may_send(c))
 		return;
-	if (shows_times(call->op.kind))
+	if (shows_times(&call->op))
 		client_send_touched(c);
 	(void)send_call(c, call);
 }

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "csv/client_int.h"
+#include "csv/op.h"
 #include "csv/owner.h"
 #include "lib/log.h"
 
@@ -395,7 +396,9 @@ static bool start_flush(struct client *c, struct call *call)
 {
 	struct dio *d;
 
-	client_send_touched(c);
+	/* Each telling is a transaction there: not for fdatasync, of which databases do many. */
+	if (call->op.flags != OP_SYNC_DATA)
+		client_send_touched(c);
 	d = dio_new(c, call);
 	if (!d)
 		return false;

@@ -317,10 +317,10 @@ static void front_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fus
 {
 	struct call *call = begin(req, CSV__KIND__FSYNC, ino, front_done_err);
 
-	(void)datasync;
 	if (!call)
 		return;
 	call->op.fh = fi->fh;
+	call->op.flags = datasync ? OP_SYNC_DATA : 0;
 	submit(call);
 }
 

@@ -19,6 +19,7 @@
 
 #include "csv/client.h"
 #include "csv/data.h"
+#include "csv/op.h"
 
 #define EPOCH 3
 #define KB 1024u
@@ -395,6 +396,16 @@ static void do_simple(Csv__Kind kind)
 	client_submit(client, new_call(kind));
 }
 
+/* fdatasync(2) */
+static void sync_data(void)
+{
+	struct call *call = new_call(CSV__KIND__FSYNC);
+
+	call->op.flags = OP_SYNC_DATA;
+	client_submit(client, call);
+	end_io(0, LUN_OK);
+}
+
 static void open_file(void)
 {
 	struct call *call = call_new(CSV__KIND__OPEN, FH, INO);
@@ -568,6 +579,8 @@ static void times_are_told_first(void **state)
 	learn();
 	do_write(0, 4 * KB, 0);
 	end_io(0, LUN_OK);
+	assert_int_equal(n_touched, 0);
+	sync_data();
 	assert_int_equal(n_touched, 0);
 	do_simple(CSV__KIND__GETATTR);
 	assert_int_equal(n_touched, 1);
