@@ -9,7 +9,7 @@ csv_libcsvfs_a_SOURCES = \
 	csv/acl.c csv/acl.h \
 	csv/fs_acl.c \
 	csv/fs_alloc.c \
-	csv/fs_check.h \
+	csv/fs_check.c csv/fs_check.h \
 	csv/fs_cut.c \
 	csv/fs_dev.c csv/fs_dev.h \
 	csv/fs_dev_file.c \
@@ -47,7 +47,7 @@ FS_TEST_COMMON = tests/unit/fs_vol.h \
 	tests/crash/canon.c tests/crash/canon.h \
 	tests/crash/trace_dev.c tests/crash/trace_dev.h
 check_PROGRAMS += tests/unit/fs_test tests/unit/fs_range_test tests/unit/fs_refuse_test \
-	tests/unit/fs_fault_test tests/unit/fs_grow_test
+	tests/unit/fs_fault_test tests/unit/fs_grow_test tests/unit/fs_check_test
 tests_unit_fs_test_SOURCES = tests/unit/fs_test.c $(FS_TEST_COMMON)
 tests_unit_fs_test_LDADD = $(CSVFS_LIBS) $(CMOCKA_LIBS)
 tests_unit_fs_test_LDFLAGS = $(AM_LDFLAGS) $(EXT2FS_WRAP)
@@ -65,4 +65,7 @@ tests_unit_fs_fault_test_LDADD = $(CSVFS_LIBS) $(CMOCKA_LIBS)
 tests_unit_fs_fault_test_LDFLAGS = $(AM_LDFLAGS) $(EXT2FS_WRAP) \
 	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc \
 	-Wl,--wrap=ext2fs_read_inode_full,--wrap=ext2fs_extent_open2
+tests_unit_fs_check_test_SOURCES = tests/unit/fs_check_test.c $(FS_TEST_COMMON)
+tests_unit_fs_check_test_LDADD = $(CSVFS_LIBS) $(CMOCKA_LIBS)
+tests_unit_fs_check_test_LDFLAGS = $(AM_LDFLAGS) $(EXT2FS_WRAP)
 endif

@@ -3,18 +3,18 @@
  * Checking the metadata of a volume while it is in use: `check vol1` online. The coordinator calls fs_check_step()
  * between its batches, so that serving goes on; each step is bounded.
  *
- * What is checked, of the state in memory (the running transaction included):
- *   groups       checksums of descriptors and bitmaps as they are on the device; free counts against the bitmaps
- *   inodes       checksums; mode, size, link count in bounds; extent trees: depth, order, bounds, checksums of
- *                their blocks, blocks inside the volume and not in the metadata of groups
- *   directories  checksums, structure, every name to an inode in use
+ * What is checked, of the state in memory (the running transaction included) or, where nothing waits to be written, of
+ * the device:
+ *   groups       checksums of descriptors and bitmaps; free counts against the bitmaps
+ *   inodes       checksums; extent trees: checksums of their blocks, order, blocks inside the volume
+ *   directories  checksums, structure, every name leads to an inode in use
  *   ownership    every cluster that an inode has is marked in use, and none has two owners; in the end every cluster
- *                in use has an owner, and every inode in use a name or is an orphan
+ *                in use has an owner
  *
- * What changes while the check runs is followed, not reported: an inode that changes after it was visited is visited again
- * at the end. Nothing is modified, ever. What is found is to be repaired offline (e2fsck -fy).
+ * What is allocated or freed while the check runs is not judged. Nothing is modified, ever. What is found is to be repaired
+ * offline (e2fsck -fy), which also looks at what is not looked at here: link counts, inodes without a name.
  *
- * Not found online: data that differs from what was written (there are no checksums of data).
+ * Not found by any of them: data that differs from what was written (there are no checksums of data).
  */
 #ifndef CSV_FS_CHECK_H
 #define CSV_FS_CHECK_H
@@ -40,8 +40,9 @@ typedef void (*fs_check_problem_fn)(void *user, const char *text);
 int fs_check_new(struct fs *fs, fs_check_problem_fn problem, void *user, struct fs_check **ret);
 
 /*
- * Go on: reads at most some 256 blocks, and returns within milliseconds. 0, or negative when it cannot go on: -EIO and the
- * like from the device, -ENOMEM; the volume itself is not affected (reads only). Not between begin and end.
+ * Go on: 16 groups, 16 blocks of inodes with their trees and directories, or 65536 clusters: milliseconds, but for files of
+ * a hundred thousand extents. 0, or negative when it cannot go on: -EIO and the like from the device, -ENOMEM; the volume
+ * itself is not affected (reads only). Not between begin and end.
  */
 int fs_check_step(struct fs_check *check, struct fs_check_report *ret);
 

@@ -71,6 +71,8 @@ static void note_blocks(struct fs *fs, uint64_t blk, uint32_t num, int inuse)
 	for (uint32_t g = first; g <= last; g++)
 		save_group(fs, g);
 	note(fs, blk, num, false, inuse > 0);
+	if (fs->check)
+		fs_check_moved(fs->check, blk, num);
 	if (inuse < 0)
 		note_free(fs, blk, num);
 }

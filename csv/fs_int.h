@@ -176,6 +176,7 @@ struct fs {
 	uint64_t vol_pblk;
 	struct fs_vol vol;
 	struct fs_record_store store[FS_STORES];
+	struct fs_check *check; /* that is under way */
 };
 
 /* Negative errno for an error of libext2fs. */
@@ -214,6 +215,11 @@ int fs_open_for_mkfs(struct fs_dev *dev, struct fs **ret, struct cl_error *err);
 int fs_replay(struct fs *fs, struct cl_error *err);
 /* Cache -> device, and the journal is empty: when the volume is known to be the right one. */
 int fs_settle(struct fs *fs, struct cl_error *err);
+
+/* fs_check.c */
+struct fs_check;
+/* Allocated or freed. */
+void fs_check_moved(struct fs_check *c, uint64_t blk, uint64_t n_blocks);
 
 /* fs_hook.c */
 void fs_undo_apply(struct fs *fs);
