@@ -22,6 +22,25 @@ static const char *num_text(const json_t *o, const char *key, char buf[24])
 
 /* ---- status -------------------------------------------------------------------------------------- */
 
+/* Reached by every node, in whatever way; one in maintenance is not meant to be. */
+static bool volume_is_well(const json_t *volume)
+{
+	const json_t *o;
+	size_t i;
+
+	json_array_foreach(json_object_get(volume, "nodes"), i, o)
+	{
+		const char *mode = json_text(o, "mode");
+
+		if (strcmp(mode, "paused") == 0)
+			return false;
+		if (strcmp(mode, "unavailable") == 0 &&
+		    strncmp(json_text(o, "reason"), "maintenance", strlen("maintenance")) != 0)
+			return false;
+	}
+	return true;
+}
+
 static bool all_well(const json_t *result)
 {
 	const json_t *list, *o;
@@ -33,6 +52,12 @@ static bool all_well(const json_t *result)
 	json_array_foreach((json_t *)list, i, o)
 	{
 		if (strcmp(json_text(o, "state"), "up") != 0)
+			return false;
+	}
+	list = json_object_get(result, "volumes");
+	json_array_foreach((json_t *)list, i, o)
+	{
+		if (!volume_is_well(o))
 			return false;
 	}
 	list = json_object_get(result, "resources");

@@ -280,6 +280,31 @@ static void test_status_text(void **state)
 	json_decref(json);
 }
 
+static void health_is(const char *mode, const char *reason, const char *word)
+{
+	json_t *json = json_pack("{s:{s:s,s:b},s:[{s:[{s:s,s:s,s:s}]}]}", "cluster", "name", "lab",
+				 "quorate", 1, "volumes", "nodes", "node", "node1", "mode", mode,
+				 "reason", reason);
+	FILE *f = begin();
+
+	assert_non_null(json);
+	text_status(json, f);
+	(void)fclose(f);
+	if (strncmp(made, word, strlen(word)) != 0)
+		fail_msg("%s, %s: %.40s", mode, reason, made);
+	json_decref(json);
+}
+
+static void test_health_looks_at_volumes(void **state)
+{
+	(void)state;
+	health_is("direct", "", "cluster lab: healthy");
+	health_is("block-redirected", "x", "cluster lab: healthy");
+	health_is("unavailable", "maintenance: an offline job is running", "cluster lab: healthy");
+	health_is("unavailable", "not mounted yet", "cluster lab: NOT HEALTHY");
+	health_is("paused", "a failed node is being fenced", "cluster lab: NOT HEALTHY");
+}
+
 static const char volume_json[] =
 	"{\"name\":\"vol1\",\"type\":\"volume\",\"coordinator\":\"node1\",\"epoch\":13,\"since\":"
 	"null,"
@@ -374,6 +399,7 @@ int main(void)
 		cmocka_unit_test(test_bad_arguments),
 		cmocka_unit_test(test_file_of_options),
 		cmocka_unit_test(test_status_text),
+		cmocka_unit_test(test_health_looks_at_volumes),
 		cmocka_unit_test(test_volume_text),
 		cmocka_unit_test(test_text_of_anything),
 	};
