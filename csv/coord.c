@@ -107,6 +107,8 @@ static void commit_batch(struct coord *c)
 {
 	int r = 0;
 
+	if (c->cfg.defects & COORD_DEFECT_EARLY_ANSWER)
+		flush_batch(c, c->state != COORD_FAILED);
 	if (c->state == COORD_GRACE || c->state == COORD_SERVING) {
 		coord_drop_records(c);
 		if (fs_uncommitted(c->fs)) {

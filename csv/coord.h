@@ -35,8 +35,9 @@ enum {
 	COORD_DEFECT_APPEND = 16,   /* append where the client believes the end to be */
 	COORD_DEFECT_NO_RECALL = 8, /* change maps and blocks under layouts */
 	COORD_DEFECT_NO_PROXY_WAIT =
-		16,		  /* a fence is paid while this node holds writes of the dead */
-	COORD_DEFECT_NO_KILL = 4, /* welcome a session whose earlier data nexuses live */
+		16, /* a fence is paid while this node holds writes of the dead */
+	COORD_DEFECT_EARLY_ANSWER = 32, /* answer before the commit */
+	COORD_DEFECT_NO_KILL = 4,	/* welcome a session whose earlier data nexuses live */
 };
 
 struct coord;

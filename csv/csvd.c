@@ -495,7 +495,8 @@ static bool set_defect(struct csvd_defects *d, const char *name)
 	static const struct {
 		const char *name;
 		size_t offset;
-	} all[] = { { "no-record", offsetof(struct csvd_defects, no_record) },
+	} all[] = { { "early-answer", offsetof(struct csvd_defects, early_answer) },
+		    { "no-record", offsetof(struct csvd_defects, no_record) },
 		    { "no-grace", offsetof(struct csvd_defects, no_grace) },
 		    { "no-kill", offsetof(struct csvd_defects, no_kill) },
 		    { "no-proxy-wait", offsetof(struct csvd_defects, no_proxy_wait) },

@@ -18,8 +18,8 @@ CL_DEFINE_VEC(volume_vec, struct volume *);
 /* Guards left out (--enable-defects); see coord.h, store.h. */
 struct csvd_defects {
 	unsigned client; /* CLIENT_DEFECT_* */
-	bool no_record, no_grace, no_kill, no_proxy_wait, no_recall, append, no_fence_wait,
-		no_barrier;
+	bool early_answer, no_record, no_grace, no_kill, no_proxy_wait, no_recall, append,
+		no_fence_wait, no_barrier;
 };
 
 /* A stop order of a VM that is not met yet. */

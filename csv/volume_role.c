@@ -165,7 +165,8 @@ static void close_coord(struct volume *v)
 
 static unsigned coord_defects(const struct csvd_defects *d)
 {
-	return (d->no_record ? COORD_DEFECT_NO_RECORD : 0) |
+	return (d->early_answer ? COORD_DEFECT_EARLY_ANSWER : 0) |
+	       (d->no_record ? COORD_DEFECT_NO_RECORD : 0) |
 	       (d->no_grace ? COORD_DEFECT_NO_GRACE : 0) | (d->no_kill ? COORD_DEFECT_NO_KILL : 0) |
 	       (d->append ? COORD_DEFECT_APPEND : 0) | (d->no_recall ? COORD_DEFECT_NO_RECALL : 0) |
 	       (d->no_proxy_wait ? COORD_DEFECT_NO_PROXY_WAIT : 0);
