@@ -48,11 +48,12 @@ static unsigned journal_mb(uint64_t bytes)
 				    : 256;
 }
 
+/* A file has a cluster at least, so one inode per cluster is all that can be used. */
 static unsigned bytes_per_inode(uint64_t bytes)
 {
 	const uint64_t gib = 1ull << 30;
 
-	return bytes < gib ? 1u << 16 : bytes < 64 * gib ? 1u << 20 : 1u << 22;
+	return bytes < 16 * gib ? FS_CLUSTER_SIZE : bytes < 64 * gib ? 1u << 20 : 1u << 22;
 }
 
 /* What the program said, on one line. */
