@@ -66,7 +66,8 @@ node_end() {	# N: no goodbye
 
 drill_end() {
 	local code=$? n pid
-	trap '' INT TERM HUP
+	trap '' INT TERM HUP PIPE
+	set +e # nobody may listen any more: what was made goes away all the same
 	if ((code != 0 && code != 77)); then
 		for n in "$WORK"/*/log "$WORK"/tgtd.log; do
 			echo "==== $n"
