@@ -129,7 +129,7 @@ const struct verb verbs[] = {
 	  "take a volume out of use on every node, or give it back",
 	  "clusterctl maintenance vol1 on", NULL },
 	{ "check", "VOLUME", 1, 1, 0, "volume", check_options,
-	  "look for damage on a volume that is in maintenance",
+	  "look for damage on a volume, while it is in use or offline",
 	  "clusterctl check vol1 --offline --repair", text_check },
 	{ "grow", "VOLUME", 1, 1, 0, "volume", NULL,
 	  "make a volume as large as its LUN has become; in maintenance", "clusterctl grow vol1",

@@ -441,6 +441,7 @@ static void try_close(struct coord *c)
 	commit_batch(c);
 	if (c->state == COORD_FAILED)
 		return;
+	coord_check_stop(c);
 	r = fs_close(c->fs);
 	if (r < 0 && !coord_dead(c, r))
 		coord_fail(c, "close: %s", strerror(-r));
@@ -472,6 +473,8 @@ static void on_mail(struct coord *c, struct csv_mail *mail)
 		c->closing = true;
 	else if (mail->kind == MAIL_REPORT)
 		coord_on_report(c, mail);
+	else if (mail->kind == MAIL_CHECK)
+		coord_on_check(c, mail);
 	if (up && c->state != COORD_FAILED)
 		try_close(c);
 	free(mail);
@@ -621,7 +624,7 @@ static int wait_ms(const struct coord *c)
 {
 	int ms = c->acks.n ? IDLE_MS : -1, recall = recall_wait_ms(c);
 
-	if (c->early || c->retry_parked || has_work(c))
+	if (c->early || c->retry_parked || c->check || has_work(c))
 		return 0;
 	if (c->lease_parked && (ms < 0 || ms > LEASE_RETRY_MS))
 		ms = LEASE_RETRY_MS;
@@ -642,6 +645,8 @@ static void serve(struct coord *c)
 		commit_batch(c);
 		if (has_work(c))
 			work(c);
+		else
+			coord_check_step(c); /* no operation is open here */
 	}
 }
 
@@ -721,6 +726,7 @@ void coord_free(struct coord *c)
 		req_free(q);
 	}
 	flush_batch(c, false);
+	coord_check_stop(c);
 	fs_free(c->fs);
 	fs_dev_free(c->dev);
 	session_table_fini(&c->sessions);

@@ -10,7 +10,7 @@
 
 static const char *const session_words[] = { "recorded", "reclaiming", "active", "closed" };
 
-static void answer_job(struct coord *c, Vol__JobAnswer *answer)
+void coord_answer_job(struct coord *c, Vol__JobAnswer *answer)
 {
 	size_t len = vol__job_answer__get_packed_size(answer);
 	struct csv_mail *mail = csv_mail_new(MAIL_JOB, NULL, len);
@@ -55,7 +55,7 @@ void coord_on_report(struct coord *c, const struct csv_mail *mail)
 	answer.id = mail->id;
 	answer.done = true;
 	answer.report = &report;
-	answer_job(c, &answer);
+	coord_answer_job(c, &answer);
 	free(rows);
 	free(list);
 }

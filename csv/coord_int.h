@@ -111,6 +111,7 @@ struct coord {
 	bool lease_parked;		     /* some wait for the lease */
 	struct csv_mail *batch, *batch_tail; /* results that wait for the commit */
 	struct ack_vec acks;
+	struct check *check; /* under way; NULL: none */
 	struct ask_vec asks;
 	uint64_t last_ask;
 	struct proxied_vec proxied;
@@ -276,8 +277,14 @@ int lock_from_wire(const Csv__Lock *in, uint64_t session, struct lock *ret);
 int handle_may(struct coord *c, const struct handle *h, bool writes);
 
 /* coord_care.c */
+void coord_answer_job(struct coord *c, Vol__JobAnswer *answer);
 void coord_on_report(struct coord *c, const struct csv_mail *mail);
 /* The config's job instead of coordinating. err.code: it failed. */
 void coord_run_job(struct coord *c, struct cl_error *err);
+
+/* coord_check.c: the check of a volume in use; a step between batches */
+void coord_on_check(struct coord *c, const struct csv_mail *mail);
+void coord_check_step(struct coord *c);
+void coord_check_stop(struct coord *c); /* before the file system is closed or freed */
 
 #endif

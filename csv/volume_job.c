@@ -165,10 +165,8 @@ static void begin_alone(struct volume *v, const Vol__Job *job)
 		wait_for_claim(v);
 	if (job->kind != VOL__JOB__KIND__CHECK)
 		volume_poke(v);
-	else
-		alone_ends(
-			v, EAGAIN,
-			"a volume in use cannot be checked yet: `check --offline`, in maintenance");
+	else if (!ask_coord(v, MAIL_CHECK, job->id))
+		alone_ends(v, EAGAIN, "the coordinator does not serve at present: try again");
 }
 
 void volume_job(struct volume *v, const Vol__Job *job)
