@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Lists and modes; and what is no list. The rules against a kernel's: drill 64-posix, cases "acl". */
+/* Lists and modes; and what is no list. The rules against a kernel's: drill 22-posix, cases "acl". */
 #include "config.h"
 
 #include <errno.h>
