@@ -76,8 +76,12 @@ static int e2fsck(struct job *j, const char *flags)
 	if (r)
 		r = posix_spawn(&pid, "/sbin/e2fsck", &fa, NULL, (char *const *)argv, environ);
 	(void)posix_spawn_file_actions_destroy(&fa);
-	if (r || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
-		return 255;
+	/* 8 and more: it could not do its work. That says nothing about the volume. */
+	if (r || waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status) >= 8) {
+		fprintf(stderr, "crash: e2fsck %s could not run: %s\n", flags,
+			r ? strerror(r) : "see its exit status");
+		_exit(2);
+	}
 	return WEXITSTATUS(status);
 }
 
@@ -418,12 +422,13 @@ static void run_points(struct job *j)
 static void job_init(struct job *j)
 {
 	j->rng = j->cfg->seed * 31 + j->id;
-	(void)snprintf(j->path, sizeof(j->path), "/dev/shm/csv-crash-%d-%u", (int)getppid(), j->id);
-	j->fd = open(j->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	/* Without a name nobody else can remove it, and nothing is left behind. e2fsck inherits it. */
+	j->fd = memfd_create("csv-crash", 0);
 	if (j->fd < 0 || ftruncate(j->fd, IMAGE_BYTES) < 0) {
-		perror(j->path);
+		perror("crash: memfd");
 		_exit(2);
 	}
+	(void)snprintf(j->path, sizeof(j->path), "/proc/self/fd/%d", j->fd);
 	j->image = mmap(NULL, IMAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, j->fd, 0);
 	if (j->image == MAP_FAILED)
 		_exit(2);
@@ -448,7 +453,6 @@ static pid_t start_job(const struct config *cfg, const struct workload *w,
 		memcpy(j.stable, base, IMAGE_BYTES);
 		job_init(&j);
 		run_points(&j);
-		(void)unlink(j.path);
 		res = (struct result){ j.points, j.bad };
 		_exit(write(out, &res, sizeof(res)) == sizeof(res) ? 0 : 2);
 	}
