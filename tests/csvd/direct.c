@@ -9,11 +9,14 @@
  *     direct overtake FILE MS                   one block that the target holds back for MS (landing.c),
  *                                               then, when that is acknowledged, another over it; after
  *                                               MS and a second: is it still there? 4 = no
+ *     direct stamped FILE BLOCKS NODE           write blocks that landing.c accounts for to NODE, one after
+ *                                               another, and read each: until SIGTERM, "operations N slowest MS"
  */
 #include "config.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -162,6 +165,43 @@ static int do_overtake(const char *path, unsigned ms)
 	return memcmp(got, second, BLOCK) != 0 ? 4 : 0;
 }
 
+static volatile sig_atomic_t stop;
+
+static void on_term(int sig)
+{
+	(void)sig;
+	stop = 1;
+}
+
+static int do_stamped(const char *path, uint64_t blocks, uint32_t node)
+{
+	struct sigaction act = { .sa_handler = on_term, .sa_flags = SA_RESTART };
+	struct stamp stamp = { .magic = STAMP_MAGIC, .node = node };
+	uint64_t *b = block_new(), *got = block_new();
+	int fd = open_direct(path, 0);
+	double slowest = 0;
+
+	(void)sigaction(SIGTERM, &act, NULL);
+	for (; !stop && blocks; stamp.seq++) {
+		off_t place = (off_t)(stamp.seq % blocks * BLOCK);
+		double began = now(), took;
+
+		fill(b, stamp.seq, node);
+		memcpy(b, &stamp, sizeof(stamp));
+		if (pwrite(fd, b, BLOCK, place) != BLOCK)
+			return complain("write", path);
+		if (pread(fd, got, BLOCK, place) != BLOCK)
+			return complain("read", path);
+		if (memcmp(b, got, BLOCK) != 0)
+			return 4;
+		took = now() - began;
+		slowest = took > slowest ? took : slowest;
+	}
+	(void)printf("operations %llu slowest %.0f\n", (unsigned long long)stamp.seq,
+		     slowest * 1000);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 3 ? argv[1] : "";
@@ -173,6 +213,9 @@ int main(int argc, char **argv)
 				 (unsigned)strtoul(argv[5], NULL, 10));
 	if (!strcmp(what, "overtake"))
 		return do_overtake(argv[2], (unsigned)strtoul(argv[3], NULL, 10));
+	if (!strcmp(what, "stamped") && argc == 5)
+		return do_stamped(argv[2], strtoull(argv[3], NULL, 10),
+				  (uint32_t)strtoul(argv[4], NULL, 10));
 	(void)fprintf(stderr, "direct: see the head of direct.c\n");
 	return 2;
 }
