@@ -34,9 +34,47 @@ bool client_send(struct client *c, bool bulk, Csv__Message *msg)
 	return c->cfg.send(c->cfg.user, bulk, msg);
 }
 
+static const Vol__Volume *own_volume(const struct client *c)
+{
+	for (size_t i = 0; i < c->tables->n_volumes; i++) {
+		const Vol__Volume *v = c->tables->volumes[i];
+
+		if (v->uuid.len == sizeof(c->cfg.volume) &&
+		    !memcmp(v->uuid.data, c->cfg.volume, sizeof(c->cfg.volume)))
+			return v;
+	}
+	return NULL;
+}
+
+/* By the log: this node is no member, and no fence of it is owed on this volume (any more). */
+static bool is_fenced(const struct client *c)
+{
+	const Vol__Volume *v = c->tables ? own_volume(c) : NULL;
+	bool member = true;
+
+	for (size_t i = 0; v && i < c->tables->n_nodes; i++)
+		if (c->tables->nodes[i]->id == c->cfg.node)
+			member = c->tables->nodes[i]->living;
+	for (size_t i = 0; v && i < v->n_debts; i++)
+		if (v->debts[i]->node == c->cfg.node)
+			return false;
+	return v && !member;
+}
+
+/*
+ * Who is fenced hears no PERMIT and no WELCOME before he is admitted anew, and that waits until his VMs
+ * have ended, which waits for their I/O of unknown fate: for ever. But the fence that was paid killed his
+ * nexuses, behind a barrier. So nothing of this process or an earlier one can land any more.
+ */
 void client_set_tables(struct client *c, const Vol__Tables *tables)
 {
 	c->tables = tables;
+	if (!c->data || !is_fenced(c))
+		return;
+	client_end_direct(c, "this node is fenced");
+	c->welcomed = true;
+	client_release_held(c, 0);
+	c->cfg.changed(c->cfg.user, NULL);
 }
 
 void client_hold(struct client *c, bool hold)

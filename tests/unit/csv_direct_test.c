@@ -863,6 +863,46 @@ static void goodbye_waits(void **state)
 	assert_int_equal(n_byes, 1);
 }
 
+/* No coordinator speaks to it before it is admitted anew: what counts is the log. */
+static void paid_fence_ends_unknown_fate(void **state)
+{
+	Vol__Owner *owners[] = { &owner };
+	uint8_t uuid[16] = { 0 };
+	Vol__Node self = VOL__NODE__INIT, *nodes[] = { &self };
+	Vol__Debt debt = VOL__DEBT__INIT, *debts[] = { &debt };
+	Vol__Volume volume = VOL__VOLUME__INIT, *volumes[] = { &volume };
+
+	(void)state;
+	owner.resource = (char *)(uintptr_t) "vm1";
+	owner.generation = 4;
+	tables.n_owners = 1;
+	tables.owners = owners;
+	tag("vm1", 4);
+	learn();
+	do_write(0, 4 * KB, 0);
+	client_fail(client, "vm1", 4);
+	lose_lun();
+	client_down(client);
+	self.id = debt.node = 1;
+	volume.uuid = (ProtobufCBinaryData){ sizeof(uuid), uuid };
+	volume.debts = debts;
+	volume.n_debts = 1;
+	tables.nodes = nodes;
+	tables.volumes = volumes;
+	tables.n_nodes = tables.n_volumes = 1;
+	client_set_tables(client, &tables);
+	assert_false(client_failed(client, "vm1", 4)); /* owed: it may still land */
+	volume.n_debts = 0;
+	self.living = true;
+	client_set_tables(client, &tables);
+	assert_false(client_failed(client, "vm1", 4)); /* a member: its coordinator will say */
+	self.living = false;
+	client_set_tables(client, &tables);
+	assert_true(client_failed(client, "vm1", 4));
+	assert_int_equal(n_ops, 0);
+	tables.n_nodes = tables.n_volumes = tables.n_owners = 0;
+}
+
 #ifdef CL_DEFECTS
 static void without_drain_it_is_noticed(void **state)
 {
@@ -906,6 +946,7 @@ int main(void)
 		T(reclaim_drops_and_drains),
 		T(lost_while_draining_says_hello_again),
 		T(stop_order_waits_for_the_end),
+		T(paid_fence_ends_unknown_fate),
 		T(owners_are_judged_here),
 		T(last_release_drops_the_map),
 		T(small_files_are_not_asked_for),
