@@ -583,9 +583,16 @@ static int write_epoch(struct coord *c, struct cl_error *err)
 	return r < 0 ? cl_error_errno(err, r, "epoch") : 0;
 }
 
+/* A LUN can be copied, with the volume's uuid: it is still not this cluster's. NULL: not known. */
+static const uint8_t *cluster_of(const struct coord *c)
+{
+	return c->tables->cluster.len == FS_UUID_SIZE ? c->tables->cluster.data : NULL;
+}
+
 static int open_volume(struct coord *c, struct cl_error *err)
 {
-	struct fs_open_options opt = { .volume_uuid = c->cfg.volume };
+	struct fs_open_options opt = { .volume_uuid = c->cfg.volume,
+				       .cluster_uuid = cluster_of(c) };
 	int r = c->cfg.open(c->cfg.user, c, &c->dev, err);
 
 	if (r < 0)

@@ -86,7 +86,11 @@ tests_unit_csv_lock_test_SOURCES = tests/unit/csv_lock_test.c
 tests_unit_csv_lock_test_LDADD = csv/libcsvd.a lib/libcl.a $(CMOCKA_LIBS)
 COORD_RIG = tests/unit/coord_rig.c tests/unit/coord_rig.h
 check_PROGRAMS += tests/unit/csv_nexus_test tests/unit/csv_layout_test tests/unit/csv_recall_test
-check_PROGRAMS += tests/unit/csv_coherence_test
+check_PROGRAMS += tests/unit/csv_coherence_test tests/unit/csv_coord_test
+tests_unit_csv_coord_test_SOURCES = tests/unit/csv_coord_test.c $(COORD_RIG)
+tests_unit_csv_coord_test_LDADD = $(CSVD_LIBS) $(CMOCKA_LIBS)
+tests_unit_csv_coord_test_LDFLAGS = $(AM_LDFLAGS) $(EXT2FS_WRAP)
+$(tests_unit_csv_coord_test_OBJECTS): $(BUILT_SOURCES)
 tests_unit_csv_coherence_test_SOURCES = tests/unit/csv_coherence_test.c $(COORD_RIG)
 tests_unit_csv_coherence_test_LDADD = $(CSVD_LIBS) $(CMOCKA_LIBS)
 tests_unit_csv_coherence_test_LDFLAGS = $(AM_LDFLAGS) $(EXT2FS_WRAP)

@@ -119,10 +119,12 @@ static void send_tables(struct client *c)
 	static Vol__Volume vrow[MAX], *vp[MAX];
 	static Vol__Owner orow[MAX], *op[MAX];
 	static Vol__Debt *dp[MAX][MAX];
+	static uint8_t cluster[16] = "stub's cluster";
 	Vol__Tables t = VOL__TABLES__INIT;
 	Vol__ToCsvd msg = VOL__TO_CSVD__INIT;
 
 	t.index = table_index;
+	t.cluster = (ProtobufCBinaryData){ sizeof(cluster), cluster };
 	t.self = c->node;
 	for (unsigned i = 1; i < 256; i++) {
 		if (!nodes[i].used)

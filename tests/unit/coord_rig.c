@@ -237,6 +237,7 @@ static struct csv_mail *pack_tables(struct rig *rig)
 		np[i] = &nodes[i];
 	}
 	t.self = 1;
+	t.cluster = (ProtobufCBinaryData){ sizeof(rig->cluster), rig->cluster };
 	t.n_nodes = RIG_NODES;
 	t.nodes = np;
 	volume.uuid = (ProtobufCBinaryData){ 16, (uint8_t *)(uintptr_t)uuid };
@@ -289,6 +290,7 @@ static void make_volume(struct rig *rig)
 
 	if (!fresh) {
 		memcpy(opt.volume_uuid, uuid, sizeof(uuid));
+		memcpy(opt.cluster_uuid, rig->cluster, sizeof(rig->cluster));
 		if (fs_mkfs(dev, &opt, &err) < 0)
 			fail_msg("mkfs: %s", err.msg);
 		fresh = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
@@ -306,6 +308,7 @@ struct rig *rig_new(void)
 	assert_non_null(rig);
 	rig->mem = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	assert_ptr_not_equal(rig->mem, MAP_FAILED);
+	memcpy(rig->cluster, "a cluster's uuid", sizeof(rig->cluster));
 	make_volume(rig);
 	assert_int_equal(cl_mailbox_init(&rig->out), 0);
 	atomic_store(&rig->lease_until_ms, INT64_MAX);
@@ -314,7 +317,7 @@ struct rig *rig_new(void)
 	return rig;
 }
 
-void rig_start(struct rig *rig)
+void rig_begin(struct rig *rig)
 {
 	struct coord_config cfg = {
 		.name = "vol1",
@@ -336,6 +339,11 @@ void rig_start(struct rig *rig)
 	free(tables);
 	while (rig->state == COORD_OPENING)
 		rig_await_mail(rig);
+}
+
+void rig_start(struct rig *rig)
+{
+	rig_begin(rig);
 	rig_settle(rig);
 }
 

@@ -22,7 +22,8 @@ CL_DEFINE_VEC(received_vec, struct received);
 CL_DEFINE_VEC(rig_mail_vec, struct csv_mail *);
 
 struct rig {
-	uint8_t *mem; /* the volume; outlives coordinators */
+	uint8_t *mem;	     /* the volume; outlives coordinators */
+	uint8_t cluster[16]; /* as the tables have it */
 	struct cl_mailbox out;
 	struct coord *coord;
 	_Atomic int64_t lease_until_ms;
@@ -56,6 +57,8 @@ struct rig *rig_new(void);
 void rig_free(struct rig *rig);
 /* At the next epoch. Returns when it is in grace or serves. */
 void rig_start(struct rig *rig);
+/* The same, or COORD_FAILED. */
+void rig_begin(struct rig *rig);
 /* It ends without another write, as if killed. */
 void rig_kill(struct rig *rig);
 /* MAIL_CLOSE, and the end of the thread. */
