@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "csv/fs.h"
+#include "csv/fs_grow.h"
 #include "csv/lun_file.h"
 #include "lib/log.h"
 #include "lib/vec.h"
@@ -22,7 +23,6 @@ struct offline {
 	struct coord *coord;
 	struct fs_dev *dev;
 	struct lun_file *file;
-	const char *tool;
 	struct line_vec lines; /* what the tool said, but for its progress */
 	uint64_t n_lines;
 };
@@ -92,14 +92,13 @@ static void on_line(void *user, const char *text)
 	(void)snprintf(name, sizeof(name), "%s: ", o->file ? lun_file_path(o->file) : "");
 	if (sscanf(text, "Pass %u", &pass) == 1 && pass >= 1 && pass <= 5)
 		progress(o, (pass - 1) * 20, text);
-	else if (strncmp(text, "e2fsck 1.", 9) != 0 && strncmp(text, "resize2fs 1.", 12) != 0 &&
+	else if (strncmp(text, "e2fsck 1.", 9) != 0 &&
 		 !(strstr(text, " files (") && strstr(text, "non-contiguous")))
 		keep_line(o, strncmp(text, name, strlen(name)) == 0 ? text + strlen(name) : text);
 }
 
 static int run(struct offline *o, const char *const *argv, struct cl_error *err)
 {
-	o->tool = argv[0];
 	progress(o, 0, argv[0]);
 	return lun_file_run(o->file, argv, on_line, o, err);
 }
@@ -138,7 +137,7 @@ static int free_orphans(struct fs *fs)
  * The journal is replayed and emptied, so that a tool that may not write sees the volume as it is. One
  * that cannot be opened is left to e2fsck as it is.
  */
-static void settle(struct offline *o)
+static int settle(struct offline *o)
 {
 	const struct fs_open_options opt = { .volume_uuid = o->job->volume };
 	_cleanup_(fs_freep) struct fs *fs = NULL;
@@ -151,10 +150,11 @@ static void settle(struct offline *o)
 	if (r == 0)
 		r = fs_close(fs);
 	if (r == 0)
-		return;
+		return 0;
 	(void)snprintf(text, sizeof(text), "the volume cannot be opened: %.250s",
 		       err.code ? err.msg : strerror(-r));
 	keep_line(o, text);
+	return r;
 }
 
 static bool is_stopped(void *coord)
@@ -205,41 +205,13 @@ static int check(struct offline *o, struct cl_error *err)
 	const char *const repair[] = { "e2fsck", "-f", "-y", "@", NULL };
 	int r;
 
-	settle(o);
+	(void)settle(o);
 	r = with_file(o, o->job->change, err);
 	if (r == 0)
 		r = run(o, o->job->change ? repair : look, err);
 	if (r >= 0)
 		check_ended(o, r);
 	return r;
-}
-
-static uint64_t size_of(struct offline *o)
-{
-	const struct fs_open_options opt = { .volume_uuid = o->job->volume, .read_only = true };
-	_cleanup_(fs_freep) struct fs *fs = NULL;
-	struct fs_statfs st;
-
-	if (fs_open(o->dev, &opt, &fs, NULL) < 0)
-		return 0;
-	fs_statfs(fs, &st);
-	return st.blocks * FS_BLOCK_SIZE;
-}
-
-static void grown(struct offline *o, uint64_t before, int status)
-{
-	uint64_t after = size_of(o);
-	char text[160];
-
-	if (status != 0 || after < before) {
-		(void)snprintf(text, sizeof(text), "%s failed (exit status %d)", o->tool, status);
-		ended(o, EIO, text, true);
-		return;
-	}
-	(void)snprintf(text, sizeof(text), "%s: %llu MiB, was %llu MiB",
-		       after > before ? "grown" : "as large as its LUN already",
-		       (unsigned long long)(after >> 20), (unsigned long long)(before >> 20));
-	ended(o, 0, text, false);
 }
 
 /* 0: nothing to be said of it. */
@@ -253,24 +225,32 @@ static int look(struct offline *o, struct cl_error *err)
 	return r == 0 && o->n_lines ? 4 : r;
 }
 
+static void grown(struct offline *o, uint64_t before, uint64_t after, int found)
+{
+	char text[160];
+
+	if (found) {
+		ended(o, EUCLEAN, "the volume has grown, but is not in order: repair it", true);
+		return;
+	}
+	(void)snprintf(text, sizeof(text), "%s: %llu MiB, was %llu MiB",
+		       after > before ? "grown" : "as large as its LUN already",
+		       (unsigned long long)(after >> 20), (unsigned long long)(before >> 20));
+	ended(o, 0, text, false);
+}
+
 /*
- * resize2fs moves metadata by what it reads: it is not let near a volume that e2fsck objects to. With
- * bigalloc it (1.47.0) leaves the free counts of the last group too high; a volume that believed them
- * would say that it has room where there is none. Preening corrects such counts and nothing that needs
- * a decision.
+ * Not by resize2fs: see fs_grow.h. What e2fsck objects to is not built upon; and what fs_grow() has made has
+ * to be to its liking. fs_grow() goes to the device past the file, which is uncached.
  */
 static int grow(struct offline *o, struct cl_error *err)
 {
-	const char *const resize[] = { "resize2fs", "-f", "@", NULL };
-	const char *const preen[] = { "e2fsck", "-f", "-p", "@", NULL };
-	uint64_t before;
+	uint64_t before, after;
 	int r;
 
-	settle(o);
-	before = size_of(o);
-	if (before == 0)
+	if (settle(o) < 0)
 		return cl_error_set(err, -EUCLEAN, "the volume cannot be opened: check it first");
-	r = with_file(o, true, err);
+	r = with_file(o, false, err);
 	if (r == 0)
 		r = look(o, err);
 	if (r < 0)
@@ -279,13 +259,12 @@ static int grow(struct offline *o, struct cl_error *err)
 		ended(o, EUCLEAN, "the volume is damaged: repair it before it is grown", true);
 		return 0;
 	}
-	r = run(o, resize, err);
+	progress(o, 0, "growing");
+	r = fs_grow(o->dev, o->job->volume, &before, &after, err);
 	if (r == 0)
-		r = run(o, preen, err);
-	if (r == 0 || r == 1)
 		r = look(o, err);
 	if (r >= 0)
-		grown(o, before, r);
+		grown(o, before, after, r);
 	return r < 0 ? r : 0;
 }
 

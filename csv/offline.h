@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Work on a volume whose file system is closed: e2fsck, resize2fs, wiping. It runs in the coordinator's
+ * Work on a volume whose file system is closed: e2fsck, growing, wiping. It runs in the coordinator's
  * place and thread, over the coordinator's own data session: a key that the control session permitted
  * and saw, a GO from the log. So whoever fences this node fences the work, and no node can begin to
  * serve the volume beside it.
