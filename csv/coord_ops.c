@@ -197,6 +197,19 @@ static int clear_for_setid(struct coord *c, struct req *q, uint32_t ino)
 	return recall_clear(c, q, ino, 0, UINT64_MAX, true, 0);
 }
 
+/* In operations of its own, of which none is too large for the journal. */
+static int cut_ahead(struct coord *c, const struct req *q, uint32_t ino)
+{
+	struct fs_attr attr;
+	struct timespec now;
+
+	if (!(q->op->valid & OP_SET_SIZE) || fs_getattr(c->fs, ino, &attr) < 0 ||
+	    !S_ISREG(attr.mode) || q->op->attr->size >= attr.size)
+		return 0;
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	return fs_cut_ahead(c->fs, now, ino, q->op->attr->size);
+}
+
 static int op_setattr(struct coord *c, struct req *q, struct res *res)
 {
 	uint32_t ino = ino_in(q->op->ino), done_ino;
@@ -212,6 +225,8 @@ static int op_setattr(struct coord *c, struct req *q, struct res *res)
 	r = may_truncate(c, q);
 	if (r == 0)
 		r = recall_both(clear_for_size(c, q, ino), clear_for_setid(c, q, ino));
+	if (r == 0)
+		r = cut_ahead(c, q, ino);
 	if (r)
 		return r;
 	r = op_begin(c);
@@ -371,6 +386,35 @@ static int drop_setid(struct coord *c, struct req *q)
 	return fs_end(c->fs);
 }
 
+/*
+ * What was deleted is free only after a commit, what is large after many steps. fs_begin() sees to that when
+ * space is short; an operation that wants more than what then still is there learns it here. The commit covers
+ * operations of this batch, whose answers wait: to be durable early is no harm.
+ */
+static bool make_space(struct coord *c)
+{
+	struct timespec now;
+	int r;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	r = fs_make_space(c->fs, now);
+	if (r < 0)
+		(void)coord_dead(c, r);
+	return r > 0;
+}
+
+static int execute(struct coord *c, struct req *q, struct res *res)
+{
+	int r = q->op->kill_priv ? drop_setid(c, q) : 0;
+
+	return r == 0 ? ops[q->op->kind](c, q, res) : r;
+}
+
+/*
+ * What failed has left nothing, or what the same request sent again would meet as well. Once only: others may
+ * delete without end, and everybody waits for this one. Layouts do not come here: what they fill at once is
+ * less than what fs_begin() keeps ready.
+ */
 int coord_execute(struct coord *c, struct req *q, struct res *res)
 {
 	size_t kind = (size_t)q->op->kind;
@@ -378,9 +422,9 @@ int coord_execute(struct coord *c, struct req *q, struct res *res)
 
 	if (q->op->kind < 0 || kind >= sizeof(ops) / sizeof(ops[0]) || !ops[kind])
 		return -EOPNOTSUPP;
-	r = q->op->kill_priv ? drop_setid(c, q) : 0;
-	if (r == 0)
-		r = ops[kind](c, q, res);
+	r = execute(c, q, res);
+	if (r == -ENOSPC && make_space(c))
+		r = execute(c, q, res);
 	if (r < 0)
 		(void)coord_dead(c, r);
 	return r;

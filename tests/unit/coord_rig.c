@@ -54,7 +54,11 @@ static int mem_write(struct fs_dev *dev, uint64_t off, const void *buf, size_t l
 
 static int mem_flush(struct fs_dev *dev)
 {
-	return rig_of(dev)->fail;
+	struct rig *rig = rig_of(dev);
+
+	if (rig->flushes_left && !--rig->flushes_left)
+		rig->fail = -ENOLINK;
+	return rig->fail;
 }
 
 static void mem_free(struct fs_dev *dev)

@@ -43,6 +43,7 @@ struct rig {
 	unsigned kills, data_writes;
 	/* The device: calls fail from here on; writes of file data seen (offset of the last). */
 	int fail;
+	unsigned flushes_left; /* the device fails with this one; 0 = never */
 };
 
 /* A client: one mount. */
