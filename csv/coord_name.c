@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "csv/acl.h"
 #include "csv/coord_int.h"
+#include "lib/cleanup.h"
 
 #define DIRENT_OVERHEAD 24 /* of struct fuse_dirent; names are padded to 8 */
 #define LIST_MAX (64 * 1024)
@@ -86,11 +88,46 @@ static int add_handle(struct coord *c, const struct req *q, uint32_t ino)
 }
 
 /*
- * The handle is made again with an operation that was done before: nobody has heard of it yet.
- *
+ * Whether the kernel would let the caller open it, as far as that is certain here. Of his groups only one is
+ * known, and of his capabilities none: so he is the owner, or has the right both as a member of the group and
+ * as a stranger, and no list says otherwise (the owner's rights are no list's matter).
+ */
+static bool surely_may_open(struct coord *c, const struct fs_attr *file, const Csv__Op *op)
+{
+	static const uint32_t wants[] = { [O_RDONLY] = 4, [O_WRONLY] = 2, [O_RDWR] = 6, [3] = 6 };
+	uint32_t want = wants[op->flags & O_ACCMODE];
+	_cleanup_free_ void *list = NULL;
+	size_t len;
+
+	if (file->uid == op->uid)
+		return (file->mode >> 6 & want) == want;
+	return (file->mode >> 3 & file->mode & want) == want &&
+	       fs_xattr_get(c->fs, file->ino, ACL_ACCESS, &list, &len) == -ENODATA;
+}
+
+/*
  * A kernel whose lookup found no name may come here after another node made it. Without O_EXCL that is no
- * error: for ESTALE the kernel looks the name up once more, and opens what it finds there with everything
- * that belongs to it (permissions, O_TRUNC, symbolic links).
+ * error, and the caller is owed that file. But the kernel takes it for one that it has made: it asks for
+ * nothing but the right to make names in the directory. What has to be judged by more than the rights above -
+ * also files in sticky directories (fs.protected_regular), O_TRUNC, other types - is answered ESTALE: the
+ * kernel looks the name up once more, and opens what it finds there by its own judgement; once, then the
+ * caller sees ESTALE.
+ */
+static int open_existing(struct coord *c, const Csv__Op *op, struct res *res, uint32_t *ret_ino)
+{
+	struct fs_attr dir, file;
+
+	if (op->flags & O_TRUNC || fs_lookup(c->fs, ino_in(op->ino), op->name, ret_ino) < 0 ||
+	    fs_getattr(c->fs, ino_in(op->ino), &dir) < 0 || fs_getattr(c->fs, *ret_ino, &file) < 0)
+		return -ESTALE;
+	if (!S_ISREG(file.mode) || dir.mode & S_ISVTX || !surely_may_open(c, &file, op))
+		return -ESTALE;
+	return res_attr(c, *ret_ino, res);
+}
+
+/*
+ * The handle is made again with an operation that was done before: nobody has heard of it yet. One that has
+ * its handle was done: by now the name may be another file's.
  */
 int op_create(struct coord *c, struct req *q, struct res *res)
 {
@@ -100,11 +137,11 @@ int op_create(struct coord *c, struct req *q, struct res *res)
 
 	if (private_is_asked(q->op))
 		return op_create_private(c, q, res);
-	if (h && is_tmpfile(q->op))
+	if (h)
 		return res_attr(c, h->ino, res);
 	r = make_op(c, q, res, &ino);
 	if (r == -EEXIST && !(q->op->flags & O_EXCL))
-		return -ESTALE;
+		r = open_existing(c, q->op, res, &ino);
 	return r < 0 ? r : add_handle(c, q, ino);
 }
 

@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -235,12 +236,167 @@ static void a_large_truncation_goes_in_steps(void **state)
 	assert_true(between);
 }
 
+/* ---- O_CREAT of what another node has made ------------------------------------------------------- */
+
+struct create {
+	const char *name;
+	uint32_t file_mode; /* uid 1000 has it */
+	uint32_t uid, flags;
+	int error;
+	bool list; /* it has an access list, too */
+};
+
+static const struct create creates[] = {
+	{ "owner", 0600, 1000, O_RDWR, 0, false },
+	{ "owner, list", 0600, 1000, O_RDWR, 0, true },
+	{ "owner, read-only", 0466, 1000, O_RDONLY, 0, false },
+	{ "owner without the right", 0466, 1000, O_RDWR, ESTALE, false },
+	{ "stranger", 0600, 1001, O_RDONLY, ESTALE, false },
+	{ "stranger reads", 0644, 1001, O_RDONLY, 0, false },
+	{ "stranger writes", 0644, 1001, O_WRONLY, ESTALE, false },
+	{ "stranger, both", 0646, 1001, O_RDWR, ESTALE, false },
+	{ "stranger, all may", 0666, 1001, O_RDWR, 0, false },
+	{ "stranger, access mode 3", 0664, 1001, O_ACCMODE, ESTALE, false },
+	{ "perhaps of the group", 0604, 1001, O_RDONLY, ESTALE, false },
+	{ "of the group alone", 0640, 1001, O_RDONLY, ESTALE, false },
+	{ "a list that may say no", 0664, 1001, O_RDONLY, ESTALE, true },
+	{ "root, perhaps without capabilities", 0600, 0, O_RDWR, ESTALE, false },
+	{ "O_TRUNC", 0600, 1000, O_RDWR | O_TRUNC, ESTALE, false },
+	{ "O_EXCL", 0600, 1000, O_RDWR | O_EXCL, EEXIST, false },
+};
+
+static Csv__Op create_op(uint64_t dir, const char *name, uint32_t mode, uint32_t uid,
+			 uint32_t flags)
+{
+	Csv__Op op = CSV__OP__INIT;
+
+	op.kind = CSV__KIND__CREATE;
+	op.ino = dir;
+	op.name = (char *)(uintptr_t)name;
+	op.mode = mode;
+	op.uid = uid;
+	op.gid = uid;
+	op.flags = flags;
+	return op;
+}
+
+static uint64_t call_ino(struct peer *p, Csv__Op *op, int error)
+{
+	Csv__Message *msg = peer_call(p, op);
+	uint64_t ino = msg->result->attr ? msg->result->attr->ino : 0;
+
+	if (msg->result->error != (uint32_t)error)
+		fail_msg("'%s': error %u instead of %d", op->name, msg->result->error, error);
+	csv__message__free_unpacked(msg, NULL);
+	return ino;
+}
+
+/* For user 4711 nothing. */
+static void set_list(struct peer *p, uint64_t ino)
+{
+	static const uint8_t list[] = {
+		2,  0, 0, 0,			     /* version */
+		1,  0, 6, 0, 0xff, 0xff, 0xff, 0xff, /* owner */
+		2,  0, 0, 0, 0x67, 0x12, 0,    0,    /* that user */
+		4,  0, 4, 0, 0xff, 0xff, 0xff, 0xff, /* group */
+		16, 0, 6, 0, 0xff, 0xff, 0xff, 0xff, /* mask */
+		32, 0, 4, 0, 0xff, 0xff, 0xff, 0xff, /* others */
+	};
+	Csv__Op op = CSV__OP__INIT;
+
+	op.kind = CSV__KIND__SETXATTR;
+	op.ino = ino;
+	op.name = (char *)(uintptr_t) "system.posix_acl_access";
+	op.data = (ProtobufCBinaryData){ sizeof(list), (uint8_t *)(uintptr_t)list };
+	assert_int_equal(peer_try(p, &op), 0);
+}
+
+/* The kernel asks for no right to the file itself: it takes it for one that it has made. */
+static void create_of_what_is_there(void **state)
+{
+	struct rig *rig = rig_new();
+	struct peer one, two;
+
+	(void)state;
+	peer_init(&one, rig, 1);
+	peer_init(&two, rig, 2);
+	rig_start(rig);
+	peer_up(&one);
+	peer_up(&two);
+	for (size_t i = 0; i < sizeof(creates) / sizeof(creates[0]); i++) {
+		const struct create *t = &creates[i];
+		Csv__Op make = create_op(FS_ROOT_INO, t->name, t->file_mode, 1000, O_RDWR | O_EXCL);
+		Csv__Op again = create_op(FS_ROOT_INO, t->name, 0644, t->uid, t->flags);
+		uint64_t ino = call_ino(&one, &make, 0);
+		uint8_t byte[1];
+
+		if (t->list)
+			set_list(&one, ino);
+		assert_int_equal(call_ino(&two, &again, t->error), t->error ? 0 : ino);
+		if (t->error)
+			continue;
+		assert_int_equal(peer_read(&two, ino, again.unique, 0, byte, 1), 0);
+		peer_release(&two, ino, again.unique);
+	}
+	rig_free(rig);
+}
+
+static void create_in_a_sticky_directory(void **state)
+{
+	struct rig *rig = rig_new();
+	Csv__Op dir = CSV__OP__INIT, make, again;
+	struct peer one;
+
+	(void)state;
+	peer_init(&one, rig, 1);
+	rig_start(rig);
+	peer_up(&one);
+	dir.kind = CSV__KIND__MKDIR;
+	dir.ino = FS_ROOT_INO;
+	dir.name = (char *)(uintptr_t) "tmp";
+	dir.mode = 01777;
+	make = create_op(call_ino(&one, &dir, 0), "f", 0666, 1000, O_RDWR);
+	again = create_op(make.ino, "f", 0666, 1001, O_RDWR);
+	(void)call_ino(&one, &make, 0);
+	(void)call_ino(&one, &again, ESTALE);
+	again = create_op(FS_ROOT_INO, "tmp", 0666, 0, O_RDWR);
+	(void)call_ino(&one, &again, ESTALE);
+	rig_free(rig);
+}
+
+/* Sent again it is the file that it was, whatever has the name by now. */
+static void create_sent_again(void **state)
+{
+	struct rig *rig = rig_new();
+	Csv__Op make = create_op(FS_ROOT_INO, "f", 0600, 1000, O_RDWR), open = make;
+	struct peer one, two;
+	uint64_t ino, other;
+
+	(void)state;
+	peer_init(&one, rig, 1);
+	peer_init(&two, rig, 2);
+	rig_start(rig);
+	peer_up(&one);
+	peer_up(&two);
+	ino = call_ino(&one, &make, 0);
+	assert_int_equal(call_ino(&two, &open, 0), ino);
+	assert_int_equal(error_of(&one, post_unlink(&one, "f")), 0);
+	make.unique = 0;
+	other = call_ino(&one, &make, 0);
+	assert_int_not_equal(other, ino);
+	assert_int_equal(call_ino(&two, &open, 0), ino);
+	rig_free(rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(another_clusters_volume),
 		cmocka_unit_test(space_of_the_deleted),
 		cmocka_unit_test(a_large_truncation_goes_in_steps),
+		cmocka_unit_test(create_of_what_is_there),
+		cmocka_unit_test(create_in_a_sticky_directory),
+		cmocka_unit_test(create_sent_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
