@@ -24,6 +24,7 @@ static const char *const state_names[] = { "opening", "grace", "serving", "close
 void coord_post_out(struct coord *c, struct csv_mail *mail)
 {
 	mail->from = c;
+	mail->serial = c->cfg.serial;
 	cl_mailbox_put(c->cfg.out, &mail->mail);
 }
 

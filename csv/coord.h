@@ -32,7 +32,7 @@ enum coord_state { COORD_OPENING, COORD_GRACE, COORD_SERVING, COORD_CLOSED, COOR
 enum {
 	COORD_DEFECT_NO_RECORD = 1, /* operations sent again are executed again */
 	COORD_DEFECT_NO_GRACE = 2,  /* serve before everybody has reclaimed */
-	COORD_DEFECT_APPEND = 32,   /* append where the client believes the end to be */
+	COORD_DEFECT_APPEND = 64,   /* append where the client believes the end to be */
 	COORD_DEFECT_NO_RECALL = 8, /* change maps and blocks under layouts */
 	COORD_DEFECT_NO_PROXY_WAIT =
 		16, /* a fence is paid while this node holds writes of the dead */
@@ -47,6 +47,7 @@ struct coord_config {
 	uint8_t volume[16];
 	uint32_t self;
 	uint64_t epoch;
+	uint64_t serial; /* of all in this process: on each mail */
 	/*
 	 * Called in the thread: make the device. Blocks. Uses coord_wait_go() between login and
 	 * data. user is the caller's and outlives the thread.

@@ -44,10 +44,16 @@ static int check_place(struct coord *c, uint32_t ino, const Csv__Op *op, uint64_
 
 static int check(struct coord *c, const struct req *q, uint64_t len, bool write)
 {
-	const struct handle *h = handle_find(c, q->session, q->op->fh);
+	const struct handle *h;
 	struct layout_piece p = { .session = q->session, .write = write };
-	int r = h ? handle_may(c, h, write) : -ESTALE;
+	int r;
 
+	/* It has no path, or would not ask; and its next nexus, which a lost one waits for, would wait for
+	 * its welcome, and that for the lost one. */
+	if (q->msg->node == c->cfg.self)
+		return -EAGAIN;
+	h = handle_find(c, q->session, q->op->fh);
+	r = h ? handle_may(c, h, write) : -ESTALE;
 	if (r)
 		return r;
 	if (!len || len > BYTES_MAX || len % SECTOR || q->op->offset % SECTOR ||
@@ -86,6 +92,7 @@ int op_block(struct coord *c, struct req *q, struct res *res)
 	mail->address = q->op->address;
 	mail->count = len;
 	mail->ok = write;
+	mail->fua = write && q->op->sync;
 	coord_post_out(c, mail);
 	return OP_TAKEN;
 }

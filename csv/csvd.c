@@ -413,7 +413,7 @@ static void take_mail(struct csvd *d, const struct csv_mail *mail)
 		return;
 	}
 	for (size_t i = 0; i < d->volumes.n; i++)
-		if (volume_owns(d->volumes.v[i], mail->from)) {
+		if (volume_owns(d->volumes.v[i], mail)) {
 			volume_on_mail(d->volumes.v[i], mail);
 			return;
 		}

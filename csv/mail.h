@@ -38,7 +38,7 @@ enum csv_mail_kind {
 	MAIL_KILL,   /* all but `key`; the answer's key: `key` if it is known, else 0 */
 	MAIL_PERMIT, /* all, then permit a new one: key, pr_type */
 	/* Block-redirected I/O of (node, incarnation), for this node's data nexus; MAIL_IO_DONE follows. */
-	MAIL_IO,	/* count bytes at address; ok: write, the body */
+	MAIL_IO,	/* count bytes at address; ok: write, the body; fua */
 	MAIL_IO_CANCEL, /* what has not begun, of node up to incarnation, is answered ECANCELED */
 	MAIL_SEE,	/* is `key` theirs, and registered at the target of now? */
 };
@@ -46,14 +46,15 @@ enum csv_mail_kind {
 struct csv_mail {
 	struct cl_mail mail; /* first */
 	enum csv_mail_kind kind;
-	uint64_t conn; /* client connection: 0 = none */
-	void *from;    /* whose: the struct coord, for mail from it */
+	uint64_t conn;	 /* client connection: 0 = none */
+	void *from;	 /* whose: the struct coord, for mail from it */
+	uint64_t serial; /* its config's: the next one may lie at the same address */
 	uint64_t id;
 	uint32_t node;
 	uint64_t incarnation, key;
 	uint64_t address, count;
 	uint8_t pr_type;
-	bool ok, bulk;
+	bool ok, bulk, fua;
 	int state;
 	uint64_t size_bytes, free_bytes;
 	char text[256];

@@ -36,9 +36,9 @@ bool volume_is(const struct volume *v, const uint8_t uuid[16])
 	return !memcmp(v->uuid, uuid, 16);
 }
 
-bool volume_owns(const struct volume *v, const void *coord)
+bool volume_owns(const struct volume *v, const struct csv_mail *mail)
 {
-	return v->coord && v->coord == coord;
+	return v->coord && v->coord == mail->from && v->coord_serial == mail->serial;
 }
 
 /* ---- mount --------------------------------------------------------------------------------- */

@@ -47,7 +47,8 @@ struct volume {
 	struct coord *coord;
 	uint64_t coord_serial; /* +1 with each: answers to an earlier one's questions are dropped */
 	struct question *questions; /* about data nexuses, under way */
-	struct proxy_io *proxied;   /* other nodes' I/O that is done here */
+	struct proxy_io *proxied;   /* other nodes' I/O that is done here, in their order */
+	unsigned proxied_running;   /* of them: given to the nexus */
 	uint64_t coord_epoch;
 	int coord_state;
 	bool coord_closing, coord_job;

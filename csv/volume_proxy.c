@@ -16,6 +16,9 @@
 #include "iscsi/lun.h"
 #include "lib/log.h"
 
+/* At a time, so that there is always room for this node's own I/O: nobody else wakes that up. */
+#define RUNNING_MAX (LUN_IO_DEPTH_MAX / 2)
+
 enum proxy_state { PROXY_WAITS, PROXY_RUNS, PROXY_LOST };
 
 struct proxy_io {
@@ -61,31 +64,54 @@ static void finish(struct proxy_io *p, int error)
 	forget(p);
 }
 
+static bool any_waits(const struct volume *v)
+{
+	for (const struct proxy_io *p = v->proxied; p; p = p->next)
+		if (p->state == PROXY_WAITS)
+			return true;
+	return false;
+}
+
 static void on_done(struct lun_io *io, enum lun_result result)
 {
 	struct proxy_io *p = io->user;
+	struct volume *v = p->v;
 
-	if (result == LUN_OK || result == LUN_ERROR) {
-		finish(p, result == LUN_OK ? 0 : EIO);
-		return;
-	}
+	v->proxied_running--;
 	p->state = PROXY_LOST;
-	volume_poke(p->v);
+	if (result == LUN_OK || result == LUN_ERROR || result == LUN_UNSUPPORTED)
+		finish(p, -lun_io_errno(io, result));
+	else
+		volume_poke(v);
+	if (any_waits(v))
+		volume_poke(v);
 }
 
-/* To the nexus of now. EAGAIN: there is none, and nothing of it is under way. */
+/*
+ * The role is this node's still, as far as the tables say. Without that question: this node loses the role
+ * with a write of unknown fate here, gets its next nexus from the successor - a member's, which nothing
+ * kills - and does the write once more, long after its sender has sent it again by another way.
+ */
+static bool may_do(const struct volume *v)
+{
+	return v->coord && v->coord_epoch == v->epoch && v->coordinator == v->d->tables->self &&
+	       !csvd_lease_over(v->d);
+}
+
+/* To the nexus of now. EAGAIN: it does not take it, and nothing of it is under way. */
 static void submit(struct proxy_io *p)
 {
-	struct lun_data *path = csvd_lease_over(p->v->d) ? NULL : client_path(p->v->client);
-	enum lun_result r = path ? lun_submit(path, &p->io) : LUN_REFUSED;
+	struct volume *v = p->v;
+	struct lun_data *path = may_do(v) && v->client ? client_path(v->client) : NULL;
 
-	if (r == LUN_OK) {
-		p->nexus = client_nexus(p->v->client);
+	if (path && v->proxied_running >= RUNNING_MAX) {
+		p->state = PROXY_WAITS; /* until one has ended */
+	} else if (path && lun_submit(path, &p->io) == LUN_OK) {
+		p->nexus = client_nexus(v->client);
 		p->state = PROXY_RUNS;
-	} else if (r == LUN_BUSY) {
-		p->state = PROXY_WAITS;
+		v->proxied_running++;
 	} else {
-		finish(p, r == LUN_INVALID ? EINVAL : EAGAIN);
+		finish(p, EAGAIN);
 	}
 }
 
@@ -111,6 +137,7 @@ static struct proxy_io *proxy_new(struct volume *v, const struct csv_mail *mail)
 {
 	struct proxy_io *p = calloc(1, sizeof(*p));
 	size_t room = (mail->count + 4095) & ~(size_t)4095;
+	struct proxy_io **at = &v->proxied;
 
 	if (!p)
 		return NULL;
@@ -127,26 +154,35 @@ static struct proxy_io *proxy_new(struct volume *v, const struct csv_mail *mail)
 	p->who = (struct store_node){ mail->node, mail->incarnation };
 	p->iov = (struct iovec){ p->buf, mail->count };
 	p->io = (struct lun_io){ .dir = mail->ok ? LUN_WRITE : LUN_READ,
+				 .fua = mail->fua,
 				 .offset = mail->address,
 				 .length = (uint32_t)mail->count,
 				 .iov = &p->iov,
 				 .iovcnt = 1,
 				 .done = on_done,
 				 .user = p };
-	p->next = v->proxied;
-	v->proxied = p;
+	while (*at)
+		at = &(*at)->next;
+	*at = p;
 	return p;
 }
 
 void volume_on_io(struct volume *v, const struct csv_mail *mail)
 {
 	struct proxy_io *p = proxy_new(v, mail);
+	struct csv_mail *done;
 
-	if (p)
+	if (p) {
 		submit(p);
-	else
-		log_error("volume '%s': out of memory",
-			  v->name); /* its sender gives up and resumes */
+		return;
+	}
+	log_error("volume '%s': out of memory", v->name);
+	done = csv_mail_new(MAIL_IO_DONE, NULL, 0);
+	if (!done)
+		return;
+	done->id = mail->id;
+	done->state = EAGAIN;
+	coord_post(v->coord, done);
 }
 
 void volume_cancel_io(struct volume *v, const struct csv_mail *mail)

@@ -197,7 +197,7 @@ static void start_coord(struct volume *v, bool job)
 	v->coord_job = job;
 	memcpy(cfg.volume, v->uuid, sizeof(cfg.volume));
 	v->coord_epoch = v->epoch;
-	v->coord_serial++;
+	cfg.serial = ++v->coord_serial;
 	v->coord_state = COORD_OPENING;
 	v->coord_closing = false;
 	(void)snprintf(v->coord_text, sizeof(v->coord_text), "opening");
