@@ -18,6 +18,7 @@ enum call_way {
 	CALL_WAITING,  /* here: no coordinator, lease over */
 	CALL_SENT,     /* at the coordinator, by the present connection */
 	CALL_ASKING,   /* for a layout */
+	CALL_BLOCK,    /* at the coordinator, by place on the LUN */
 	CALL_DIRECT,   /* at the LUN */
 	CALL_HELD,     /* was at the LUN, fate unknown: until its nexus is known to be dead */
 	CALL_DRAINING, /* a release: until the direct I/O of its handle has ended */
@@ -39,11 +40,12 @@ struct call {
 	bool sent;    /* at least once: it may have been executed */
 	enum call_way way;
 	bool no_direct; /* has been found to be the coordinator's */
+	bool no_block;	/* the coordinator does not do it by place */
 	bool released;	/* release: what it holds here is forgotten */
 	unsigned asks;	/* for layouts so far */
 	uint64_t ask;	/* the one that it waits for */
 	int64_t since_ns;
-	struct dio *dio; /* DIRECT, HELD */
+	struct dio *dio; /* BLOCK, DIRECT, HELD; WAITING: was BLOCK, until WELCOME */
 	struct buf *buf; /* what op.data points into; NULL: op.data is the call's own */
 };
 

@@ -64,7 +64,8 @@ static bool is_fenced(const struct client *c)
 /*
  * Who is fenced hears no PERMIT and no WELCOME before he is admitted anew, and that waits until his VMs
  * have ended, which waits for their I/O of unknown fate: for ever. But the fence that was paid killed his
- * nexuses, behind a barrier. So nothing of this process or an earlier one can land any more.
+ * nexuses, behind a barrier, and waited for what went by way of the coordinator. So nothing of this process
+ * or an earlier one can land any more.
  */
 void client_set_tables(struct client *c, const Vol__Tables *tables)
 {
@@ -73,6 +74,7 @@ void client_set_tables(struct client *c, const Vol__Tables *tables)
 		return;
 	client_end_direct(c, "this node is fenced");
 	c->welcomed = true;
+	client_settle_blocks(c);
 	client_release_held(c, 0);
 	c->cfg.changed(c->cfg.user, NULL);
 }
@@ -126,7 +128,7 @@ void client_down(struct client *c)
 	if (c->sm.state == CLIENT_OFFLINE)
 		return;
 	for (struct call *call = c->calls; call; call = call->next)
-		if (call->way == CALL_SENT || call->way == CALL_ASKING)
+		if (call->way == CALL_SENT || call->way == CALL_ASKING || call->way == CALL_BLOCK)
 			call->way = CALL_WAITING;
 	client_forget_questions(c);
 	c->draining = false;
@@ -240,6 +242,7 @@ void client_drained(struct client *c)
 static void on_welcome(struct client *c, bool reclaim)
 {
 	c->welcomed = true;
+	client_settle_blocks(c);
 	client_release_held(c, c->told_nexus);
 	if (reclaim)
 		begin_reclaim(c);

@@ -156,7 +156,9 @@ static void count(const struct client *c, const struct call *call, const Csv__Re
 	if (res->error || (!writes && call->op.kind != CSV__KIND__READ))
 		return;
 	counters_add_io(c->cfg.counters,
-			call->way == CALL_DIRECT ? COUNTERS_DIRECT : COUNTERS_FILE_REDIRECTED,
+			call->way == CALL_DIRECT  ? COUNTERS_DIRECT
+			: call->way == CALL_BLOCK ? COUNTERS_BLOCK_REDIRECTED
+						  : COUNTERS_FILE_REDIRECTED,
 			writes, writes ? call->op.data.len : res->data.len, (uint64_t)ns / 1000);
 }
 
@@ -267,6 +269,8 @@ static bool let_go(struct client *c, struct call *call)
 void client_route(struct client *c, struct call *call)
 {
 	call->way = CALL_WAITING;
+	if (call->dio)
+		return; /* block-redirected, on a connection that is gone: until WELCOME */
 	if (is_stopped(c, call) || is_stale(c, call)) {
 		client_answer_error(c, call, is_stopped(c, call) ? EIO : ESTALE);
 		return;
@@ -312,8 +316,11 @@ void client_submit(struct client *c, struct call *call)
 
 void client_on_result(struct client *c, const Csv__Result *res)
 {
-	struct call *call = find_call(c, res->unique);
+	struct call *call;
 
+	if (client_on_block_result(c, res))
+		return;
+	call = find_call(c, res->unique);
 	/* Failed by order meanwhile, or answered on an earlier connection. */
 	if (!call || call->way != CALL_SENT)
 		return;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Shared by client*.c: client.c the conversation, client_call.c calls, client_io.c the direct path,
- * client_layout.c layouts and recalls. */
+ * client_block.c the way by place over the coordinator, client_layout.c layouts and recalls. */
 #ifndef CL_CSV_CLIENT_INT_H
 #define CL_CSV_CLIENT_INT_H
 
@@ -20,7 +20,7 @@ CL_DEFINE_VEC(stopped_vec, struct stopped);
 
 #define DIO_PIECES 32 /* a MiB in clusters of 64 KiB that lie apart, and more */
 
-/* One direct I/O: from its first byte on the way until its end is known. */
+/* One direct or block-redirected I/O: from its first byte on the way until its end is known. */
 struct dio {
 	struct dio *next, *prev;
 	struct client *client;
@@ -30,6 +30,8 @@ struct dio {
 	uint64_t ino, fh, start, end; /* of the file */
 	uint64_t nexus;		      /* the key of the nexus that carries it */
 	int64_t since_ms;
+	uint64_t unique;	/* redirected: of the call, which may be answered */
+	bool redirected;	/* at the coordinator, no piece at the LUN from here */
 	bool held;		/* its nexus is lost: its fate is unknown */
 	unsigned n, sent, left; /* pieces: all, given to the LUN, not ended */
 	enum lun_result worst;
@@ -138,6 +140,24 @@ unsigned client_io_in(const struct client *c, uint64_t ino, uint64_t start, uint
 		      bool writes_only, unsigned *ret_oldest_ms);
 void client_on_data_changed(void *user);
 void client_io_fini(struct client *c);
+
+/* On the list, as under way, for the call; NULL when out of memory. */
+struct dio *client_dio_new(struct client *c, struct call *call);
+/* Its end is known, or it is about to go another way: nobody waits for it any more. */
+void client_dio_free(struct dio *d);
+/* After that: who waited for I/O to end gets on; was_orphan: its call had been answered before. */
+void client_dio_ended(struct client *c, bool was_orphan);
+
+/* ---- client_block.c ---- */
+
+/* Of a shape that may go by place over the coordinator, now. */
+bool client_block_fits(const struct client *c, const struct call *call);
+/* Such a one, by its one piece; false: a hole, or out of memory. */
+bool client_send_block(struct client *c, struct call *call, const struct map_extent *piece);
+/* false: it is no answer to one of these. */
+bool client_on_block_result(struct client *c, const Csv__Result *res);
+/* Welcome: none that was sent before is under way any more; their calls wait to be sent again. */
+void client_settle_blocks(struct client *c);
 
 /* ---- client_layout.c ---- */
 

@@ -24,7 +24,7 @@
 
 /* ---- the list ------------------------------------------------------------------------------ */
 
-static struct dio *dio_new(struct client *c, struct call *call)
+struct dio *client_dio_new(struct client *c, struct call *call)
 {
 	struct dio *d = c->spare;
 
@@ -54,8 +54,7 @@ static struct dio *dio_new(struct client *c, struct call *call)
 	return d;
 }
 
-/* Its end is known, or it is about to go another way: nobody waits for it any more. */
-static void dio_free(struct dio *d)
+void client_dio_free(struct dio *d)
 {
 	struct client *c = d->client;
 
@@ -87,8 +86,8 @@ static void route_draining(struct client *c)
 	}
 }
 
-/* Who waited for I/O to end gets on: releases, recalls, reclaim, stop orders. */
-static void after_end(struct client *c, bool was_orphan)
+/* Releases, recalls, reclaim, stop orders. */
+void client_dio_ended(struct client *c, bool was_orphan)
 {
 	client_recalls_ended(c);
 	if (c->n_draining)
@@ -124,13 +123,13 @@ static void complete(struct dio *d, int error)
 	res.count = d->end - d->start;
 	if (d->kind == CSV__KIND__WRITE)
 		client_touch(c, d->ino);
-	dio_free(d);
+	client_dio_free(d);
 	if (call) {
 		res.unique = call->op.unique;
 		client_answer(c, call, &res);
 	}
 	buf_unref(buf);
-	after_end(c, !call);
+	client_dio_ended(c, !call);
 }
 
 /* Another way: what was on the way is dead, or never was. */
@@ -140,10 +139,10 @@ static void again(struct dio *d)
 	struct call *call = d->call;
 
 	counters_add(c->cfg.counters, COUNTERS_RESENDS);
-	dio_free(d);
+	client_dio_free(d);
 	if (call)
 		client_route(c, call);
-	after_end(c, !call);
+	client_dio_ended(c, !call);
 }
 
 /* What only reads harms nobody, wherever its old copy is. */
@@ -318,7 +317,7 @@ static bool start_read(struct client *c, struct call *call, const struct map_ext
 	uint32_t block = data_path(c->data)->block_size;
 	uint64_t off = call->op.offset, base = down(off, block);
 	struct buf *buf = buf_new(call->op.length + 2 * (size_t)block);
-	struct dio *d = buf ? dio_new(c, call) : NULL;
+	struct dio *d = buf ? client_dio_new(c, call) : NULL;
 
 	if (!d) {
 		buf_unref(buf);
@@ -345,7 +344,7 @@ static bool start_read(struct client *c, struct call *call, const struct map_ext
 
 static bool start_write(struct client *c, struct call *call, const struct map_extent *pieces, int n)
 {
-	struct dio *d = dio_new(c, call);
+	struct dio *d = client_dio_new(c, call);
 
 	if (!d)
 		return false;
@@ -372,6 +371,8 @@ static bool read_or_write(struct client *c, struct call *call, uint64_t len)
 	n = map_lookup(&c->map, call->op.ino, off, end, write, pieces, DIO_PIECES);
 	if (n < 0)
 		return false;
+	if (n && !data_path(c->data))
+		return n == 1 && client_send_block(c, call, pieces);
 	if (n)
 		return write ? start_write(c, call, pieces, n) : start_read(c, call, pieces, n);
 	if (call->asks >= ASKS_MAX ||
@@ -382,7 +383,8 @@ static bool read_or_write(struct client *c, struct call *call, uint64_t len)
 
 static bool try_write(struct client *c, struct call *call)
 {
-	uint32_t block = data_path(c->data)->block_size;
+	const struct lun_data *path = data_path(c->data);
+	uint32_t block = path ? path->block_size : 1; /* without: client_block_fits() has looked */
 
 	/* Its place is the coordinator's to decide; parts of blocks are its to join. */
 	if (call->op.flags & O_APPEND || !call->buf ||
@@ -399,7 +401,7 @@ static bool start_flush(struct client *c, struct call *call)
 	/* Each telling is a transaction there: not for fdatasync, of which databases do many. */
 	if (call->op.flags != OP_SYNC_DATA)
 		client_send_touched(c);
-	d = dio_new(c, call);
+	d = client_dio_new(c, call);
 	if (!d)
 		return false;
 	add_io(d, LUN_FLUSH, 0, NULL, 0, false);
@@ -423,7 +425,9 @@ bool client_try_direct(struct client *c, struct call *call)
 	Csv__Kind kind = call->op.kind;
 
 	if ((kind != CSV__KIND__READ && kind != CSV__KIND__WRITE && kind != CSV__KIND__FSYNC) ||
-	    call->no_direct || c->held || c->leaving || !c->data || !data_path(c->data))
+	    call->no_direct || c->held || c->leaving || !c->data)
+		return false;
+	if (!data_path(c->data) && !client_block_fits(c, call))
 		return false;
 	/* A coordinator may just be doing it: not beside its own copy. After the welcome none is. */
 	if (call->sent && c->sm.state != CLIENT_ACTIVE)
@@ -510,7 +514,7 @@ void client_io_fini(struct client *c)
 	data_free(c->data); /* ends all that was under way: it is held now */
 	c->data = NULL;
 	while (c->dios.first)
-		dio_free(c->dios.first);
+		client_dio_free(c->dios.first);
 	while (c->spare) {
 		struct dio *d = c->spare;
 

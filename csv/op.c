@@ -35,5 +35,6 @@ bool op_repeatable(const Csv__Op *op)
 
 bool op_is_bulk(const Csv__Op *op)
 {
-	return op->kind == CSV__KIND__READ || op->kind == CSV__KIND__WRITE;
+	return op->kind == CSV__KIND__READ || op->kind == CSV__KIND__WRITE ||
+	       op->kind == CSV__KIND__BLOCK_READ || op->kind == CSV__KIND__BLOCK_WRITE;
 }

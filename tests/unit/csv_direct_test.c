@@ -182,7 +182,8 @@ static Vol__Owner owner = VOL__OWNER__INIT;
 
 static int n_ops, n_asks, n_reclaims, n_returned, n_busy, n_touched, n_reconnects, n_byes;
 static Csv__Kind op_kind;
-static uint64_t op_unique, ask_id, ask_start, ask_end, hello_nexus;
+static bool op_sync;
+static uint64_t op_unique, op_address, op_length, ask_id, ask_start, ask_end, hello_nexus;
 static bool ask_write;
 
 static bool on_send(void *user, bool bulk, Csv__Message *msg)
@@ -196,6 +197,9 @@ static bool on_send(void *user, bool bulk, Csv__Message *msg)
 		n_ops++;
 		op_kind = msg->op->kind;
 		op_unique = msg->op->unique;
+		op_address = msg->op->address;
+		op_length = msg->op->data.len + msg->op->length;
+		op_sync = msg->op->sync;
 		break;
 	case CSV__MESSAGE__MSG_LAYOUT_GET:
 		n_asks++;
@@ -305,6 +309,18 @@ static void permit_and_go(uint64_t key, uint64_t epoch)
 	go.key = key;
 	msg.nexus_go = &go;
 	assert_true(tell(&msg, CSV__MESSAGE__MSG_NEXUS_GO, epoch));
+}
+
+/* Of an operation that found or made no file. */
+static void failed(uint64_t unique, int error)
+{
+	Csv__Message msg = CSV__MESSAGE__INIT;
+	Csv__Result res = CSV__RESULT__INIT;
+
+	res.unique = unique;
+	res.error = (uint32_t)error;
+	msg.result = &res;
+	assert_true(tell(&msg, CSV__MESSAGE__MSG_RESULT, EPOCH));
 }
 
 static void result(uint64_t unique)
@@ -617,15 +633,19 @@ static void unknown_fate_is_under_way(void **state)
 	do_read(4 * KB, 4 * KB);
 	lose_lun();
 	assert_int_equal(n_ops, 1); /* the read goes by the coordinator, the write waits */
-	assert_int_equal(op_kind, CSV__KIND__READ);
+	assert_int_equal(op_kind, CSV__KIND__BLOCK_READ);
 	recall(0, 4 * KB, false);
 	assert_int_equal(n_returned, 0);
 	nexus->cfg.ask(nexus->cfg.user, ++asked_id);
 	permit_and_go(8, EPOCH);
-	assert_int_equal(n_ops, 2); /* before there was a new nexus: redirected */
-	assert_int_equal(op_kind, CSV__KIND__WRITE);
+	assert_int_equal(n_asks,
+			 1); /* before there was a new nexus; it was called back meanwhile */
 	assert_int_equal(n_returned, 1);
 	assert_int_equal(n_answers, 0);
+	grant(0, 4 * KB, BASE, true);
+	assert_int_equal(n_ios, 1);
+	end_io(0, LUN_OK);
+	assert_int_equal(n_answers, 1);
 }
 
 /* The hello names no nexus: with the welcome the old one is dead. */
@@ -880,8 +900,9 @@ static void paid_fence_ends_unknown_fate(void **state)
 	tag("vm1", 4);
 	learn();
 	do_write(0, 4 * KB, 0);
-	client_fail(client, "vm1", 4);
 	lose_lun();
+	do_write(8 * KB, 4 * KB, 0); /* by place over the coordinator */
+	client_fail(client, "vm1", 4);
 	client_down(client);
 	self.id = debt.node = 1;
 	volume.uuid = (ProtobufCBinaryData){ sizeof(uuid), uuid };
@@ -899,8 +920,187 @@ static void paid_fence_ends_unknown_fate(void **state)
 	self.living = false;
 	client_set_tables(client, &tables);
 	assert_true(client_failed(client, "vm1", 4));
-	assert_int_equal(n_ops, 0);
+	assert_int_equal(n_ops, 1);
 	tables.n_nodes = tables.n_volumes = tables.n_owners = 0;
+}
+
+/* ---- without a path: by place over the coordinator ------------------------------------------ */
+
+static void blocks_go_by_the_coordinator(void **state)
+{
+	(void)state;
+	learn();
+	lose_lun();
+	do_write(4 * KB, 1 * KB, 0);
+	assert_int_equal(op_kind, CSV__KIND__BLOCK_WRITE);
+	assert_true(op_address == BASE + 4 * KB && op_length == 1 * KB && !op_sync);
+	assert_int_equal(n_touched, 0);
+	result(op_unique);
+	do_simple(CSV__KIND__GETATTR); /* its time is told like that of a direct one */
+	assert_int_equal(n_touched, 1);
+	do_read(512, 1 * KB);
+	assert_int_equal(op_kind, CSV__KIND__BLOCK_READ);
+	assert_true(op_address == BASE + 512 && op_length == 1 * KB);
+	result(op_unique);
+	assert_int_equal(n_answers, 2);
+	assert_int_equal(n_asks, 0);
+}
+
+static void some_are_still_operations(void **state)
+{
+	(void)state;
+	learn();
+	lose_lun();
+	do_write(100, 512, 0);
+	assert_int_equal(op_kind, CSV__KIND__WRITE);
+	do_read(0, 700);
+	assert_int_equal(op_kind, CSV__KIND__READ);
+	do_write(0, 4 * KB, O_APPEND);
+	assert_int_equal(op_kind, CSV__KIND__WRITE);
+	do_simple(CSV__KIND__FSYNC);
+	assert_int_equal(op_kind, CSV__KIND__FSYNC);
+	assert_int_equal(n_ops, 4);
+}
+
+/* One that never had a path gets layouts all the same; holes are not its business. */
+static void layouts_without_a_path(void **state)
+{
+	(void)state;
+	lose_lun();
+	do_write(0, 4 * KB, 0);
+	assert_int_equal(n_asks, 1);
+	grant(0, 64 * KB, BASE, false);
+	assert_true(n_asks == 2 && ask_write);
+	grant(0, 64 * KB, BASE, true);
+	assert_int_equal(op_kind, CSV__KIND__BLOCK_WRITE);
+	result(op_unique);
+	recall(0, UINT64_MAX, false);
+	do_read(0, 4 * KB);
+	grant(0, 64 * KB, 0, false);
+	assert_int_equal(op_kind, CSV__KIND__READ);
+}
+
+static void recall_waits_for_blocks(void **state)
+{
+	(void)state;
+	learn();
+	lose_lun();
+	do_write(0, 4 * KB, 0);
+	recall(0, UINT64_MAX, false);
+	assert_int_equal(n_returned, 0);
+	assert_int_equal(n_busy, 1);
+	do_simple(CSV__KIND__RELEASE); /* waits, too */
+	assert_int_equal(n_ops, 1);
+	result(op_unique);
+	assert_int_equal(n_returned, 1);
+	assert_int_equal(op_kind, CSV__KIND__RELEASE);
+}
+
+/* Nothing was done: not by place again. */
+static void refused_blocks_are_operations(void **state)
+{
+	(void)state;
+	learn();
+	lose_lun();
+	do_write(0, 4 * KB, 0);
+	failed(op_unique, EAGAIN);
+	assert_int_equal(n_ops, 2);
+	assert_int_equal(op_kind, CSV__KIND__WRITE);
+	recall(0, UINT64_MAX, false); /* as such it is in nobody's way */
+	assert_int_equal(n_returned, 1);
+	failed(op_unique, EAGAIN); /* and this is an answer */
+	assert_int_equal(n_answers, 1);
+	assert_int_equal(last_error, EAGAIN);
+}
+
+/* The coordinator says WELCOME when what it did for us has ended; not before that, not by another way. */
+static void blocks_go_again_at_resume(void **state)
+{
+	(void)state;
+	learn();
+	lose_lun();
+	do_write(0, 4 * KB, 0);
+	client_down(client);
+	client_hold(client, true);
+	client_hold(client, false);
+	client_up(client, EPOCH, 1);
+	assert_int_equal(n_ops, 1);
+	welcome(EPOCH, false);
+	assert_int_equal(n_ops, 2);
+	assert_int_equal(op_kind, CSV__KIND__BLOCK_WRITE);
+	result(op_unique);
+	assert_int_equal(n_answers, 1);
+}
+
+/* The claim has killed what the old coordinator had: reclaim need not wait, and the layout is another. */
+static void blocks_at_a_take_over(void **state)
+{
+	(void)state;
+	learn();
+	lose_lun();
+	do_write(0, 4 * KB, 0);
+	client_down(client);
+	client_up(client, EPOCH + 1, 1);
+	assert_int_equal(n_reclaims, 0);
+	welcome(EPOCH + 1, true);
+	assert_int_equal(n_reclaims, 1);
+	assert_int_equal(n_ops, 1);
+	reclaimed(EPOCH + 1);
+	assert_int_equal(n_ops, 1);
+	assert_int_equal(n_asks, 1);
+	assert_int_equal(n_answers, 0);
+}
+
+/* Its caller is gone; the write is not, before the coordinator has said so. */
+static void stop_order_waits_for_blocks(void **state)
+{
+	Vol__Owner *owners[] = { &owner };
+	uint64_t first;
+
+	(void)state;
+	owner.resource = (char *)(uintptr_t) "vm1";
+	owner.generation = 4;
+	tables.n_owners = 1;
+	tables.owners = owners;
+	tag("vm1", 4);
+	learn();
+	lose_lun();
+	do_write(0, 4 * KB, 0);
+	first = op_unique;
+	do_write(4 * KB, 4 * KB, 0);
+	client_fail(client, "vm1", 4);
+	assert_int_equal(n_answers, 2);
+	assert_false(client_failed(client, "vm1", 4));
+	failed(first, 0);
+	assert_false(client_failed(client, "vm1", 4));
+	client_down(client); /* the other one's fate: by WELCOME */
+	assert_false(client_failed(client, "vm1", 4));
+	client_up(client, EPOCH, 1);
+	assert_false(client_failed(client, "vm1", 4));
+	welcome(EPOCH, false);
+	assert_true(client_failed(client, "vm1", 4));
+	assert_int_equal(n_answers, 2);
+	tables.n_owners = 0;
+}
+
+/* The path is back: beside what is under way at the coordinator. */
+static void direct_again_beside_blocks(void **state)
+{
+	(void)state;
+	learn();
+	lose_lun();
+	do_write(0, 4 * KB, 0);
+	nexus->cfg.ask(nexus->cfg.user, ++asked_id);
+	permit_and_go(8, EPOCH);
+	assert_int_equal(n_answers, 0); /* the PERMIT says nothing about it */
+	recall(0, 4 * KB, false);
+	assert_int_equal(n_returned, 0);
+	do_write(8 * KB, 4 * KB, 0);
+	assert_int_equal(n_ios, 1);
+	end_io(0, LUN_OK);
+	result(op_unique);
+	assert_int_equal(n_returned, 1);
+	assert_int_equal(n_answers, 2);
 }
 
 #ifdef CL_DEFECTS
@@ -954,6 +1154,15 @@ int main(void)
 		T(target_errors_are_answered),
 		T(depth_is_bounded),
 		T(goodbye_waits),
+		T(blocks_go_by_the_coordinator),
+		T(some_are_still_operations),
+		T(layouts_without_a_path),
+		T(recall_waits_for_blocks),
+		T(refused_blocks_are_operations),
+		T(blocks_go_again_at_resume),
+		T(blocks_at_a_take_over),
+		T(stop_order_waits_for_blocks),
+		T(direct_again_beside_blocks),
 #ifdef CL_DEFECTS
 		T(without_drain_it_is_noticed),
 		T(without_hold_it_is_noticed),
