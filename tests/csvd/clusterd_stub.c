@@ -204,6 +204,24 @@ static void on_ready(void *user, uint16_t version)
 	c->ready = true;
 }
 
+/* counters NODE direct READS WRITES block READS WRITES file READS WRITES */
+static void say_counters(unsigned node, const Vol__Counters *counters)
+{
+	uint64_t n[3][2] = { 0 };
+
+	for (size_t i = 0; counters && i < counters->n_io; i++) {
+		const Vol__Io *io = counters->io[i];
+		int path = io->path == VOL__PATH__PATH_DIRECT		  ? 0
+			   : io->path == VOL__PATH__PATH_BLOCK_REDIRECTED ? 1
+									  : 2;
+
+		n[path][io->writes] = io->operations;
+	}
+	say("counters %u direct %" PRIu64 " %" PRIu64 " block %" PRIu64 " %" PRIu64 " file %" PRIu64
+	    " %" PRIu64,
+	    node, n[0][0], n[0][1], n[1][0], n[1][1], n[2][0], n[2][1]);
+}
+
 static void on_frame(void *user, const struct frame *frame)
 {
 	struct client *c = user;
@@ -221,6 +239,8 @@ static void on_frame(void *user, const struct frame *frame)
 		say("done %" PRIu64 " ok", msg->done->id);
 	} else if (msg->msg_case == VOL__FROM_CSVD__MSG_DONE) {
 		say("done %" PRIu64 " %u %s", msg->done->id, msg->done->code, msg->done->error);
+	} else if (msg->msg_case == VOL__FROM_CSVD__MSG_JOB_ANSWER && msg->job_answer->report) {
+		say_counters(c->node, msg->job_answer->report->counters);
 	} else if (msg->msg_case == VOL__FROM_CSVD__MSG_STATUS) {
 		const Vol__Status *s = msg->status;
 		struct vol_row *v = vol_by_uuid(&s->volume);
@@ -400,6 +420,21 @@ static void do_order(char *const *w, int n)
 	send_order(node, &o);
 }
 
+static void ask_report(unsigned node, const char *name)
+{
+	Vol__ToCsvd msg = VOL__TO_CSVD__INIT;
+	Vol__Job job = VOL__JOB__INIT;
+	uint8_t uuid[16];
+
+	make_uuid(name, uuid);
+	job.id = ++order_id;
+	job.volume = (ProtobufCBinaryData){ 16, uuid };
+	job.kind = VOL__JOB__KIND__REPORT;
+	msg.msg_case = VOL__TO_CSVD__MSG_JOB;
+	msg.job = &job;
+	send_msg(&clients[node & 255], &msg);
+}
+
 static uint64_t num(const char *s)
 {
 	return strtoull(s, NULL, 10);
@@ -441,6 +476,8 @@ static void command(char *line)
 		vol_by_name(w[1])->used = false;
 	else if (!strcmp(w[0], "owner") && n >= 4)
 		do_owner(w[1], num(w[2]), (unsigned)num(w[3]), n > 4 ? num(w[4]) : 0);
+	else if (!strcmp(w[0], "counters") && n == 3)
+		ask_report((unsigned)num(w[1]), w[2]);
 	else if (!strcmp(w[0], "lease") && n == 2)
 		do_lease(w[1]);
 	else if (!strcmp(w[0], "go") && n == 2)

@@ -12,6 +12,7 @@
 #     fail_over N TO EPOCH               what the cluster's log would say and order after N's end
 #     LANDING=FILE before volume_make    the target holds stamped writes back (tests/lun/landing.c), once
 #     lun_path N off|on [PORTAL]         node N's way to the target (by that portal): refused, or not
+#     redirected N; more_blocks N COUNT  wait for the mode; has node N done more block-redirected I/O?
 #     check_lun                          the judge: a copy of the LUN is clean after replay
 # shellcheck disable=SC2034 # LINE and others are for the drills
 set -euo pipefail
@@ -140,6 +141,23 @@ order() {	# SECONDS COMMAND...
 }
 served() { hear "${2:-20}" "^status $1 $VOLUME (DIRECT|BLOCK_REDIRECTED|FILE_SYSTEM_REDIRECTED) "; }
 is_direct() { hear "${2:-20}" "^status $1 $VOLUME DIRECT "; }
+# It may have said DIRECT once more meanwhile, with another word about its role: that does not count.
+redirected() {	# N
+	hear 20 "^status $1 $VOLUME BLOCK_REDIRECTED "
+	HEARD=()
+}
+# What its applications have done block-redirected since its csvd began.
+blocks_of() {	# N; in BLOCKS
+	local word
+	tell "counters $1 $VOLUME"
+	hear 10 "^counters $1 "
+	read -ra word <<<"$LINE"
+	BLOCKS=$((word[6] + word[7]))
+}
+more_blocks() {	# N COUNT: more than that?
+	blocks_of "$1"
+	((BLOCKS > $2))
+}
 
 # ---- network, target ----
 
