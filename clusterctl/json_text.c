@@ -37,15 +37,3 @@ const char *json_ago(const char *rfc3339, char buf[24])
 		(void)snprintf(buf, 24, "%ldd", s / 86400);
 	return buf;
 }
-
-const char *json_bytes(unsigned long long bytes, char buf[24])
-{
-	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB" };
-	double x = (double)bytes;
-	unsigned u = 0;
-
-	for (; x >= 1024 && u < 5; u++)
-		x /= 1024;
-	(void)snprintf(buf, 24, u ? "%.1f %s" : "%.0f %s", x, units[u]);
-	return buf;
-}

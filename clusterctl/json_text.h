@@ -11,7 +11,5 @@ const char *json_text(const json_t *o, const char *key);
 long long json_number(const json_t *o, const char *key);
 /* How long ago an RFC 3339 time was, in a word: "5m". */
 const char *json_ago(const char *rfc3339, char buf[24]);
-/* Bytes as people say them: "3.9 GiB". */
-const char *json_bytes(unsigned long long bytes, char buf[24]);
 
 #endif

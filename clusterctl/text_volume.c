@@ -10,6 +10,7 @@
 #include "clusterctl/json_text.h"
 #include "clusterctl/table.h"
 #include "clusterctl/text.h"
+#include "lib/bytes.h"
 
 static json_t *list_of(const json_t *o, const char *key)
 {
@@ -25,14 +26,14 @@ static bool is_true(const json_t *o, const char *key)
 
 static void head(const json_t *v, FILE *out)
 {
-	char size[24], room[24], since[24];
+	char size[CL_BYTES_SIZE], room[CL_BYTES_SIZE], since[24];
 	const char *coordinator = json_text(v, "coordinator");
 
 	(void)fprintf(out, "%s: cluster shared volume", json_text(v, "name"));
 	if (json_object_get(v, "size_bytes"))
 		(void)fprintf(out, ", %s, %s free",
-			      json_bytes((unsigned long long)json_number(v, "size_bytes"), size),
-			      json_bytes((unsigned long long)json_number(v, "free_bytes"), room));
+			      cl_bytes((uint64_t)json_number(v, "size_bytes"), size),
+			      cl_bytes((uint64_t)json_number(v, "free_bytes"), room));
 	(void)fprintf(out, "\ncoordinator %s, epoch %lld", *coordinator ? coordinator : "none",
 		      json_number(v, "epoch"));
 	if (*json_text(v, "since"))
@@ -126,7 +127,7 @@ static void io_row(struct table *t, const char *node, const json_t *io)
 	(void)snprintf(mean, sizeof(mean), "%lld us", n ? json_number(io, "microseconds") / n : 0);
 	table_row(t, node, json_text(io, "path"), json_text(io, "direction"),
 		  count(io, "operations", operations),
-		  json_bytes((unsigned long long)json_number(io, "bytes"), bytes), mean, NULL);
+		  cl_bytes((uint64_t)json_number(io, "bytes"), bytes), mean, NULL);
 }
 
 static void io(const json_t *v, FILE *out)

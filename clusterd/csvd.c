@@ -618,6 +618,8 @@ static void on_status(struct csvd *csvd, const Vol__Status *status)
 		.mode = mode_of(status->mode),
 		.has_path = status->has_path,
 		.serving = status->serving,
+		.size_bytes = status->size_bytes,
+		.free_bytes = status->free_bytes,
 	};
 	(void)snprintf(st->text, sizeof(st->text), "%s", status->reason);
 	give_statuses(csvd);

@@ -303,6 +303,12 @@ bool client_input(struct client *c, const Csv__Message *msg)
 			return false;
 		client_on_result(c, msg->result);
 		return true;
+	case CSV__MESSAGE__MSG_SPACE:
+		if (c->sm.state != CLIENT_ACTIVE)
+			return false;
+		if (c->cfg.space)
+			c->cfg.space(c->cfg.user, msg->space->size_bytes, msg->space->free_bytes);
+		return true;
 	case CSV__MESSAGE__MSG_REFUSE:
 		c->cfg.changed(c->cfg.user, msg->refuse->reason);
 		return false;

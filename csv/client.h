@@ -53,6 +53,8 @@ struct client_config {
 	void (*changed)(void *user, const char *reason);
 	/* The transport is to be dropped and made anew, from the loop. */
 	void (*reconnect)(void *user);
+	/* The coordinator's word about the volume. NULL: nobody wants it. */
+	void (*space)(void *user, uint64_t size_bytes, uint64_t free_bytes);
 	void *user;
 	bool (*is_dying)(uint32_t pid); /* NULL: dying_thread() */
 };

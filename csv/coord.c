@@ -628,6 +628,12 @@ static void work(struct coord *c)
 	commit_batch(c);
 }
 
+/* Of two waits; -1 = for ever. */
+static int sooner(int a, int b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
 static int wait_ms(const struct coord *c)
 {
 	int ms = c->acks.n ? IDLE_MS : -1, recall = recall_wait_ms(c);
@@ -636,7 +642,7 @@ static int wait_ms(const struct coord *c)
 		return 0;
 	if (c->lease_parked && (ms < 0 || ms > LEASE_RETRY_MS))
 		ms = LEASE_RETRY_MS;
-	return recall >= 0 && (ms < 0 || ms > recall) ? recall : ms;
+	return sooner(sooner(ms, recall), coord_space_wait_ms(c));
 }
 
 static void serve(struct coord *c)
@@ -650,6 +656,7 @@ static void serve(struct coord *c)
 		if (c->retry_parked || (c->lease_parked && !lease_over(c)))
 			run_parked(c);
 		recall_check_silence(c);
+		coord_tell_space(c);
 		commit_batch(c);
 		if (has_work(c))
 			work(c);

@@ -8,6 +8,7 @@
 #include "csv/layout.h"
 #include "csv/lock.h"
 #include "csv/session.h"
+#include "csv/space.h"
 #include "csv/store.h"
 #include "lib/vec.h"
 #include "proto/csv_ioctl.h"
@@ -121,8 +122,9 @@ struct coord {
 	uint64_t fenced
 		[256]; /* per node: sessions up to this incarnation are over, whatever tables say */
 	bool closing;  /* MAIL_CLOSE waits for goodbyes */
-	uint64_t sequence; /* of messages sent */
-	char why[256];	   /* FAILED: reason */
+	struct space space; /* last told to all */
+	uint64_t sequence;  /* of messages sent */
+	char why[256];	    /* FAILED: reason */
 };
 
 /* coord.c */
@@ -281,6 +283,14 @@ void coord_answer_job(struct coord *c, Vol__JobAnswer *answer);
 void coord_on_report(struct coord *c, const struct csv_mail *mail);
 /* The config's job instead of coordinating. err.code: it failed. */
 void coord_run_job(struct coord *c, struct cl_error *err);
+
+/* coord_tell.c: what sessions are told unasked */
+/* This one has become active. */
+void coord_tell_space_to(struct coord *c, const struct session *s);
+/* All, if it has changed enough. It leaves with the batch: the commit may be what makes it true. */
+void coord_tell_space(struct coord *c);
+/* Until then; -1 = nothing has changed. */
+int coord_space_wait_ms(const struct coord *c);
 
 /* coord_check.c: the check of a volume in use; a step between batches */
 void coord_on_check(struct coord *c, const struct csv_mail *mail);

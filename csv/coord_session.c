@@ -259,6 +259,7 @@ void coord_welcome(struct coord *c, uint64_t conn, const Csv__Message *msg)
 		session_begin_reclaim(s, conn);
 	}
 	welcome(c, conn, msg, v == SESSION_RECLAIM);
+	coord_tell_space_to(c, s);
 	recall_send(c);
 }
 
@@ -322,6 +323,7 @@ void coord_on_reclaim(struct coord *c, struct session *s, const Csv__Reclaim *re
 	if (reclaim->last) {
 		session_activate(s);
 		send_reclaimed(c, s, &body);
+		coord_tell_space_to(c, s);
 		coord_try_end_grace(c);
 	}
 	free(lost);

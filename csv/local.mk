@@ -25,7 +25,7 @@ csv_libcsvd_a_SOURCES = \
 	csv/coord_ops.c csv/coord_name.c csv/coord_io.c csv/coord_falloc.c \
 	csv/coord_private.c \
 	csv/coord_nexus.c \
-	csv/coord_block.c \
+	csv/coord_block.c csv/coord_tell.c csv/space.c csv/space.h \
 	csv/layout.c csv/layout.h csv/coord_layout.c csv/coord_recall.c \
 	csv/wire.c csv/wire.h csv/wtime.h \
 	csv/link.c csv/link.h \
@@ -105,6 +105,11 @@ tests_unit_csv_nexus_test_SOURCES = tests/unit/csv_nexus_test.c $(COORD_RIG)
 tests_unit_csv_nexus_test_LDADD = $(CSVD_LIBS) $(CMOCKA_LIBS)
 tests_unit_csv_nexus_test_LDFLAGS = $(AM_LDFLAGS) $(EXT2FS_WRAP)
 $(tests_unit_csv_nexus_test_OBJECTS): $(BUILT_SOURCES)
+check_PROGRAMS += tests/unit/csv_space_test
+tests_unit_csv_space_test_SOURCES = tests/unit/csv_space_test.c $(COORD_RIG)
+tests_unit_csv_space_test_LDADD = $(CSVD_LIBS) $(CMOCKA_LIBS)
+tests_unit_csv_space_test_LDFLAGS = $(AM_LDFLAGS) $(EXT2FS_WRAP)
+$(tests_unit_csv_space_test_OBJECTS): $(BUILT_SOURCES)
 tests_unit_csv_session_test_SOURCES = tests/unit/csv_session_test.c
 tests_unit_csv_session_test_LDADD = csv/libcsvd.a proto/libpb.a lib/libcl.a $(PROTOBUFC_LIBS) $(CMOCKA_LIBS)
 $(tests_unit_csv_session_test_OBJECTS): $(BUILT_SOURCES)

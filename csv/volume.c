@@ -62,6 +62,7 @@ static int make_client(struct volume *v, int state_fd, struct cl_error *err)
 		.send = volume_client_send,
 		.changed = volume_client_changed,
 		.reconnect = volume_client_reconnect,
+		.space = volume_client_space,
 		.counters = &v->counters,
 		.user = v,
 	};

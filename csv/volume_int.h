@@ -77,6 +77,8 @@ struct volume {
 
 /* volume_status.c: tells clusterd when something about mode, reason, path or role has changed. */
 void volume_update_status(struct volume *v);
+/* For the client's config: the coordinator says so. */
+void volume_client_space(void *user, uint64_t size_bytes, uint64_t free_bytes);
 
 /* volume_transport.c */
 void volume_look_at_transport(struct volume *v);

@@ -105,3 +105,13 @@ void volume_update_status(struct volume *v)
 	(void)snprintf(v->reason, sizeof(v->reason), "%s", reason);
 	volume_tell_status(v);
 }
+
+void volume_client_space(void *user, uint64_t size_bytes, uint64_t free_bytes)
+{
+	struct volume *v = user;
+
+	v->size_bytes = size_bytes;
+	v->free_bytes = free_bytes;
+	if (v->told)
+		volume_tell_status(v);
+}

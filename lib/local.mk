@@ -13,7 +13,7 @@ lib_libcl_a_SOURCES = \
 	lib/monotime.h \
 	lib/sm.c lib/sm.h \
 	lib/vec.h \
-	lib/walltime.c lib/walltime.h
+	lib/walltime.c lib/walltime.h lib/bytes.c lib/bytes.h
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/lib_test

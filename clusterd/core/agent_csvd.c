@@ -216,23 +216,27 @@ static void on_status(struct node *n, const struct node_csvd_event *ev)
 		.mode = ev->mode,
 		.since_ms = n->wall_ms,
 		.has_path = ev->has_path,
+		.size_bytes = ev->size_bytes,
+		.free_bytes = ev->free_bytes,
 	};
 
 	CORE_COPY(fresh.name, ev->volume);
 	CORE_COPY(fresh.reason, ev->text);
-	agent_volume_news(n, ev->volume);
 	for (size_t i = 0; i < n->volumes.n; i++) {
 		struct peer_volume *v = &n->volumes.v[i];
+		bool fuller = v->mode == fresh.mode && fresh.free_bytes < v->free_bytes;
 
 		if (strcmp(v->name, fresh.name) != 0)
 			continue;
 		if (v->mode == fresh.mode)
 			fresh.since_ms = v->since_ms;
 		*v = fresh;
+		agent_volume_news(n, fresh.name, fuller);
 		return;
 	}
 	if (n->volumes.n < STATE_VOLUMES_MAX && peer_volume_vec_push(&n->volumes, fresh) < 0)
 		n->out->no_memory = true;
+	agent_volume_news(n, fresh.name, false);
 }
 
 static void on_paid(struct node *n, const struct node_csvd_event *ev, bool released)

@@ -14,6 +14,7 @@
 #include "config.h"
 
 #include "clusterd/core/internal.h"
+#include "lib/bytes.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -98,12 +99,25 @@ bool agent_may_go_on(const struct node *n, const struct local *l, const struct s
 	return stand_due(&l->stand, n->now_ms);
 }
 
-static void say_stop(const struct node_vm_event *ev, char *buf, size_t size)
+static void say_full(const struct node *n, const char *volume, char *buf, size_t size)
 {
-	if (ev->stop == NODE_VM_STOP_NO_SPACE && ev->volume && *ev->volume)
-		(void)snprintf(buf, size,
-			       "volume '%.63s' is full; goes on by itself when there is space",
-			       ev->volume);
+	char room[CL_BYTES_SIZE], whole[CL_BYTES_SIZE], numbers[80] = "";
+
+	for (size_t i = 0; i < n->volumes.n; i++)
+		if (strcmp(n->volumes.v[i].name, volume) == 0 && n->volumes.v[i].size_bytes)
+			(void)snprintf(numbers, sizeof(numbers), " (%s free of %s)",
+				       cl_bytes(n->volumes.v[i].free_bytes, room),
+				       cl_bytes(n->volumes.v[i].size_bytes, whole));
+	(void)snprintf(buf, size,
+		       "volume '%.63s' is full%.34s; goes on by itself when there is space", volume,
+		       numbers);
+}
+
+static void say_stop(const struct node *n, const struct local *l, const struct node_vm_event *ev,
+		     char *buf, size_t size)
+{
+	if (*l->full)
+		say_full(n, l->full, buf, size);
 	else
 		(void)snprintf(buf, size, "%.90s; tried again by itself",
 			       *ev->text ? ev->text : "QEMU stopped the guest");
@@ -112,23 +126,29 @@ static void say_stop(const struct node_vm_event *ev, char *buf, size_t size)
 /* Not ordered: QEMU stopped it, or it could not be continued. */
 void agent_on_stop(struct node *n, struct local *l, const struct node_vm_event *ev)
 {
+	bool full = ev->stop == NODE_VM_STOP_NO_SPACE;
 	char text[STATE_REASON_MAX];
 
-	say_stop(ev, text, sizeof(text));
+	CORE_COPY(l->full, full && ev->volume ? ev->volume : "");
+	say_stop(n, l, ev, text, sizeof(text));
 	CORE_COPY(l->why, text);
-	stand_begin(&l->stand, ev->stop == NODE_VM_STOP_NO_SPACE ? STAND_NO_SPACE : STAND_ERROR,
-		    text, n->now_ms, n->wall_ms);
+	stand_begin(&l->stand, full ? STAND_NO_SPACE : STAND_ERROR, text, n->now_ms, n->wall_ms);
 	local_enter(n, l, LOCAL_PAUSED, "stands by itself");
 }
 
-void agent_volume_news(struct node *n, const char *volume)
+/* Less space frees nobody: tried again would be the guest's next write into the same wall. */
+void agent_volume_news(struct node *n, const char *volume, bool fuller)
 {
 	for (size_t i = 0; i < n->locals.n; i++) {
 		struct local *l = n->locals.v[i];
 		const struct state_resource *r = state_resource(&n->state, l->name);
 
-		if (r && uses(r, volume) && l->stand.why != STAND_NOT)
+		if (!r || !uses(r, volume) || l->stand.why == STAND_NOT)
+			continue;
+		if (!fuller)
 			stand_news(&l->stand, n->now_ms);
+		else if (l->stand.why == STAND_NO_SPACE && strcmp(l->full, volume) == 0)
+			say_full(n, volume, l->stand.text, sizeof(l->stand.text));
 	}
 }
 

@@ -55,6 +55,7 @@ struct peer_volume {
 	char reason[STATE_REASON_MAX];
 	int64_t since_ms;
 	bool has_path;
+	uint64_t size_bytes, free_bytes; /* known of the own node's only; size 0 = not known */
 };
 CL_DEFINE_VEC(peer_volume_vec, struct peer_volume);
 
@@ -135,9 +136,10 @@ struct local {
 	char uri[STATE_URL_MAX]; /* LISTENING: ours */
 	char why[STATE_REASON_MAX];
 	struct stand stand;
-	bool gently;	    /* PAUSING: by NODE_VM_STAND */
-	int64_t no_path_ms; /* a volume of it waits since; INT64_MAX = none does */
-	int64_t silent_ms;  /* wall clock: QEMU does not answer since; 0 = it does */
+	char full[STATE_NAME_MAX]; /* STAND_NO_SPACE: the volume; "" = not known */
+	bool gently;		   /* PAUSING: by NODE_VM_STAND */
+	int64_t no_path_ms;	   /* a volume of it waits since; INT64_MAX = none does */
+	int64_t silent_ms;	   /* wall clock: QEMU does not answer since; 0 = it does */
 };
 #define MOVING_UNKNOWN UINT64_MAX
 /* By pointer: the machine inside is borrowed by address. */
@@ -437,7 +439,8 @@ void agent_stand(struct node *n, struct local *l, const struct state_resource *r
 /* Whether one that stands may be continued now. */
 bool agent_may_go_on(const struct node *n, const struct local *l, const struct state_resource *r);
 void agent_on_stop(struct node *n, struct local *l, const struct node_vm_event *ev);
-void agent_volume_news(struct node *n, const char *volume);
+/* csvd says something new about it, or (fuller) that there is less space than before. */
+void agent_volume_news(struct node *n, const char *volume, bool fuller);
 /* What others are told of it; false: it is as it should be. */
 bool agent_tell_vm(const struct local *l, struct peer_vm *ret);
 /* agent_migrate.c */

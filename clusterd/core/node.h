@@ -200,9 +200,10 @@ struct node_csvd_event {
 	uint32_t node;
 	uint64_t incarnation;
 	enum state_volume_mode mode;
-	bool has_path, serving; /* STATUS: reaches the LUN; coordinates (volume, epoch) */
-	const char *text;	/* never NULL */
-	uint64_t job;		/* JOB: of NODE_DO_CSVD_JOB */
+	bool has_path, serving;		 /* STATUS: reaches the LUN; coordinates (volume, epoch) */
+	uint64_t size_bytes, free_bytes; /* STATUS: of the volume; size 0 = not known */
+	const char *text;		 /* never NULL */
+	uint64_t job;			 /* JOB: of NODE_DO_CSVD_JOB */
 	bool job_done;
 	const uint8_t *data;
 	size_t len;

@@ -56,6 +56,15 @@ static void on_done(struct call *call, const Csv__Result *res)
 	call_free(call);
 }
 
+static uint64_t told_size, told_free;
+
+static void on_space(void *user, uint64_t size_bytes, uint64_t free_bytes)
+{
+	(void)user;
+	told_size = size_bytes;
+	told_free = free_bytes;
+}
+
 static bool is_dying(uint32_t pid)
 {
 	return pid == 13;
@@ -69,6 +78,7 @@ static void make_client(void)
 				     .shared = shared,
 				     .send = on_send,
 				     .changed = on_changed,
+				     .space = on_space,
 				     .is_dying = is_dying };
 
 	assert_int_equal(client_new(loop, &cfg, &client), 0);
@@ -172,6 +182,32 @@ static void other_epochs_are_refused(void **state)
 	assert_false(tell(CSV__MESSAGE__MSG_RECLAIMED, EPOCH, false)); /* out of turn */
 	assert_true(tell(CSV__MESSAGE__MSG_WELCOME, EPOCH, false));
 	assert_int_equal(client_state(client), CLIENT_ACTIVE);
+}
+
+static bool say_free(uint64_t epoch, uint64_t free_bytes)
+{
+	Csv__Message msg = CSV__MESSAGE__INIT;
+	Csv__Space space = CSV__SPACE__INIT;
+
+	space.size_bytes = 1 << 30;
+	space.free_bytes = free_bytes;
+	msg.epoch = epoch;
+	msg.msg_case = CSV__MESSAGE__MSG_SPACE;
+	msg.space = &space;
+	return client_input(client, &msg);
+}
+
+static void free_space_is_passed_on(void **state)
+{
+	(void)state;
+	client_up(client, EPOCH, 1);
+	assert_false(say_free(EPOCH, 1)); /* before the welcome: out of turn */
+	come_up(EPOCH);
+	assert_true(say_free(EPOCH, 4096));
+	assert_int_equal(told_free, 4096);
+	assert_int_equal(told_size, 1 << 30);
+	assert_false(say_free(EPOCH - 1, 5));
+	assert_int_equal(told_free, 4096);
 }
 
 static void open_and_tag(uint64_t fh, uint64_t generation)
@@ -296,6 +332,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(unanswered_is_sent_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(free_space_is_passed_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(other_epochs_are_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(holdings_survive_the_process, setup, teardown),
 		cmocka_unit_test_setup_teardown(stop_order_answers_all, setup, teardown),

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the coordinator tells sessions unasked. */
+#include "config.h"
+
+#include "csv/coord_int.h"
+#include "lib/monotime.h"
+
+static int64_t now_ms(void)
+{
+	return cl_mono_ms(cl_mono_now());
+}
+
+static Csv__Space space_now(const struct coord *c)
+{
+	Csv__Space space = CSV__SPACE__INIT;
+	struct fs_statfs st;
+
+	fs_statfs(c->fs, &st);
+	space.size_bytes = st.blocks * FS_BLOCK_SIZE;
+	space.free_bytes = st.bavail * FS_BLOCK_SIZE;
+	return space;
+}
+
+static void send_space(struct coord *c, const struct session *s, Csv__Space *space)
+{
+	Csv__Message msg = CSV__MESSAGE__INIT;
+
+	if (!s->conn || s->sm.state != SESSION_ACTIVE)
+		return;
+	msg.msg_case = CSV__MESSAGE__MSG_SPACE;
+	msg.space = space;
+	session_send(c, s, &msg);
+}
+
+void coord_tell_space_to(struct coord *c, const struct session *s)
+{
+	Csv__Space space = space_now(c);
+
+	send_space(c, s, &space);
+}
+
+int coord_space_wait_ms(const struct coord *c)
+{
+	Csv__Space space;
+
+	if (c->state != COORD_SERVING)
+		return -1;
+	space = space_now(c);
+	return space_wait_ms(&c->space, space.size_bytes, space.free_bytes, now_ms());
+}
+
+void coord_tell_space(struct coord *c)
+{
+	Csv__Space space;
+
+	if (coord_space_wait_ms(c) != 0)
+		return;
+	space = space_now(c);
+	c->space = (struct space){ true, space.free_bytes, now_ms() };
+	for (size_t i = 0; i < c->sessions.v.n; i++)
+		send_space(c, c->sessions.v.v[i], &space);
+}
