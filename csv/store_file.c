@@ -109,7 +109,13 @@ static void file_logged_in(struct store *store, struct coord *coord)
 	(void)coord;
 }
 
-/* Nothing is registered, and nothing outlives its process: see the top. */
+/*
+ * Nothing of `who` but what its process of now has under way itself. Before an earlier process's I/O has
+ * ended the kernel does not give its node's lock to the next one, and without that lock a client does not
+ * say HELLO (data_may_begin()); what the process of now has under way it knows, since no path of its own can
+ * be lost here: it ends before it reclaims or says goodbye. The lock cannot be asked again from here as
+ * for a debt: it is held, by the very process that greets, and waiting for its end would be for ever.
+ */
 static int file_kill(struct store *store, struct store_node who, uint64_t keep,
 		     store_fence_done done, void *user, struct cl_error *err)
 {

@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,10 +12,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "csv/data.h"
 #include "iscsi/lun_loop.h"
+#include "iscsi/lun_uring.h"
 
 /* ---- the session, played ------------------------------------------------------------------- */
 
@@ -318,6 +321,40 @@ static void refusals(void **state)
 	assert_null(data_path(data));
 }
 
+/*
+ * store_file.c takes a HELLO for the proof that I/O of the node's earlier process has ended: none may be
+ * said before the lock is this process's own.
+ */
+static void a_file_waits_for_the_earlier_process(void **state)
+{
+	char path[] = "/tmp/csv-data-XXXXXX", url[64];
+	struct data_config cfg = {
+		.url = url, .name = "vol2", .node = 2, .ask = on_ask, .changed = on_changed
+	};
+	int fd = mkstemp(path), earlier = open(path, O_RDWR | O_CLOEXEC);
+	struct cl_error err = CL_ERROR_INIT;
+	struct data *file;
+
+	(void)state;
+	(void)snprintf(url, sizeof(url), "file://%s", path);
+	assert_true(fd >= 0 && earlier >= 0);
+	assert_int_equal(ftruncate(fd, 1 << 20), 0);
+	assert_int_equal(lun_local_lock(earlier, url, 2, LUN_LOCAL_DATA, &err), 0);
+	assert_int_equal(data_new(loop, &cfg, &file, &err), 0);
+	turn(200);
+	assert_false(data_may_begin(file));
+	assert_int_equal(lun_local_held(url, 2, &err), 1);
+	(void)close(earlier);
+	for (int i = 0; i < 100 && !data_may_begin(file); i++)
+		turn(50);
+	assert_true(data_may_begin(file));
+	assert_int_equal(lun_local_held(url, 2, &err),
+			 1); /* now its own: it cannot be waited for */
+	data_free(file);
+	(void)close(fd);
+	(void)unlink(path);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 int main(void)
 {
@@ -329,6 +366,7 @@ int main(void)
 		T(without_session_nothing_is_asked),
 		T(agreement_ends_with_the_session),
 		T(refusals),
+		T(a_file_waits_for_the_earlier_process),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
