@@ -271,6 +271,9 @@ static bool on_direct(struct client *c, const Csv__Message *msg)
 	case CSV__MESSAGE__MSG_NEXUS_REFUSE:
 		data_refuse(c->data, msg->nexus_refuse->id, msg->nexus_refuse->reason);
 		return true;
+	case CSV__MESSAGE__MSG_BARRIER:
+		data_barrier_answered(c->data);
+		return true;
 	case CSV__MESSAGE__MSG_LAYOUT:
 		if (c->sm.state != CLIENT_ACTIVE)
 			return false; /* it would be one of the last term */
@@ -313,7 +316,10 @@ bool client_input(struct client *c, const Csv__Message *msg)
 		c->cfg.changed(c->cfg.user, msg->refuse->reason);
 		return false;
 	default:
-		return c->data && c->sm.state != CLIENT_GREETED && on_direct(c, msg);
+		if (c->sm.state == CLIENT_GREETED)
+			return false;
+		/* All are told of barriers, also those that have no nexus. */
+		return c->data ? on_direct(c, msg) : msg->msg_case == CSV__MESSAGE__MSG_BARRIER;
 	}
 }
 

@@ -458,6 +458,8 @@ static void on_mail(struct coord *c, struct csv_mail *mail)
 		c->stop = true;
 	else if (mail->kind == MAIL_TABLES)
 		on_tables(c, mail);
+	else if (mail->kind == MAIL_BARRIER)
+		coord_on_barrier(c, mail->id); /* before there are sessions: kept for them */
 	else if (!up)
 		; /* closed or failed: whoever asked goes to the next coordinator */
 	else if (mail->kind == MAIL_MESSAGE)

@@ -123,6 +123,7 @@ struct coord {
 		[256]; /* per node: sessions up to this incarnation are over, whatever tables say */
 	bool closing;  /* MAIL_CLOSE waits for goodbyes */
 	struct space space; /* last told to all */
+	uint64_t barrier;   /* the last that was answered; 0 = none */
 	uint64_t sequence;  /* of messages sent */
 	char why[256];	    /* FAILED: reason */
 };
@@ -285,6 +286,9 @@ void coord_on_report(struct coord *c, const struct csv_mail *mail);
 void coord_run_job(struct coord *c, struct cl_error *err);
 
 /* coord_tell.c: what sessions are told unasked */
+void coord_on_barrier(struct coord *c, uint64_t n);
+/* It has just been welcomed: what was answered before it came. */
+void coord_tell_barrier_to(struct coord *c, const struct session *s);
 /* This one has become active. */
 void coord_tell_space_to(struct coord *c, const struct session *s);
 /* All, if it has changed enough. It leaves with the batch: the commit may be what makes it true. */

@@ -191,6 +191,7 @@ static void admit(struct coord *c, uint64_t conn, const Csv__Message *msg)
 	s->process = msg->hello->process;
 	session_begin_reclaim(s, conn);
 	welcome(c, conn, msg, true);
+	coord_tell_barrier_to(c, s);
 }
 
 static enum session_verdict judge(const struct coord *c, const Csv__Message *msg,
@@ -259,6 +260,7 @@ void coord_welcome(struct coord *c, uint64_t conn, const Csv__Message *msg)
 		session_begin_reclaim(s, conn);
 	}
 	welcome(c, conn, msg, v == SESSION_RECLAIM);
+	coord_tell_barrier_to(c, s);
 	coord_tell_space_to(c, s);
 	recall_send(c);
 }

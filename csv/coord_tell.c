@@ -60,3 +60,24 @@ void coord_tell_space(struct coord *c)
 	for (size_t i = 0; i < c->sessions.v.n; i++)
 		send_space(c, c->sessions.v.v[i], &space);
 }
+
+void coord_tell_barrier_to(struct coord *c, const struct session *s)
+{
+	Csv__Message msg = CSV__MESSAGE__INIT;
+	Csv__Barrier body = CSV__BARRIER__INIT;
+
+	if (!s->conn || !c->barrier)
+		return;
+	body.n = c->barrier;
+	msg.msg_case = CSV__MESSAGE__MSG_BARRIER;
+	msg.barrier = &body;
+	session_send(c, s, &msg);
+}
+
+/* Also in grace: what a node has to drain before it reclaims may be what the target has dropped. */
+void coord_on_barrier(struct coord *c, uint64_t n)
+{
+	c->barrier = n;
+	for (size_t i = 0; i < c->sessions.v.n; i++)
+		coord_tell_barrier_to(c, c->sessions.v.v[i]);
+}

@@ -344,6 +344,12 @@ void data_refuse(struct data *d, uint64_t id, const char *reason)
 		lose(d, *reason ? reason : "refused by the coordinator");
 }
 
+void data_barrier_answered(struct data *d)
+{
+	if (d->lun && d->sm.state == DATA_OPEN)
+		lun_session_barrier_answered(d->lun);
+}
+
 /* ---- what others see ----------------------------------------------------------------------- */
 
 uint64_t data_key(const struct data *d)

@@ -61,6 +61,9 @@ void data_permit(struct data *data, uint64_t key, uint32_t pr_type);
 void data_go(struct data *data, uint64_t key);
 void data_refuse(struct data *data, uint64_t id, const char *reason);
 
+/* A barrier of the coordinator's was answered: what the target has dropped at it is sent again. */
+void data_barrier_answered(struct data *data);
+
 /* The key of the nexus that is open; 0 = none. */
 uint64_t data_key(const struct data *data);
 /* To submit to; NULL while it is not open. Valid until the caller returns to the loop. */

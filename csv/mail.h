@@ -22,6 +22,7 @@ enum csv_mail_kind {
 	MAIL_NEXUS,   /* what it asked for about data nexuses: id, ok, text; key, pr_type */
 	MAIL_IO_DONE, /* id; state = errno; what was read */
 	MAIL_GO,      /* the key was seen: data commands may flow; ok = false: stop */
+	MAIL_BARRIER, /* number `id` was answered: all sessions are told */
 	MAIL_CLOSE,   /* hand over: finish, checkpoint, close */
 	MAIL_REPORT,  /* of what it holds: MAIL_JOB with its id */
 	MAIL_CHECK,   /* the whole volume, between batches: MAIL_JOB with its id, several */

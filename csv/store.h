@@ -26,6 +26,8 @@ struct store_hooks {
 	void (*state)(void *user, enum store_state state, const char *why);
 	/* In the middle of store_coordinate: ask the log, then store_log_says(). */
 	void (*ask_log)(void *user);
+	/* The n-th barrier since this store was made was answered. */
+	void (*barrier)(void *user, uint64_t n);
 	void *user;
 };
 

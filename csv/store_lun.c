@@ -230,6 +230,22 @@ static void on_stray(void *user, struct lun_control *control, uint64_t key)
 	log_warning("a key that nobody was allowed is being removed: %s", pr_key_text(key, text));
 }
 
+/*
+ * The coordinator's thread itself first, and not by its mail: it may be the one that waits for a write that
+ * the reset took away, and as long as it does it tells nobody else.
+ */
+static void on_barrier(void *user, struct lun_control *control, uint64_t n)
+{
+	struct store_lun *lun = user;
+
+	(void)control;
+	(void)pthread_mutex_lock(&lun->lock);
+	if (lun->sync)
+		lun_sync_barrier_answered(lun->sync);
+	(void)pthread_mutex_unlock(&lun->lock);
+	lun->store.hooks.barrier(lun->store.hooks.user, n);
+}
+
 static int lun_coordinate(struct store *store, struct cl_error *err)
 {
 	return lun_control_coordinate(lun_of(store)->control, err);
@@ -445,7 +461,8 @@ static int start_control(struct store_lun *lun, struct cl_loop *loop, struct cl_
 			   .changed = on_changed,
 			   .state = on_state,
 			   .ask_log = on_ask_log,
-			   .stray = on_stray },
+			   .stray = on_stray,
+			   .barrier = on_barrier },
 	};
 	int r = lun_control_new(&cfg, &lun->control, err);
 

@@ -39,6 +39,7 @@ struct volume {
 	char refused[128];
 	/* the coordinator's role */
 	struct store *store;
+	uint64_t barrier; /* the store's last that was answered; 0 = none */
 	uint64_t store_epoch, store_incarnation;
 	bool store_spoilt, claiming, paused;
 	bool given_up; /* released for good: not claimed again in this maintenance */

@@ -106,6 +106,24 @@ void volume_on_pause(void *user)
 	volume_poke(v);
 }
 
+static void tell_barrier(struct volume *v)
+{
+	struct csv_mail *mail = v->coord && v->barrier ? csv_mail_new(MAIL_BARRIER, NULL, 0) : NULL;
+
+	if (!mail)
+		return;
+	mail->id = v->barrier;
+	coord_post(v->coord, mail);
+}
+
+static void on_barrier(void *user, uint64_t n)
+{
+	struct volume *v = user;
+
+	v->barrier = n;
+	tell_barrier(v);
+}
+
 static void make_store(struct volume *v)
 {
 	const Vol__Node *me = csvd_node(v->d, v->d->tables->self);
@@ -114,12 +132,12 @@ static void make_store(struct volume *v)
 		.node = me->id,
 		.incarnation = me->incarnation,
 		.defects = v->d->defects.no_barrier ? STORE_DEFECT_NO_BARRIER : 0,
-		.hooks = { on_store_state, on_ask_log, v },
+		.hooks = { on_store_state, on_ask_log, on_barrier, v },
 	};
 	struct cl_error err = CL_ERROR_INIT;
 
 	memcpy(cfg.volume, v->uuid, sizeof(cfg.volume));
-	v->store_epoch = 0;
+	v->store_epoch = v->barrier = 0;
 	v->store_incarnation = me->incarnation;
 	v->store_spoilt = v->claiming = false;
 	if (store_new(v->d->loop, &cfg, &v->store, &err) >= 0)
@@ -203,6 +221,7 @@ static void start_coord(struct volume *v, bool job)
 	(void)snprintf(v->coord_text, sizeof(v->coord_text), "opening");
 	if (tables && coord_new(&cfg, tables->body, tables->len, &v->coord, &err) < 0)
 		log_error("%s", err.msg);
+	tell_barrier(v); /* that of the claim: it came before this coordinator and its sessions */
 	free(tables);
 }
 

@@ -8,6 +8,7 @@
 #include "config.h"
 
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,8 @@
 
 struct lun_sync {
 	struct lun_session *session; /* NULL once it has failed */
-	int break_fd;
+	int wake_fd;		     /* other threads' words: */
+	_Atomic bool broken, barrier;
 	int failed; /* negative, for good */
 	uint32_t deadline_ms;
 	uint64_t key, bytes;
@@ -61,16 +63,27 @@ static int wait_ms(const struct lun_sync *y, int64_t until)
 	return t - now > 60000 ? 60000 : (int)(t - now);
 }
 
+static void hear(struct lun_sync *y)
+{
+	uint64_t count;
+
+	(void)!read(y->wake_fd, &count, sizeof(count));
+	if (atomic_exchange(&y->barrier, false))
+		lun_session_barrier_answered(y->session);
+}
+
 /* One turn: wait for the socket, the deadline or the break. 0 or negative (failed for good). */
 static int turn(struct lun_sync *y, int64_t until)
 {
 	struct pollfd p[2] = {
 		{ .fd = lun_session_fd(y->session), .events = lun_session_events(y->session) },
-		{ .fd = y->break_fd, .events = POLLIN },
+		{ .fd = y->wake_fd, .events = POLLIN },
 	};
 	int n = poll(p, 2, wait_ms(y, until));
 
 	if (n > 0 && p[1].revents)
+		hear(y);
+	if (atomic_load(&y->broken))
 		return fail(y, -ENOLINK, "broken off");
 	lun_session_service(y->session, n > 0 ? p[0].revents : 0);
 	switch (lun_session_state(y->session)) {
@@ -149,8 +162,8 @@ static int connect_any(const struct lun_session_config *config, struct lun_sync 
 		return cl_error_errno(err, -ENOMEM, "LUN session");
 	y->key = config->key;
 	y->deadline_ms = config->io_ms ? config->io_ms : 60000;
-	y->break_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (y->break_fd < 0)
+	y->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (y->wake_fd < 0)
 		return cl_error_errno(err, -errno, "LUN session");
 	for (unsigned p = 0; p < config->url->n_portals; p++) {
 		r = log_in(y, config, (config->portal + p) % config->url->n_portals, err);
@@ -229,8 +242,8 @@ void lun_sync_close(struct lun_sync *y)
 		(void)command(y, (struct pr_op){ .kind = PR_OP_REGISTER, .key = y->key }, NULL);
 	}
 	lun_session_free(y->session);
-	if (y->break_fd >= 0)
-		(void)close(y->break_fd);
+	if (y->wake_fd >= 0)
+		(void)close(y->wake_fd);
 	free(y);
 }
 
@@ -337,10 +350,21 @@ uint32_t lun_sync_block_size(const struct lun_sync *y)
 	return y->block_size;
 }
 
-void lun_sync_break(struct lun_sync *y)
+/* In another thread: only the flags and the descriptor. The flag goes before its wake. */
+static void wake(struct lun_sync *y, _Atomic bool *flag)
 {
 	uint64_t one = 1;
 
-	/* Only the descriptor: this may run in another thread. */
-	(void)!write(y->break_fd, &one, sizeof(one));
+	atomic_store(flag, true);
+	(void)!write(y->wake_fd, &one, sizeof(one));
+}
+
+void lun_sync_break(struct lun_sync *y)
+{
+	wake(y, &y->broken);
+}
+
+void lun_sync_barrier_answered(struct lun_sync *y)
+{
+	wake(y, &y->barrier);
 }

@@ -10,7 +10,7 @@
  *     lun_control_seen(key) -> yes   ->     lun_sync_go()
  *                                           lun_sync_pread / _pwrite / _flush
  *
- * One thread at a time; lun_sync_break() alone may be called from another.
+ * One thread at a time; only lun_sync_break() and _barrier_answered() may be called from another.
  */
 #ifndef CL_ISCSI_LUN_SYNC_H
 #define CL_ISCSI_LUN_SYNC_H
@@ -56,6 +56,9 @@ void lun_sync_set_deadline(struct lun_sync *sync, uint32_t ms);
 
 /* Why it failed ("" while it has not). */
 const char *lun_sync_reason(const struct lun_sync *sync);
+
+/* From any thread: as lun_session_barrier_answered(), for the call that blocks, or before the next one. */
+void lun_sync_barrier_answered(struct lun_sync *sync);
 
 /* From any thread: the call that blocks and all later ones return -ENOLINK. */
 void lun_sync_break(struct lun_sync *sync);

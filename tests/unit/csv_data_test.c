@@ -87,6 +87,14 @@ enum lun_result lun_session_command(struct lun_session *s, struct lun_cmd *cmd)
 	return LUN_OK;
 }
 
+static int n_barriers;
+
+void lun_session_barrier_answered(struct lun_session *s)
+{
+	assert_ptr_equal(s, lun);
+	n_barriers++;
+}
+
 int lun_loop_session(struct cl_loop *loop, struct lun_session *session, struct lun_loop **ret)
 {
 	(void)loop;
@@ -248,6 +256,19 @@ static void portals_in_turn(void **state)
 }
 
 /* REGISTER was sent: whether it counts is not known. Not another login with that key. */
+static void a_barrier_reaches_an_open_nexus(void **state)
+{
+	(void)state;
+	n_barriers = 0;
+	data_barrier_answered(data);
+	get_to(DATA_REGISTERED);
+	data_barrier_answered(data); /* it has had no data under way */
+	assert_int_equal(n_barriers, 0);
+	data_go(data, 7);
+	data_barrier_answered(data);
+	assert_int_equal(n_barriers, 1);
+}
+
 static void a_key_is_used_once(void **state)
 {
 	(void)state;
@@ -361,6 +382,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(step_by_step),
 		T(portals_in_turn),
+		T(a_barrier_reaches_an_open_nexus),
 		T(a_key_is_used_once),
 		T(a_loss_is_told_and_asked),
 		T(without_session_nothing_is_asked),

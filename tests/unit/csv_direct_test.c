@@ -138,6 +138,14 @@ void data_refuse(struct data *d, uint64_t id, const char *reason)
 	(void)reason;
 }
 
+static int n_barriers;
+
+void data_barrier_answered(struct data *d)
+{
+	assert_ptr_equal(d, nexus);
+	n_barriers++;
+}
+
 uint64_t data_key(const struct data *d)
 {
 	(void)d;
@@ -715,6 +723,31 @@ static void reclaim_drops_and_drains(void **state)
 	assert_int_equal(n_asks, 1); /* layouts are asked for anew */
 }
 
+static bool tell_barrier(uint64_t epoch)
+{
+	Csv__Message msg = CSV__MESSAGE__INIT;
+	Csv__Barrier body = CSV__BARRIER__INIT;
+
+	body.n = 1;
+	msg.barrier = &body;
+	return tell(&msg, CSV__MESSAGE__MSG_BARRIER, epoch);
+}
+
+/* Also between welcome and reclaim: what it drains may be what the target has dropped. */
+static void barriers_are_passed_on(void **state)
+{
+	(void)state;
+	n_barriers = 0;
+	assert_true(tell_barrier(EPOCH));
+	assert_int_equal(n_barriers, 1);
+	client_down(client);
+	client_up(client, EPOCH + 1, 1);
+	assert_false(tell_barrier(EPOCH + 1)); /* out of turn */
+	welcome(EPOCH + 1, true);
+	assert_true(tell_barrier(EPOCH + 1));
+	assert_int_equal(n_barriers, 2);
+}
+
 static void lost_while_draining_says_hello_again(void **state)
 {
 	(void)state;
@@ -1143,6 +1176,7 @@ int main(void)
 		T(welcome_releases),
 		T(welcome_spares_the_named),
 		T(layouts_survive_the_connection),
+		T(barriers_are_passed_on),
 		T(reclaim_drops_and_drains),
 		T(lost_while_draining_says_hello_again),
 		T(stop_order_waits_for_the_end),

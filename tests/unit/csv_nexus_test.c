@@ -341,6 +341,56 @@ static void no_go_after_another_hello(void **state)
 	assert_false(peer_has(&old, CSV__MESSAGE__MSG_NEXUS_GO));
 }
 
+/* ---- barriers ---- */
+
+static void barrier(uint64_t n)
+{
+	struct csv_mail *mail = csv_mail_new(MAIL_BARRIER, NULL, 0);
+
+	assert_non_null(mail);
+	mail->id = n;
+	coord_post(rig->coord, mail);
+}
+
+static uint64_t told_barrier(struct peer *p)
+{
+	Csv__Message *msg = peer_expect(p, CSV__MESSAGE__MSG_BARRIER);
+	uint64_t n = msg->barrier->n;
+
+	done(msg);
+	return n;
+}
+
+static void a_barrier_is_told_to_all(void **state)
+{
+	(void)state;
+	peer_up(&two);
+	assert_false(peer_has(&two, CSV__MESSAGE__MSG_BARRIER));
+	barrier(1);
+	assert_int_equal(told_barrier(&two), 1);
+	peer_up(&three); /* what it had under way was dropped, too: the claim's barrier, say */
+	assert_int_equal(told_barrier(&three), 1);
+	peer_lost(&two);
+	barrier(2);
+	assert_int_equal(told_barrier(&three), 2);
+	peer_up(&two);
+	assert_int_equal(told_barrier(&two), 2);
+}
+
+/* It drains before it reclaims: with what the target has dropped, that would take a minute of the grace. */
+static void a_barrier_is_told_in_grace(void **state)
+{
+	(void)state;
+	peer_up(&two);
+	rig_kill(rig);
+	rig_start(rig);
+	assert_int_equal(rig->state, COORD_GRACE);
+	barrier(1);
+	peer_hello(&two);
+	done(peer_expect(&two, CSV__MESSAGE__MSG_WELCOME));
+	assert_int_equal(told_barrier(&two), 1);
+}
+
 #define RIG_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -359,6 +409,8 @@ int main(void)
 		RIG_TEST(close_waits_for_goodbye),
 		RIG_TEST(fenced_is_fenced),
 		RIG_TEST(no_go_after_another_hello),
+		RIG_TEST(a_barrier_is_told_to_all),
+		RIG_TEST(a_barrier_is_told_in_grace),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
