@@ -161,7 +161,11 @@ more_blocks() {	# N COUNT: more than that?
 
 # ---- network, target ----
 
-other_net() { [[ $(readlink "/proc/$1/ns/net") != $(readlink /proc/self/ns/net) ]]; }
+# What cannot be read is no other one yet: a cable laid to it would end in the namespace of this machine.
+other_net() {
+	local ns
+	ns=$(readlink "/proc/$1/ns/net") && [[ $ns && $ns != "$(readlink /proc/self/ns/net)" ]]
+}
 in_net() {	# NAME COMMAND...
 	local name=$1
 	shift

@@ -112,7 +112,11 @@ cable_make() {
 	nsenter -t "$CABLE_PID" -n ip address add 10.99.0.2/24 dev eth0
 	nsenter -t "$CABLE_PID" -n ip link set eth0 up
 }
-other_net() { [[ $(readlink "/proc/$1/ns/net") != $(readlink /proc/self/ns/net) ]]; }
+# What cannot be read is no other one yet: a cable laid to it would end in the namespace of this machine.
+other_net() {
+	local ns
+	ns=$(readlink "/proc/$1/ns/net") && [[ $ns && $ns != "$(readlink /proc/self/ns/net)" ]]
+}
 cable() { in_target ip link set cable "$1"; }
 # A second way from that node to the target, with an address of its own at both ends: cable2 down|up.
 CABLE2_URL=iscsi://10.99.1.1/$IQN/1
