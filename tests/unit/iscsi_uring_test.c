@@ -361,9 +361,9 @@ static void test_full(void **state)
 	uint32_t at = 0;
 
 	(void)state;
+	(void)unlink(path); /* before /tmp is another one: the build may be in there */
 	if (!small_file_system())
 		skip();
-	(void)unlink(path);
 	(void)snprintf(path, sizeof(path), "/tmp/full");
 	(void)snprintf(url, sizeof(url), "file:///tmp/full");
 	make_file(BYTES);
