@@ -35,16 +35,16 @@ static void opened_for_nobody(struct call *call, const Csv__Result *res)
 /* Stands in for an OPEN whose caller is answered before the coordinator has. */
 static bool keep_open(struct client *c, const struct call *call)
 {
-	struct call *stub = call_new(CSV__KIND__OPEN, call->op.unique, call->op.ino);
+	struct call *stand_in = call_new(CSV__KIND__OPEN, call->op.unique, call->op.ino);
 
-	if (!stub)
+	if (!stand_in)
 		return false;
-	stub->op.flags = call->op.flags;
-	stub->sent = call->sent;
-	stub->way = call->way;
-	stub->done = opened_for_nobody;
-	stub->user = c;
-	client_append(c, stub);
+	stand_in->op.flags = call->op.flags;
+	stand_in->sent = call->sent;
+	stand_in->way = call->way;
+	stand_in->done = opened_for_nobody;
+	stand_in->user = c;
+	client_append(c, stand_in);
 	return true;
 }
 

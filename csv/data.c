@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "csv/isid.h"
 #include "iscsi/lun_loop.h"
 #include "iscsi/lun_uring.h"
 #include "lib/log.h"
@@ -208,16 +209,6 @@ static void on_lun_changed(void *user, struct lun_session *lun)
 		lun_loop_update(d->binding);
 }
 
-/* A number of its own per volume: two LUNs of one target are two sessions. */
-static uint32_t isid_of(const struct data *d)
-{
-	uint32_t h = 2166136261u;
-
-	for (size_t i = 0; i < sizeof(d->cfg.volume); i++)
-		h = (h ^ d->cfg.volume[i]) * 16777619u;
-	return (h ^ h >> 24) & 0xffffff;
-}
-
 /* false: not even begun; d->reason says why. */
 static bool login(struct data *d)
 {
@@ -225,7 +216,7 @@ static bool login(struct data *d)
 		.url = &d->url,
 		.portal = d->portal,
 		.initiator = d->initiator,
-		.isid = isid_of(d),
+		.isid = csv_isid(d->cfg.volume),
 		.isid_qualifier = ISID_QUALIFIER,
 		.role = LUN_ROLE_DATA,
 		.key = d->key,

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "csv/fs_int.h"
+#include "lib/fnv.h"
 
 #define DIR_BUCKETS 4096u
 #define NAMES_MAX (1u << 20)
@@ -41,11 +42,7 @@ int fs_names_new(struct fs_names **ret)
 
 static uint32_t hash_of(const char *s)
 {
-	uint32_t h = 2166136261u;
-
-	for (; *s; s++)
-		h = (h ^ (uint8_t)*s) * 16777619u;
-	return h;
+	return cl_fnv32(CL_FNV32_START, s, strlen(s));
 }
 
 static struct dir **dir_slot(struct fs_names *n, uint32_t ino)

@@ -16,7 +16,7 @@ csv_libcsvd_a_SOURCES = \
 	csv/buf.c csv/buf.h \
 	csv/client.c csv/client.h csv/client_int.h \
 	csv/client_call.c csv/client_dying.c csv/dying.c csv/dying.h csv/client_io.c csv/client_block.c csv/client_layout.c \
-	csv/data.c csv/data.h \
+	csv/data.c csv/data.h csv/isid.h \
 	csv/holding.c csv/holding.h \
 	csv/map.c csv/map.h \
 	csv/mail.c csv/mail.h \

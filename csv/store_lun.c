@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "csv/isid.h"
 #include "csv/nexus.h"
 #include "csv/store.h"
 #include "iscsi/control.h"
@@ -95,16 +96,6 @@ static void dev_free(struct fs_dev *dev)
 
 static const struct fs_dev_ops dev_ops = { dev_read, dev_write, dev_flush, dev_free };
 
-/* Under an ISID of its own per volume and role: two LUNs of one target are two sessions. */
-static uint32_t isid_of(const struct store_lun *lun)
-{
-	uint32_t h = 2166136261u;
-
-	for (size_t i = 0; i < sizeof(lun->cfg.volume); i++)
-		h = (h ^ lun->cfg.volume[i]) * 16777619u;
-	return (h ^ h >> 24) & 0xffffff;
-}
-
 static bool publish(struct store_lun *lun, struct lun_sync *sync)
 {
 	bool ok;
@@ -124,7 +115,7 @@ static int lun_open(void *user, struct coord *coord, struct fs_dev **ret, struct
 		.url = &lun->url,
 		.portal = lun->portal,
 		.initiator = lun->data_name,
-		.isid = isid_of(lun),
+		.isid = csv_isid(lun->cfg.volume),
 		.isid_qualifier = 2,
 		.role = LUN_ROLE_DATA,
 		.key = lun->key,

@@ -4,7 +4,7 @@ lib_libcl_a_SOURCES = \
 	lib/assert.c lib/assert.h \
 	lib/crc32c.c lib/crc32c.h \
 	lib/cleanup.h \
-	lib/error.c lib/error.h \
+	lib/error.c lib/error.h lib/fnv.h \
 	lib/file.c lib/file.h \
 	lib/le.h \
 	lib/log.c lib/log.h \

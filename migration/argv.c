@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/fnv.h"
+
 void vm_argv_fini(struct argv_vec *argv)
 {
 	for (size_t i = 0; i < argv->n; i++)
@@ -114,15 +116,14 @@ static int add_disk(struct argv_vec *argv, const struct vm_argv_in *in, unsigned
 /* Stable over nodes and restarts: from the uuid and the card's number. */
 static void nic_mac(const struct vm_config *c, unsigned i, char mac[18])
 {
-	uint32_t h = 2166136261U; /* FNV-1a */
+	uint32_t h = cl_fnv32(CL_FNV32_START, c->uuid, strlen(c->uuid));
+	uint8_t number = (uint8_t)i;
 
 	if (c->nics[i].mac[0]) {
 		strcpy(mac, c->nics[i].mac);
 		return;
 	}
-	for (const char *p = c->uuid; *p; p++)
-		h = (h ^ (unsigned char)*p) * 16777619U;
-	h = (h ^ i) * 16777619U;
+	h = cl_fnv32(h, &number, 1);
 	snprintf(mac, 18, "52:54:%02x:%02x:%02x:%02x", h >> 24, h >> 16 & 255, h >> 8 & 255,
 		 h & 255);
 }
