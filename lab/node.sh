@@ -29,6 +29,9 @@ corosync_conf() {	# LINKS NODE-COUNT
 		    # passive stalls messages for seconds when one of two links dies
 		    link_mode: active
 		    token: 1000
+		    # How often the token goes round after a message before it is held. The default, 30, lets an idle
+		    # cluster of ours take 17 % of a processor on each node, with real-time priority; this 8 %.
+		    seqno_unchanged_const: 3
 		    token_coefficient: 0
 		    join: 50
 		    crypto_cipher: aes256
