@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Faults and clients of the suite `cluster`, by the seed. */
+/* Faults of the suite `cluster`, by the seed. */
 #include "config.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "tests/sim/cluster_world.h"
+#include "tests/sim/cluster_driver.h"
 
-static unsigned random_node(struct cworld *w)
+unsigned cw_random_node(struct cworld *w)
 {
 	return 1 + (unsigned)sim_rand(w->s, w->nodes);
 }
@@ -90,10 +90,11 @@ static unsigned leader(const struct cworld *w)
  * The leader does not hear a node that the other voters hear and ack, for longer than a lease, and
  * nothing else happens meanwhile: their acks are young, the leader's is old.
  */
-static void estrange(struct cworld *w, unsigned node)
+static void estrange(struct cworld *w, unsigned node, unsigned m)
 {
 	unsigned at = leader(w);
 
+	(void)m;
 	mend(w);
 	if (at == 0 || at == node)
 		return;
@@ -102,151 +103,123 @@ static void estrange(struct cworld *w, unsigned node)
 		set_cut(w, at, node, true);
 }
 
-/* Returns how long it is left alone, in ms. */
-static uint64_t fault(struct cworld *w)
-{
-	unsigned n = random_node(w), m = random_node(w), x = (unsigned)sim_rand(w->s, 100);
-	uint64_t pause_ms = 200 + sim_rand(w->s, 4000);
+/* ---- the table ---------------------------------------------------------------------------------- */
 
-	sim_trace(w->s, "fault %u n%u n%u", x, n, m);
-	if (x < 15)
-		crash(w, n, true);
-	else if (x < 35)
-		crash(w, n, false);
-	else if (x < 50)
-		isolate(w, n, true, true);
-	else if (x < 57)
-		isolate(w, n, sim_chance(w->s, 500000), false);
-	else if (x < 62)
-		isolate(w, n, false, true);
-	else if (x < 70 && n != m)
+static void lose_power(struct cworld *w, unsigned n, unsigned m)
+{
+	(void)m;
+	crash(w, n, true);
+}
+
+static void end_process(struct cworld *w, unsigned n, unsigned m)
+{
+	(void)m;
+	crash(w, n, false);
+}
+
+static void cut_off(struct cworld *w, unsigned n, unsigned m)
+{
+	(void)m;
+	isolate(w, n, true, true);
+}
+
+static void cut_in(struct cworld *w, unsigned n, unsigned m)
+{
+	(void)m;
+	isolate(w, n, sim_chance(w->s, 500000), false);
+}
+
+static void cut_out(struct cworld *w, unsigned n, unsigned m)
+{
+	(void)m;
+	isolate(w, n, false, true);
+}
+
+static void freeze_one(struct cworld *w, unsigned n, unsigned m)
+{
+	(void)m;
+	freeze(w, n);
+}
+
+static void cut_between(struct cworld *w, unsigned n, unsigned m)
+{
+	if (n != m)
 		set_cut(w, n, m, true);
-	else if (x < 78)
+	else
 		freeze(w, n);
-	else if (x < 83)
-		w->node[n].storage_cut = !w->node[n].storage_cut;
-	else if (x < 88)
-		driver_crash_qemu(w, (unsigned)sim_rand(w->s, CW_QEMUS));
-	else if (x < 92) {
-		estrange(w, n);
-		pause_ms += 6000;
-	} else {
-		mend(w);
-	}
-	return pause_ms;
 }
 
-/* ---- clients ------------------------------------------------------------------------------------------------ */
-
-static void ask(struct cworld *w, unsigned node, struct node_request rq)
+static void cut_storage(struct cworld *w, unsigned n, unsigned m)
 {
-	struct node_event ev = { .type = NODE_EV_REQUEST, .request = &rq };
-
-	rq.client = ++w->client;
-	sim_trace(w->s, "n%u asks %d %s %s", node, rq.verb, rq.object, rq.target);
-	cw_event(w, node, &ev);
+	(void)m;
+	w->node[n].storage_cut = !w->node[n].storage_cut;
 }
 
-static const char *const vm_names[CW_VMS] = { "vm0", "vm1", "vm2" };
-
-void client_task(struct cworld *w)
+static void kill_guest(struct cworld *w, unsigned n, unsigned m)
 {
-	unsigned at = random_node(w), x = (unsigned)sim_rand(w->s, 100);
-	const char *vm = vm_names[sim_rand(w->s, CW_VMS)];
-	const char *to = sim_chance(w->s, 300000) ? "" : w->node[random_node(w)].name;
-	struct node_request rq = { .object = vm, .target = "" };
+	(void)n;
+	(void)m;
+	driver_crash_qemu(w, (unsigned)sim_rand(w->s, CW_QEMUS));
+}
 
-	if (!w->node[at].core || sim_frozen(w->s, at))
+static void mend_all(struct cworld *w, unsigned n, unsigned m)
+{
+	(void)n;
+	(void)m;
+	mend(w);
+}
+
+/* n and m are random nodes, perhaps the same. */
+static const struct {
+	const char *name;
+	unsigned weight;
+	uint64_t alone_ms; /* left alone for so much longer than others */
+	void (*make)(struct cworld *w, unsigned n, unsigned m);
+} faults[] = {
+	{ "power", 15, 0, lose_power }, { "process", 20, 0, end_process },
+	{ "cut", 15, 0, cut_off },	{ "cut-in", 7, 0, cut_in },
+	{ "cut-out", 5, 0, cut_out },	{ "cut-between", 8, 0, cut_between },
+	{ "freeze", 8, 0, freeze_one }, { "storage", 5, 0, cut_storage },
+	{ "guest", 5, 0, kill_guest },	{ "estrange", 4, 6000, estrange },
+	{ "mend", 8, 0, mend_all },
+};
+
+enum { FAULTS = sizeof(faults) / sizeof(*faults) };
+
+static unsigned choose(struct cworld *w)
+{
+	unsigned sum = 0, x, i = 0;
+
+	for (unsigned k = 0; k < FAULTS; k++)
+		sum += faults[k].weight;
+	for (x = (unsigned)sim_rand(w->s, sum); x >= faults[i].weight; i++)
+		x -= faults[i].weight;
+	return i;
+}
+
+void nemesis_step(struct cworld *w, struct task *t)
+{
+	unsigned n = cw_random_node(w), m = cw_random_node(w), i;
+	uint64_t pause_ms;
+
+	(void)t;
+	if (!w->faults)
 		return;
-	if (x < 45) {
-		rq.verb = NODE_MOVE;
-		rq.quick = sim_chance(w->s, 300000);
-		rq.target = to;
-	} else if (x < 60) {
-		rq.verb = NODE_STOP;
-		rq.force = sim_chance(w->s, 500000);
-	} else if (x < 85) {
-		rq.verb = NODE_START;
-	} else if (x < 90) {
-		rq.verb = NODE_DRAIN;
-		rq.object = w->node[random_node(w)].name;
-	} else if (x < 97) {
-		rq.verb = NODE_RESUME;
-		rq.object = w->node[random_node(w)].name;
-	} else {
-		rq.verb = NODE_MOVE;
-		rq.object = "vol1";
-	}
-	ask(w, at, rq);
+	i = choose(w);
+	pause_ms = 200 + sim_rand(w->s, 4000) + faults[i].alone_ms;
+	sim_trace(w->s, "fault %s n%u n%u", faults[i].name, n, m);
+	faults[i].make(w, n, m);
+	task_new(w, T_NEMESIS, 0, pause_ms);
 }
 
-/* ---- the cluster comes to be ----------------------------------------------------------------------------------- */
-
-static void join_step(struct cworld *w)
+void nemesis_boot(struct cworld *w, struct task *t)
 {
-	static const uint8_t uuid[16] = { 'v' };
-	const struct state *s = cw_truth(w);
-	struct node_request rq = { .object = "", .target = "" };
-
-	if (!w->node[1].core)
-		return;
-	if (w->joined == 0) {
-		rq.verb = NODE_INIT;
-		rq.object = "sim";
-		ask(w, 1, rq);
-	} else if (w->joined < w->nodes) {
-		rq.verb = NODE_JOIN;
-		ask(w, (unsigned)w->joined + 1, rq);
-	} else if (w->joined == w->nodes) {
-		rq.verb = NODE_CREATE_VOLUME;
-		rq.object = "vol1";
-		rq.url = "iscsi://sim/iqn/1";
-		rq.uuid = uuid;
-		ask(w, 1, rq);
-	} else if (w->joined <= w->nodes + CW_VMS) {
-		static const char *const volumes[] = { "vol1" };
-
-		rq.verb = NODE_CREATE_VM;
-		rq.object = vm_names[w->joined - w->nodes - 1];
-		rq.volumes = volumes;
-		rq.n_volumes = 1;
-		rq.memory_bytes = UINT64_C(1) << 30;
-		rq.start = true;
-		ask(w, 1, rq);
-	}
-	w->joined++;
-	(void)s;
+	if (!sim_up(w->s, t->node))
+		sim_boot(w->s, t->node);
 }
 
-void nemesis_task(struct cworld *w, struct task *t)
+void nemesis_thaw(struct cworld *w, struct task *t)
 {
-	switch (t->kind) {
-	case T_BOOT:
-		if (!sim_up(w->s, t->node))
-			sim_boot(w->s, t->node);
-		break;
-	case T_THAW:
-		w->node[t->node].thawed_ms = sim_now(w->s);
-		sim_freeze(w->s, t->node, false);
-		break;
-	case T_NEMESIS:
-		if (!w->faults)
-			break;
-		task_new(w, T_NEMESIS, 0, fault(w));
-		break;
-	case T_CLIENT:
-		if (!w->faults)
-			break;
-		client_task(w);
-		task_new(w, T_CLIENT, 0, 100 + sim_rand(w->s, 1500));
-		break;
-	case T_JOIN:
-		if (w->joined <= w->nodes + CW_VMS) {
-			join_step(w);
-			task_new(w, T_JOIN, 0, 1500);
-		}
-		break;
-	default:
-		cl_assert(!"unknown task");
-	}
+	w->node[t->node].thawed_ms = sim_now(w->s);
+	sim_freeze(w->s, t->node, false);
 }

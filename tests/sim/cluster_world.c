@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/sim/cluster_world.h"
+#include "tests/sim/cluster_driver.h"
 
 /* ---- disk ------------------------------------------------------------------------------------------ */
 
@@ -116,7 +116,7 @@ static void send_one(struct cworld *w, unsigned from, unsigned to, const struct 
 	t->data = copy(a->send.data, a->send.len);
 }
 
-static void again(struct cworld *w, struct task *t)
+void world_again(struct cworld *w, struct task *t)
 {
 	struct node_event ev = { .type = NODE_EV_MESSAGE };
 
@@ -268,6 +268,11 @@ static void tell_view(struct cworld *w, unsigned node)
 	cw_event(w, node, &ev);
 }
 
+void world_view(struct cworld *w, struct task *t)
+{
+	tell_view(w, t->node);
+}
+
 static void ring(struct sim *s, unsigned node, const uint32_t *members, uint32_t n_members,
 		 const uint32_t *group, uint32_t n_group)
 {
@@ -394,55 +399,4 @@ const struct state *cw_truth(const struct cworld *w)
 bool cw_on(const struct cworld *w, unsigned node)
 {
 	return !sim_frozen(w->s, node);
-}
-
-/* ---- tasks ---------------------------------------------------------------------------------------------------- */
-
-struct task *task_new(struct cworld *w, int kind, unsigned node, uint64_t delay_ms)
-{
-	for (unsigned i = 0; i < CW_TASKS; i++)
-		if (w->task[i].kind == T_FREE) {
-			w->task[i] = (struct task){
-				.kind = kind,
-				.node = node,
-				.machine = w->node[node].machine,
-			};
-			sim_at(w->s, sim_now(w->s) + (int64_t)delay_ms, i);
-			return &w->task[i];
-		}
-	cl_assert(!"too many tasks");
-	return NULL;
-}
-
-void task_call(struct sim *s, unsigned what)
-{
-	struct cworld *w = sim_user(s);
-	struct task t = w->task[what];
-
-	/* A frozen machine does nothing; what was due happens after the thaw. Writes that have left
-	 * it go on. */
-	if (t.node && t.kind != T_LAND && t.kind != T_BOOT && t.kind != T_THAW &&
-	    sim_frozen(s, t.node)) {
-		sim_at(s, sim_now(s) + 20, what);
-		return;
-	}
-	w->task[what].kind = T_FREE;
-	w->task[what].data = NULL;
-	if (t.kind == T_AGAIN) {
-		again(w, &t);
-		free(t.data);
-		return;
-	}
-	if (t.node && t.kind != T_LAND && t.kind != T_BOOT && t.kind != T_THAW &&
-	    t.machine != w->node[t.node].machine)
-		return;
-	if (t.instance && t.instance != w->node[t.node].instance)
-		return;
-	if (t.kind == T_VIEW)
-		tell_view(w, t.node);
-	else if (t.kind == T_NEMESIS || t.kind == T_CLIENT || t.kind == T_BOOT ||
-		 t.kind == T_THAW || t.kind == T_JOIN)
-		nemesis_task(w, &t);
-	else
-		driver_task(w, &t);
 }

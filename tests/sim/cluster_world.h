@@ -142,6 +142,7 @@ struct cworld {
 		uint64_t reserved, seq;
 	} saved[CW_VMS];
 	struct task task[CW_TASKS];
+	unsigned task_hint;
 	uint64_t lives, client, joined;
 	/* hash of the state after each index */
 	uint64_t *hash;
@@ -157,19 +158,18 @@ const struct state *cw_truth(const struct cworld *w); /* of who has applied most
 void cw_image_fini(struct image *img);
 bool cw_on(const struct cworld *w, unsigned node); /* power on and not frozen */
 
-/* cluster_driver.c: QEMUs, csvd, LUN */
+/* QEMUs, csvd, LUN: what cluster_world.c asks of them. The rest stands in cluster_driver.h. */
 void driver_order(struct cworld *w, unsigned node, const struct node_action *a);
 void driver_csvd(struct cworld *w, unsigned node, const struct node_action *a);
 void driver_boot(struct cworld *w, unsigned node);
 void driver_power_lost(struct cworld *w, unsigned node);
-void driver_task(struct cworld *w, struct task *t);
 void driver_cleanup(struct cworld *w, unsigned node, uint64_t incarnation);
 void driver_crash_qemu(struct cworld *w, unsigned slot);
 void driver_judge(struct cworld *w);
 void driver_judge_free(struct cworld *w, const struct state *s);
 void driver_new_life(struct cworld *w, unsigned node, uint64_t incarnation);
 
-/* Tasks: something that happens later on a node. */
+/* cluster_tasks.c: something that happens later on a node. */
 struct task *task_new(struct cworld *w, int kind, unsigned node, uint64_t delay_ms);
 void task_call(struct sim *s, unsigned what);
 
@@ -192,9 +192,5 @@ enum task_kind {
 	T_AGAIN, /* a message comes a second time */
 	T_VIEW,	 /* votequorum counts anew */
 };
-
-/* cluster_nemesis.c */
-void nemesis_task(struct cworld *w, struct task *t);
-void client_task(struct cworld *w);
 
 #endif

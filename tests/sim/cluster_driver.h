@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What happens outside of the core, in files of one idea each:
+ *
+ *   cluster_world.c    the core: events in, actions carried out; disks, views, boot and crash
+ *   cluster_tasks.c    things that happen later: which kind is whose
+ *   cluster_vm.c       QEMUs and orders to them          cluster_migrate.c   moves between them
+ *   cluster_lun.c      guests' writes and the LUN        cluster_csvd.c      csvds
+ *   cluster_driver.c   a machine: boot, power, cleanup   cluster_judge.c     what is judged of it all
+ *   cluster_nemesis.c  the table of faults               cluster_client.c    clients' requests
+ *
+ * A new part brings a file of its own. It adds its kinds of tasks to enum task_kind and to the table in
+ * cluster_tasks.c, its faults to the table in cluster_nemesis.c, its actions to carry_out() in
+ * cluster_world.c, its invariants as a function that is called where the thing happens.
+ */
+#ifndef CL_TESTS_SIM_CLUSTER_DRIVER_H
+#define CL_TESTS_SIM_CLUSTER_DRIVER_H
+
+#include "tests/sim/cluster_world.h"
+
+const char *cw_vm_name(unsigned vm);
+
+/* ---- cluster_vm.c ------------------------------------------------------------------------------ */
+
+void qemu_report(struct cworld *w, const struct qemu *q, enum node_vm_report what, const char *text,
+		 bool failed, uint32_t percent);
+/* Something that happens to q later; void when q is gone by then. */
+struct task *qemu_task(struct cworld *w, int kind, struct qemu *q, uint64_t delay_ms);
+/* The QEMU of such a task; NULL when it is gone. */
+struct qemu *task_qemu(struct cworld *w, const struct task *t);
+bool qemu_executes(const struct cworld *w, const struct qemu *q);
+/* What may have a write on its way. A target that was never continued has not, and a source that is
+ * ready to switch has none left. */
+bool qemu_has_run(const struct qemu *q);
+void qemu_run(struct cworld *w, struct qemu *q);
+/* The stop order: killed, then its requests ended, only then it counts as stopped. */
+void qemu_kill(struct cworld *w, struct qemu *q, const char *why, bool failed);
+void vm_step(struct cworld *w, struct task *t);
+
+/* ---- cluster_migrate.c ------------------------------------------------------------------------- */
+
+void migrate_begin(struct cworld *w, struct qemu *q, const char *uri);
+void migrate_failed(struct cworld *w, struct qemu *q, const char *why);
+void migrate_restore(struct cworld *w, struct qemu *p);
+void copy_step(struct cworld *w, struct task *t);
+void load_step(struct cworld *w, struct task *t);
+
+/* ---- cluster_lun.c, cluster_csvd.c ------------------------------------------------------------- */
+
+void guest_step(struct cworld *w, struct task *t);
+void lun_land(struct cworld *w, struct task *t);
+void csvd_report(struct cworld *w, unsigned node, struct node_csvd_event e);
+void csvd_tables(struct cworld *w, unsigned node);
+void csvd_step(struct cworld *w, struct task *t);
+void csvd_pay(struct cworld *w, struct task *t);
+void csvd_release(struct cworld *w, struct task *t);
+
+/* ---- cluster_driver.c -------------------------------------------------------------------------- */
+
+void driver_cleaned(struct cworld *w, struct task *t);
+
+/* ---- cluster_judge.c: each ends the run when what it looks at is wrong ------------------------- */
+
+void judge_running(struct cworld *w, unsigned vm);
+/* The LUN takes the write t of vm. */
+void judge_accept(struct cworld *w, unsigned vm, const struct task *t);
+/* The VM is started on the node. */
+void judge_start(struct cworld *w, const char *name, unsigned node);
+/* q is given its number. */
+void judge_number(struct cworld *w, const struct qemu *q);
+
+/* ---- cluster_world.c: the tasks of the bus ----------------------------------------------------- */
+
+void world_again(struct cworld *w, struct task *t);
+void world_view(struct cworld *w, struct task *t);
+
+/* ---- cluster_nemesis.c, cluster_client.c ------------------------------------------------------- */
+
+unsigned cw_random_node(struct cworld *w);
+void nemesis_boot(struct cworld *w, struct task *t);
+void nemesis_thaw(struct cworld *w, struct task *t);
+void nemesis_step(struct cworld *w, struct task *t);
+void client_step(struct cworld *w, struct task *t);
+void client_join(struct cworld *w, struct task *t);
+
+#endif

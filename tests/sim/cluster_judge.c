@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What is judged of guests and the LUN, from outside of the core:
+ *   one-writer   no accepted write of a generation after one of a later generation
+ *   one-history  each accepted write follows the one before it (a guest that was restored from an
+ *                older copy, or that did not see the last write, does not)
+ *   two-running  no two guests of one VM execute at a time (but for a moment after a thaw)
+ *   number-twice a generation belongs to one node for ever
+ *   old-life     a node takes on an incarnation when all that its earlier one ran is gone, with its
+ *                requests: that is the proof by which the earlier one counts as silent
+ *   free-but-runs a VM that the state calls free after generation g executes at none up to g
+ *   early-start  none starts while a failed node that had it can still write
+ */
+#include "config.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/sim/cluster_driver.h"
+
+static bool just_thawed(const struct cworld *w, unsigned node)
+{
+	return sim_now(w->s) - w->node[node].thawed_ms <= CW_THAW_MS;
+}
+
+void judge_running(struct cworld *w, unsigned vm)
+{
+	const struct qemu *first = NULL;
+
+	for (unsigned i = 0; i < CW_QEMUS; i++) {
+		const struct qemu *q = &w->qemu[i];
+
+		if (q->vm != vm || !qemu_executes(w, q))
+			continue;
+		if (first && !just_thawed(w, q->node) && !just_thawed(w, first->node))
+			sim_fail(w->s, "two-running",
+				 "%s executes on n%u g%" PRIu64 " and on n%u g%" PRIu64,
+				 cw_vm_name(vm), first->node, first->generation, q->node,
+				 q->generation);
+		first = q;
+	}
+}
+
+void driver_judge(struct cworld *w)
+{
+	for (unsigned vm = 0; vm < CW_VMS; vm++)
+		judge_running(w, vm);
+}
+
+static void judge_free(struct cworld *w, const struct state_resource *r, unsigned vm)
+{
+	for (unsigned i = 0; i < CW_QEMUS; i++) {
+		const struct qemu *q = &w->qemu[i];
+
+		if (q->vm == vm && q->generation <= r->generation && qemu_executes(w, q) &&
+		    !just_thawed(w, q->node))
+			sim_fail(w->s, "free-but-runs",
+				 "%s is free after g%" PRIu64 " and executes on n%u at g%" PRIu64,
+				 cw_vm_name(vm), r->generation, q->node, q->generation);
+	}
+}
+
+/* Holds for an old state, too: what was free after g never runs again at g or before. */
+void driver_judge_free(struct cworld *w, const struct state *s)
+{
+	for (unsigned vm = 0; vm < CW_VMS; vm++) {
+		const struct state_resource *r = state_resource(s, cw_vm_name(vm));
+
+		if (r && r->owner == 0 && r->generation)
+			judge_free(w, r, vm);
+	}
+}
+
+void judge_accept(struct cworld *w, unsigned vm, const struct task *t)
+{
+	struct lun *l = &w->lun;
+
+	if (t->c < l->generation[vm])
+		sim_fail(w->s, "one-writer",
+			 "a write of %s g%" PRIu64 " from n%u after one of g%" PRIu64,
+			 cw_vm_name(vm), t->c, t->node, l->generation[vm]);
+	if (t->a != l->seq[vm] + 1)
+		sim_fail(w->s, "one-history",
+			 "%s g%" PRIu64 " on n%u writes block %" PRIu64 " after block %" PRIu64,
+			 cw_vm_name(vm), t->c, t->node, t->a, l->seq[vm]);
+	l->generation[vm] = t->c;
+	l->seq[vm] = t->a;
+	l->accepted++;
+}
+
+/* The key under which the VM may still have writes from a node: it is there, or the power took it. */
+static uint64_t key_left(const struct cworld *w, unsigned vm, unsigned node)
+{
+	for (unsigned i = 0; i < CW_QEMUS; i++)
+		if (qemu_has_run(&w->qemu[i]) && w->qemu[i].vm == vm && w->qemu[i].node == node)
+			return w->node[node].csvd_incarnation;
+	return w->node[node].unclean[vm];
+}
+
+void judge_start(struct cworld *w, const char *name, unsigned node)
+{
+	unsigned vm = (unsigned)(name[2] - '0');
+
+	for (unsigned i = 1; i <= w->nodes; i++) {
+		uint64_t key = i == node ? 0 : key_left(w, vm, i);
+
+		if (key && w->lun.key[i] == key)
+			sim_fail(w->s, "early-start",
+				 "%s starts on n%u while n%u's key %" PRIu64 " is not preempted",
+				 name, node, i, key);
+	}
+	for (unsigned i = 1; i <= w->nodes; i++)
+		w->node[i].unclean[vm] = 0;
+}
+
+/* A number belongs to one node for ever, also when what it was given for came to nothing. */
+void judge_number(struct cworld *w, const struct qemu *q)
+{
+	uint8_t *to;
+
+	if (q->generation >= CW_NUMBERS)
+		return;
+	to = &w->given[q->vm][q->generation];
+	if (*to && *to != q->node)
+		sim_fail(w->s, "number-twice", "%s g%" PRIu64 " was n%u's and is now n%u's",
+			 cw_vm_name(q->vm), q->generation, *to, q->node);
+	*to = (uint8_t)q->node;
+}
+
+/* A QEMU that is being killed and has no request left is gone but for the report. */
+static bool lives_on(const struct qemu *q)
+{
+	return q->state != Q_NONE && (q->state != Q_DEAD || q->writing);
+}
+
+void driver_new_life(struct cworld *w, unsigned node, uint64_t incarnation)
+{
+	for (unsigned i = 0; i < CW_QEMUS; i++)
+		if (w->qemu[i].node == node && lives_on(&w->qemu[i]))
+			sim_fail(w->s, "old-life",
+				 "n%u lives at %" PRIu64 " and %s g%" PRIu64
+				 " of its earlier life is not over",
+				 node, incarnation, cw_vm_name(w->qemu[i].vm),
+				 w->qemu[i].generation);
+}

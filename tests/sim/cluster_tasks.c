@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Things that happen later, and whose they are. */
+#include "config.h"
+
+#include <stdlib.h>
+
+#include "tests/sim/cluster_driver.h"
+
+/*
+ * A task of a node waits while the machine is frozen, and is void when the power has been off since or,
+ * with .instance, when its process is another one. What is `outside` has left the node, or happens to it
+ * from outside: a write on its way, the power.
+ */
+static const struct {
+	void (*run)(struct cworld *w, struct task *t);
+	bool outside, any_machine;
+} kinds[] = {
+	[T_NEMESIS] = { .run = nemesis_step },
+	[T_CLIENT] = { .run = client_step },
+	[T_BOOT] = { .run = nemesis_boot, .outside = true },
+	[T_THAW] = { .run = nemesis_thaw, .outside = true },
+	[T_GUEST] = { .run = guest_step },
+	[T_LAND] = { .run = lun_land, .outside = true },
+	[T_VM] = { .run = vm_step },
+	[T_COPY] = { .run = copy_step },
+	[T_LOAD] = { .run = load_step },
+	[T_PAY] = { .run = csvd_pay },
+	[T_RELEASE] = { .run = csvd_release },
+	[T_CLEANED] = { .run = driver_cleaned },
+	[T_CSVD] = { .run = csvd_step },
+	[T_JOIN] = { .run = client_join },
+	[T_AGAIN] = { .run = world_again, .any_machine = true },
+	[T_VIEW] = { .run = world_view },
+};
+
+struct task *task_new(struct cworld *w, int kind, unsigned node, uint64_t delay_ms)
+{
+	for (unsigned i = 0; i < CW_TASKS; i++) {
+		/* From where the last one was found: the table is long and mostly free. */
+		unsigned k = (w->task_hint + i) % CW_TASKS;
+
+		if (w->task[k].kind != T_FREE)
+			continue;
+		w->task_hint = k + 1;
+		w->task[k] = (struct task){
+			.kind = kind,
+			.node = node,
+			.machine = w->node[node].machine,
+		};
+		sim_at(w->s, sim_now(w->s) + (int64_t)delay_ms, k);
+		return &w->task[k];
+	}
+	cl_assert(!"too many tasks");
+	return NULL;
+}
+
+static bool is_void(const struct cworld *w, const struct task *t)
+{
+	if (t->instance && t->instance != w->node[t->node].instance)
+		return true;
+	return t->node && !kinds[t->kind].outside && !kinds[t->kind].any_machine &&
+	       t->machine != w->node[t->node].machine;
+}
+
+void task_call(struct sim *s, unsigned what)
+{
+	struct cworld *w = sim_user(s);
+	struct task t = w->task[what];
+
+	cl_assert(t.kind > T_FREE && t.kind < (int)(sizeof(kinds) / sizeof(*kinds)));
+	if (t.node && !kinds[t.kind].outside && sim_frozen(s, t.node)) {
+		sim_at(s, sim_now(s) + 20, what);
+		return;
+	}
+	w->task[what] = (struct task){ .kind = T_FREE };
+	if (!is_void(w, &t))
+		kinds[t.kind].run(w, &t);
+	free(t.data);
+}
