@@ -103,8 +103,9 @@ void coord_end_session(struct coord *c, struct session *s, const char *why)
 }
 
 /*
- * Those whose node is not living at that incarnation any more cannot reclaim: this coordinator was
- * given its GO after every debt of the volume was paid, so they are fenced.
+ * Those whose node is not living at that incarnation any more cannot reclaim: this coordinator was given
+ * its GO after every debt of the volume was paid, so they are fenced. Who is fenced since then, while it
+ * opens, comes by MAIL_FENCED.
  */
 static void drop_fenced_records(struct coord *c)
 {

@@ -54,3 +54,8 @@ enum role_action role_next(const struct role_view *v, bool skip_debts)
 		return ROLE_MAKE_STORE;
 	return v->wanted ? with_store(v, skip_debts) : ROLE_NOTHING;
 }
+
+bool role_tells_fence(const struct role_view *view)
+{
+	return view->running && !view->running_job && !view->ended;
+}

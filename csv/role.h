@@ -58,4 +58,12 @@ struct role_view {
 
 enum role_action role_next(const struct role_view *view, bool skip_debts);
 
+/*
+ * Whether the coordinator is to hear of a fence that has just been paid, before the order is done. One that still
+ * opens, too: it may load the sessions by tables in which the fenced node lives, and then nobody would ever
+ * end that session, and grace would wait for it for ever. One that has ended loads none; the next one is
+ * not started before the tables show the debt as paid, and the node as failed.
+ */
+bool role_tells_fence(const struct role_view *view);
+
 #endif

@@ -258,6 +258,36 @@ void volume_stop_coord(struct volume *v)
 	log_notice("volume '%s': not its coordinator any more", v->name);
 }
 
+static struct role_view view_of(const struct volume *v)
+{
+	const Vol__Node *me = csvd_node(v->d, v->d->tables->self);
+	bool present = me && me->living && me->incarnation > v->d->closed_up_to && !v->offline &&
+		       !v->given_up && !v->d->stopping;
+	struct role_view view = {
+		.present = present,
+		.wanted = present && v->coordinator == v->d->tables->self,
+		.epoch = v->epoch,
+		.debts = v->debts,
+		.order_to_pay = v->orders.n > 0,
+		.paying = v->paying,
+		.store = v->store ? (enum role_store)(ROLE_STORE_IDLE + (int)v->store->state)
+				  : ROLE_STORE_NONE,
+		.store_epoch = v->store_epoch,
+		.claiming = v->claiming,
+		.store_spoilt = v->store_spoilt || (me && v->store_incarnation != me->incarnation),
+		.running = v->coord,
+		.running_epoch = v->coord_epoch,
+		.running_job = v->coord_job,
+		.job = volume_job_waits(v),
+		.closing = v->coord_closing,
+		.closed = v->maintenance,
+		.ended = v->coord_state == COORD_FAILED || v->coord_state == COORD_CLOSED,
+		.waiting = v->paused,
+	};
+
+	return view;
+}
+
 /* ---- debts ---------------------------------------------------------------------------------- */
 
 void volume_order_done(struct volume *v, int code, const char *error)
@@ -275,6 +305,7 @@ static void on_fence_paid(void *user, bool paid, const char *why)
 {
 	struct volume *v = user;
 	const Vol__PayDebts *pay;
+	struct role_view view;
 
 	if (!v->paying || !v->orders.n)
 		return;
@@ -285,8 +316,8 @@ static void on_fence_paid(void *user, bool paid, const char *why)
 	}
 	counters_add(&v->counters, COUNTERS_FENCES);
 	pay = v->orders.v[0]->pay;
-	/* Not open here: sessions of the fenced are not loaded when it will be. */
-	if (!v->coord || (v->coord_state != COORD_GRACE && v->coord_state != COORD_SERVING)) {
+	view = view_of(v);
+	if (!role_tells_fence(&view)) {
 		volume_order_done(v, 0, "");
 		return;
 	}
@@ -394,36 +425,6 @@ void volume_look_at_hand_over(struct volume *v)
 }
 
 /* ---- one step at a time ---------------------------------------------------------------------- */
-
-static struct role_view view_of(const struct volume *v)
-{
-	const Vol__Node *me = csvd_node(v->d, v->d->tables->self);
-	bool present = me && me->living && me->incarnation > v->d->closed_up_to && !v->offline &&
-		       !v->given_up && !v->d->stopping;
-	struct role_view view = {
-		.present = present,
-		.wanted = present && v->coordinator == v->d->tables->self,
-		.epoch = v->epoch,
-		.debts = v->debts,
-		.order_to_pay = v->orders.n > 0,
-		.paying = v->paying,
-		.store = v->store ? (enum role_store)(ROLE_STORE_IDLE + (int)v->store->state)
-				  : ROLE_STORE_NONE,
-		.store_epoch = v->store_epoch,
-		.claiming = v->claiming,
-		.store_spoilt = v->store_spoilt || (me && v->store_incarnation != me->incarnation),
-		.running = v->coord,
-		.running_epoch = v->coord_epoch,
-		.running_job = v->coord_job,
-		.job = volume_job_waits(v),
-		.closing = v->coord_closing,
-		.closed = v->maintenance,
-		.ended = v->coord_state == COORD_FAILED || v->coord_state == COORD_CLOSED,
-		.waiting = v->paused,
-	};
-
-	return view;
-}
 
 void volume_look_at_role(struct volume *v)
 {

@@ -341,6 +341,8 @@ void rig_begin(struct rig *rig)
 	rig->state = COORD_OPENING;
 	assert_int_equal(coord_new(&cfg, tables->body, tables->len, &rig->coord, &err), 0);
 	free(tables);
+	if (rig->fence_first)
+		(void)rig_post_fence(rig, rig->fence_first);
 	while (rig->state == COORD_OPENING)
 		rig_await_mail(rig);
 }

@@ -40,6 +40,7 @@ struct rig {
 	struct rig_mail_vec questions; /* not answered yet: about nexuses when manual; block I/O */
 	uint64_t closed_conn;	       /* the last one that the coordinator closed */
 	uint64_t fence_done;	       /* id of the last */
+	uint32_t fence_first;	       /* this node, while the next coordinator opens; 0 = none */
 	unsigned kills, data_writes;
 	/* The device: calls fail from here on; writes of file data seen (offset of the last). */
 	int fail;

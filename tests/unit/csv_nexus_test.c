@@ -321,6 +321,18 @@ static void fenced_is_fenced(void **state)
 	done(msg);
 }
 
+/* The sessions are loaded by tables in which it lives; nobody else would end its own. */
+static void fenced_while_opening(void **state)
+{
+	(void)state;
+	peer_up(&two);
+	rig_kill(rig);
+	rig->fence_first = 2;
+	rig_start(rig);
+	assert_true(rig->fence_done > 0);
+	assert_int_equal(rig->state, COORD_SERVING);
+}
+
 /* GO belongs to the connection on which it was asked for. */
 static void no_go_after_another_hello(void **state)
 {
@@ -408,6 +420,7 @@ int main(void)
 		RIG_TEST(goodbye_waits_for_the_kill),
 		RIG_TEST(close_waits_for_goodbye),
 		RIG_TEST(fenced_is_fenced),
+		RIG_TEST(fenced_while_opening),
 		RIG_TEST(no_go_after_another_hello),
 		RIG_TEST(a_barrier_is_told_to_all),
 		RIG_TEST(a_barrier_is_told_in_grace),

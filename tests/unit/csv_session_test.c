@@ -229,6 +229,22 @@ static void role_in_maintenance(void **state)
 	assert_int_equal(role_next(&v, false), ROLE_STOP);
 }
 
+/* One that opens may load the session of the node that is just fenced. */
+static void role_tells_who_opens(void **state)
+{
+	struct role_view v = { .running = true };
+
+	(void)state;
+	assert_true(role_tells_fence(&v));
+	v.ended = true;
+	assert_false(role_tells_fence(&v));
+	v.ended = false;
+	v.running_job = true;
+	assert_false(role_tells_fence(&v));
+	v = (struct role_view){ 0 };
+	assert_false(role_tells_fence(&v));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -240,6 +256,7 @@ int main(void)
 		cmocka_unit_test(role_takes_its_steps),
 		cmocka_unit_test(role_stops),
 		cmocka_unit_test(role_in_maintenance),
+		cmocka_unit_test(role_tells_who_opens),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
