@@ -659,6 +659,9 @@ static void on_hello(struct csvd *csvd, const Vol__Hello *hello)
 	if (!o->answered)
 		order_send(o);
 	report(csvd, &what);
+	vms_handles_lost(csvd->d->vms, hello->lost_before_ms,
+			 hello->can_resend ? "csv-keeper ended"
+					   : "csvd ended (Linux 6.9 would keep them)");
 }
 
 /* ---- connection ------------------------------------------------------------------------------------------ */

@@ -96,6 +96,27 @@ void vms_requests_failed(struct vms *vms, const char *name, uint64_t generation)
 	}
 }
 
+/*
+ * Its own end, not an order: it is started anew, on another node if there is one. Without that it would
+ * stand, tried again and again over descriptors of which none will ever work.
+ */
+void vms_handles_lost(struct vms *vms, uint64_t before_ms, const char *why)
+{
+	char text[STATE_REASON_MAX];
+	struct slot *s;
+
+	if (!before_ms)
+		return; /* an older csvd */
+	(void)snprintf(text, sizeof(text), "its open disks are lost: %s", why);
+	LIST_FOREACH(s, &vms->slots, link)
+	{
+		if (!s->vm || !s->on_volumes || (uint64_t)vm_began_ms(s->vm) > before_ms)
+			continue;
+		log_warning("vm %s: %s", s->name, text);
+		vm_kill(s->vm, text);
+	}
+}
+
 /* ---- events of the driver ----------------------------------------------------------------------------- */
 
 /* Only what was seen to run is told to run: a guest that stands for want of a lease, taken for a

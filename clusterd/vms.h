@@ -27,6 +27,12 @@ void vms_cleanup(struct vms *vms, uint64_t incarnation);
 
 /* From csvd: no request of (name, generations <= this) is left in it. */
 void vms_requests_failed(struct vms *vms, const char *name, uint64_t generation);
+/*
+ * From csvd: what was opened on this node's mounts before that (CLOCK_BOOTTIME, ms) is lost for good.
+ * A VM that was started before has no disks any more and ends, as if it had crashed. Said again by each
+ * hello; why: what ended.
+ */
+void vms_handles_lost(struct vms *vms, uint64_t before_ms, const char *why);
 /* From csvd: it holds nothing any more of incarnations <= this. */
 void vms_sessions_closed(struct vms *vms, uint64_t incarnation);
 

@@ -27,6 +27,7 @@ struct cluster_config {
 	const char *path; /* of the socket; borrowed */
 	const char *mount_root;
 	bool can_resend;
+	uint64_t lost_before_ms; /* as in Hello */
 	const struct cluster_ops *ops;
 	void *user;
 };

@@ -19,7 +19,6 @@
 #include "csv/buf.h"
 #include "csv/client.h"
 #include "csv/csvd_int.h"
-#include "csv/mount.h"
 #include "lib/log.h"
 #include "lib/sm.h"
 
@@ -471,6 +470,7 @@ static void trace(const struct sm *sm, int prev, const char *why)
 
 struct options {
 	int keeper_fd, beat_fd;
+	uint64_t lost_before_ms;
 	bool lock, debug;
 };
 
@@ -541,6 +541,8 @@ static int parse(struct csvd *d, struct options *opt, int argc, char **argv)
 		{ "no-mlock", no_argument, NULL, 'n' },
 		{ "debug", no_argument, NULL, 'd' },
 		{ "defect", required_argument, NULL, 'D' },
+		{ "lost-before", required_argument, NULL, 'l' },
+		{ "no-resend", no_argument, NULL, 'r' },
 		{ 0 },
 	};
 	int c;
@@ -558,6 +560,10 @@ static int parse(struct csvd *d, struct options *opt, int argc, char **argv)
 			opt->lock = false;
 		else if (c == 'd')
 			opt->debug = true;
+		else if (c == 'l')
+			opt->lost_before_ms = strtoull(optarg, NULL, 10);
+		else if (c == 'r')
+			d->can_resend = false;
 		else if (c != 'D' || !set_defect(&d->defects, optarg))
 			return usage(argv[0]);
 	}
@@ -580,7 +586,8 @@ static int setup(struct csvd *d, const struct options *opt, struct cl_error *err
 	struct cluster_config cfg = {
 		.path = d->socket,
 		.mount_root = d->mount_root,
-		.can_resend = csv_kernel_can_resend(),
+		.can_resend = d->can_resend,
+		.lost_before_ms = opt->lost_before_ms,
 		.ops = &cluster_ops,
 		.user = d,
 	};
@@ -627,7 +634,9 @@ static void teardown(struct csvd *d)
 
 int main(int argc, char **argv)
 {
-	struct csvd d = { .socket = "/run/clusterd/csvd.sock", .mount_root = "/ClusterStorage" };
+	struct csvd d = { .socket = "/run/clusterd/csvd.sock",
+			  .mount_root = "/ClusterStorage",
+			  .can_resend = true };
 	struct options opt = { .keeper_fd = -1, .beat_fd = -1, .lock = true };
 	struct cl_error err = CL_ERROR_INIT;
 	int r;

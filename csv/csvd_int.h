@@ -45,6 +45,7 @@ struct csvd {
 	uint64_t last_conn, last_go;
 	uint64_t closed_up_to; /* incarnations of this node that were ended by order */
 	bool keeper_ready, stopping;
+	bool can_resend; /* mounts outlive this process */
 	int stop_turns;
 	struct csvd_defects defects;
 };

@@ -2,7 +2,11 @@
 /*
  * csv-keeper: what must outlive csvd. It makes the mounts and holds their descriptors, runs csvd and
  * runs it again when it dies, so that applications notice nothing but a pause (Linux >= 6.9, which
- * can send unanswered requests again; below that the connection is aborted and mounted anew).
+ * can send unanswered requests again).
+ *
+ * Below that, and when the keeper itself has died, all that was open on the mounts is lost: they are
+ * made anew, and csvd is given the time before which whatever was opened is gone. It tells clusterd,
+ * which starts the VMs that are older than that anew.
  *
  * It decides nothing and does no I/O on volumes: never stat() below the mount root, it would wait
  * for the very daemon that it has to restart. A stopped or looping csvd is not seen by waitpid();
@@ -12,6 +16,7 @@
 
 #include <fcntl.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -52,6 +57,8 @@ struct keeper {
 	char **args; /* further ones for csvd */
 	int n_args;
 	unsigned hang_s;
+	bool resend;	     /* the next csvd can take the mounts over */
+	int64_t lost_before; /* what was opened before that is lost; ms, CLOCK_BOOTTIME */
 	struct kept_vec mounts;
 	struct keeper_beat *beat;
 	int beat_fd, sock;
@@ -81,26 +88,44 @@ static void forget(struct keeper *k, struct kept *kept)
 
 /* ---- requests of csvd ---------------------------------------------------------------------- */
 
+/* A mount that nobody has used: what is dead of an earlier one there is removed. */
+static int make_fresh(const struct keeper *k, const char *name, struct kept *ret,
+		      struct cl_error *err)
+{
+	int r = csv_mount(k->root, name, &ret->fuse, err);
+
+	if (r < 0)
+		return r;
+	ret->state = memfd_create(name, MFD_CLOEXEC);
+	if (ret->state < 0) {
+		r = -errno;
+		(void)csv_unmount(k->root, name);
+		(void)close(ret->fuse);
+		return cl_error_errno(err, r, "state of the mount %s/%s", k->root, name);
+	}
+	(void)snprintf(ret->name, sizeof(ret->name), "%s", name);
+	log_notice("mounted %s/%s", k->root, name);
+	return 0;
+}
+
 static int make(struct keeper *k, const char *name, struct cl_error *err)
 {
-	struct kept kept = { .state = -1 };
+	struct kept kept;
 	int r;
 
 	if (!csv_name_valid(name))
 		return cl_error_set(err, -EINVAL, "not a volume's name: '%s'", name);
 	if (find(k, name))
 		return 0;
-	r = csv_mount(k->root, name, &kept.fuse, err);
+	r = make_fresh(k, name, &kept, err);
 	if (r < 0)
 		return r;
-	kept.state = memfd_create(name, MFD_CLOEXEC);
-	(void)snprintf(kept.name, sizeof(kept.name), "%s", name);
-	if (kept.state < 0 || kept_vec_push(&k->mounts, kept) < 0) {
+	if (kept_vec_push(&k->mounts, kept) < 0) {
 		(void)csv_unmount(k->root, name);
 		(void)close(kept.fuse);
+		(void)close(kept.state);
 		return cl_error_set(err, -ENOMEM, "out of memory");
 	}
-	log_notice("mounted %s/%s", k->root, name);
 	return 0;
 }
 
@@ -185,8 +210,8 @@ static void write_pid(struct keeper *k)
 
 static _Noreturn void exec_csvd(struct keeper *k, int sock)
 {
-	char **argv = calloc((size_t)k->n_args + 8, sizeof(*argv));
-	char sock_arg[16], beat_arg[16];
+	char **argv = calloc((size_t)k->n_args + 9, sizeof(*argv));
+	char sock_arg[16], beat_arg[16], lost_arg[24];
 	sigset_t none;
 	int n = 0;
 
@@ -196,6 +221,7 @@ static _Noreturn void exec_csvd(struct keeper *k, int sock)
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	(void)snprintf(sock_arg, sizeof(sock_arg), "%d", sock);
 	(void)snprintf(beat_arg, sizeof(beat_arg), "%d", k->beat_fd);
+	(void)snprintf(lost_arg, sizeof(lost_arg), "%" PRId64, k->lost_before);
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	argv[n++] = (char *)(uintptr_t)k->csvd;
@@ -203,6 +229,10 @@ static _Noreturn void exec_csvd(struct keeper *k, int sock)
 	argv[n++] = sock_arg;
 	argv[n++] = (char *)(uintptr_t) "--beat-fd";
 	argv[n++] = beat_arg;
+	argv[n++] = (char *)(uintptr_t) "--lost-before";
+	argv[n++] = lost_arg;
+	if (!k->resend)
+		argv[n++] = (char *)(uintptr_t) "--no-resend";
 	for (int i = 0; i < k->n_args; i++)
 		argv[n++] = k->args[i];
 	(void)execv(k->csvd, argv);
@@ -211,13 +241,39 @@ static _Noreturn void exec_csvd(struct keeper *k, int sock)
 
 static void start_csvd(void *user);
 
-static void abort_mounts(struct keeper *k)
+/*
+ * csvd's copy of the descriptor went with it: closing ours aborts the connection, and whoever waits
+ * there gets an error. The fresh mount stands at once, so that who comes now waits for the next csvd
+ * and does not find the directory below.
+ */
+static bool renew(struct keeper *k, struct kept *kept)
 {
-	while (k->mounts.n) {
-		log_warning("volume '%s': this kernel cannot send requests again: mount aborted",
-			    k->mounts.v[0].name);
-		forget(k, &k->mounts.v[0]);
+	struct cl_error err = CL_ERROR_INIT;
+	struct kept fresh;
+
+	log_warning(
+		"volume '%s': what was open there is lost: this kernel cannot send requests again",
+		kept->name);
+	(void)close(kept->fuse);
+	(void)close(kept->state);
+	if (make_fresh(k, kept->name, &fresh, &err) < 0) {
+		log_error("%s", err.msg);
+		return false;
 	}
+	*kept = fresh;
+	return true;
+}
+
+static void renew_mounts(struct keeper *k)
+{
+	for (size_t i = 0; i < k->mounts.n;) {
+		if (renew(k, &k->mounts.v[i]))
+			i++;
+		else
+			kept_vec_remove(&k->mounts, i); /* csvd will ask for it */
+	}
+	/* Behind the last one: who was started from here on has seen the fresh ones only. */
+	k->lost_before = cl_mono_ms(cl_mono_now());
 }
 
 static void on_child(void *user, int status)
@@ -239,8 +295,8 @@ static void on_child(void *user, int status)
 		log_error("csvd died of signal %d", WTERMSIG(status));
 	else
 		log_error("csvd ended with status %d", WEXITSTATUS(status));
-	if (!csv_kernel_can_resend())
-		abort_mounts(k);
+	if (!k->resend)
+		renew_mounts(k);
 	k->restart_ms = cl_mono_diff_ms(k->started, cl_mono_now()) > OLD_MS ? RESTART_MS
 									    : 2 * k->restart_ms;
 	if (k->restart_ms > RESTART_MAX_MS)
@@ -338,7 +394,7 @@ static int usage(const char *argv0)
 {
 	(void)fprintf(stderr,
 		      "usage: %s [--mount-root DIR] [--run-dir DIR] [--csvd PATH] [--hang SECONDS] "
-		      "[-- CSVD-OPTION...]\n",
+		      "[--no-resend] [-- CSVD-OPTION...]\n",
 		      argv0);
 	return 2;
 }
@@ -350,6 +406,7 @@ static int parse(struct keeper *k, int argc, char **argv)
 		{ "run-dir", required_argument, NULL, 'r' },
 		{ "csvd", required_argument, NULL, 'c' },
 		{ "hang", required_argument, NULL, 'h' },
+		{ "no-resend", no_argument, NULL, 'n' },
 		{ 0 },
 	};
 	int c;
@@ -367,6 +424,9 @@ static int parse(struct keeper *k, int argc, char **argv)
 			break;
 		case 'h':
 			k->hang_s = (unsigned)strtoul(optarg, NULL, 10);
+			break;
+		case 'n':
+			k->resend = false;
 			break;
 		default:
 			return usage(argv[0]);
@@ -411,6 +471,8 @@ int main(int argc, char **argv)
 		.run_dir = "/run/csvd",
 		.csvd = CSVD_PATH,
 		.hang_s = 10,
+		.resend = csv_kernel_can_resend(),
+		.lost_before = cl_mono_ms(cl_mono_now()),
 		.sock = -1,
 		.restart_ms = RESTART_MS / 2,
 	};
@@ -426,6 +488,10 @@ int main(int argc, char **argv)
 		log_crit("start: %s", strerror(-r));
 		return 1;
 	}
+	if (!k.resend)
+		log_warning("this kernel cannot send requests again (Linux 6.9 can): if csvd dies, "
+			    "what is "
+			    "open on its mounts is lost, and VMs there are started anew");
 	start_csvd(&k);
 	check_beat(&k);
 	cl_loop_run(k.loop);

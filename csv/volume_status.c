@@ -14,6 +14,13 @@ static bool is_serving(const struct volume *v)
 	return v->coord && v->coord_state == COORD_SERVING;
 }
 
+/* Nothing is wrong now; but who has VMs here will want to know. */
+static const char *nothing_or_warning(const struct volume *v)
+{
+	return v->d->can_resend ? ""
+				: "VMs here do not outlive csvd: this kernel is older than 6.9";
+}
+
 static Vol__Mode mode_now(const struct volume *v, const char **reason)
 {
 	bool here = v->local_conn != 0;
@@ -45,13 +52,15 @@ static Vol__Mode mode_now(const struct volume *v, const char **reason)
 		*reason = "redirected by the operator";
 		return VOL__MODE__FILE_SYSTEM_REDIRECTED;
 	}
-	if (client_is_direct(v->client))
+	if (client_is_direct(v->client)) {
+		*reason = nothing_or_warning(v);
 		return VOL__MODE__DIRECT;
+	}
 	*reason = client_why_not_direct(v->client);
 	if (*reason)
 		return VOL__MODE__BLOCK_REDIRECTED;
 	/* No LUN that more than one could be at: all goes by the coordinator. */
-	*reason = here ? "" : "direct I/O off";
+	*reason = here ? nothing_or_warning(v) : "direct I/O off";
 	return here ? VOL__MODE__DIRECT : VOL__MODE__FILE_SYSTEM_REDIRECTED;
 }
 

@@ -80,7 +80,7 @@ write_services() {
 	path=$(product_path clusterd)
 	[[ ! $path ]] || echo "clusterd 100 $path"
 	path=$(product_path csv-keeper)
-	[[ ! $path ]] || echo "csv-keeper 100 $path"
+	[[ ! $path ]] || echo "csv-keeper 100 $path ${LAB_KEEPER_OPTIONS-}"
 }
 
 node_prepare() {	# NODE LINKS COUNT

@@ -211,6 +211,15 @@ static void on_process_end(void *user, int status)
 	(void)vm_tell_event(vm, event);
 }
 
+int64_t vm_began_ms(const struct vm *vm)
+{
+	uint64_t ticks;
+
+	if (vm->pid <= 0 || proc_start_time(vm->pid, &ticks) < 0)
+		return 0;
+	return (int64_t)(ticks * 1000 / (uint64_t)sysconf(_SC_CLK_TCK));
+}
+
 void vm_kill(struct vm *vm, const char *why)
 {
 	if (vm_state(vm) == VM_GONE)

@@ -175,6 +175,8 @@ int vm_adopt(struct vm_host *host, const char *name, vm_event_fn fn, void *user,
 
 /* Ask the guest to power off; kill it after grace_ms. Repeated orders shorten the deadline. */
 int vm_stop(struct vm *vm, int64_t grace_ms, struct cl_error *err);
+/* When its process began (CLOCK_BOOTTIME, ms, 10 ms early at most); 0 when that cannot be known. */
+int64_t vm_began_ms(const struct vm *vm);
 /* The stop order of design: cgroup killed, VM_EV_KILLED, then VM_EV_GONE. Never refused. */
 void vm_kill(struct vm *vm, const char *why);
 

@@ -23,6 +23,7 @@ struct vm {
 	enum vm_state state;
 	vm_event_fn fn;
 	void *user;
+	int64_t began_ms;
 	bool killed;
 };
 
@@ -113,6 +114,11 @@ void vm_kill(struct vm *v, const char *why)
 {
 	(void)why;
 	v->killed = true;
+}
+
+int64_t vm_began_ms(const struct vm *v)
+{
+	return v->began_ms;
 }
 
 void vm_free(struct vm *v)
@@ -272,7 +278,9 @@ void daemon_step(struct daemon *daemon, struct node_event *event)
 	(void)daemon;
 	assert_int_equal(event->type, NODE_EV_VM);
 	tell(words[event->vm.report], event->vm.name, event->vm.generation,
-	     event->vm.stands ? " stands" : "");
+	     event->vm.stands	? " stands"
+	     : event->vm.failed ? " failed"
+				: "");
 }
 
 /* ---- one node -------------------------------------------------------------------------------- */
@@ -433,6 +441,26 @@ static void test_a_silent_qemu_holds_nothing_up(void **state)
 	assert_told("paused v 4;answers v 4;");
 }
 
+/* It ends as a crash does, so that it is started elsewhere; and only when csvd holds nothing of it. */
+static void test_a_vm_whose_handles_are_lost_ends(void **state)
+{
+	(void)state;
+	start(4);
+	vm->began_ms = 1000;
+	vms_handles_lost(d.vms, 0, "an older csvd");
+	vms_handles_lost(d.vms, 999, "csvd ended");
+	assert_false(vm->killed);
+	vms_handles_lost(d.vms, 1000, "csvd ended");
+	assert_true(vm->killed);
+	happens(VM_EV_KILLED, VM_KILLING);
+	happens(VM_EV_GONE, VM_GONE);
+	turn();
+	assert_told("fail v 4;fail v 4;");
+	vms_handles_lost(d.vms, 1000, "csvd ended"); /* each hello says it again */
+	requests_failed(4);
+	assert_told("stopped v 4 failed;");
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -443,6 +471,7 @@ int main(void)
 		TEST(test_a_launcher_without_a_pid_is_waited_for),
 		TEST(test_what_cannot_be_adopted_holds_nothing_up),
 		TEST(test_a_silent_qemu_holds_nothing_up),
+		TEST(test_a_vm_whose_handles_are_lost_ends),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
