@@ -136,11 +136,30 @@ void coord_fail(struct coord *c, const char *fmt, ...) __attribute__((format(pri
 /* Is this the return code of a device that may not be used any more? Then the coordinator ends. */
 bool coord_dead(struct coord *c, int r);
 void coord_set_serving(struct coord *c);
-void req_reply(struct coord *c, struct req *q, struct res *res);
-void req_free(struct req *q);
+/* When it may: goodbyes have been met, and nobody's block-redirected I/O is under way. */
+void coord_try_close(struct coord *c);
+
+/* coord_open.c */
+/* What was kept back while GO was awaited comes first. */
+struct csv_mail *coord_next_mail(struct coord *c);
+int coord_open_volume(struct coord *c, struct cl_error *err);
+
+/* coord_mail.c; takes mail over */
+void coord_on_mail(struct coord *c, struct csv_mail *mail);
 void coord_retry_fences(struct coord *c);
 /* Its connection broke the rules: closed; the session goes on with its next HELLO. */
 void coord_cut_off(struct coord *c, struct session *s);
+
+/* coord_req.c */
+bool coord_lease_over(const struct coord *c);
+bool coord_may_execute(const struct coord *c);
+/* An operation, a LayoutGet or a CANCEL, to be executed or parked. Takes msg over. */
+void req_take(struct coord *c, const struct session *s, Csv__Message *msg);
+void req_run_parked(struct coord *c);
+void req_reply(struct coord *c, struct req *q, struct res *res);
+void req_free(struct req *q);
+/* The session's: its client sends them again, or is over. */
+void coord_drop_parked(struct coord *c, uint64_t session);
 
 /* coord_session.c */
 int coord_load_sessions(struct coord *c);
@@ -162,7 +181,6 @@ void coord_shut_out(struct coord *c, uint32_t node, uint64_t up_to);
 void coord_close_fenced(struct coord *c, uint32_t node, uint64_t up_to);
 /* GRACE -> SERVING when nobody owes a reclaim: frees orphans, executes what waited. */
 void coord_try_end_grace(struct coord *c);
-void coord_drop_parked(struct coord *c, uint64_t session);
 
 /* coord_nexus.c */
 void nexus_hello(struct coord *c, uint64_t conn, Csv__Message *msg); /* takes msg over */

@@ -20,7 +20,7 @@ csv_libcsvd_a_SOURCES = \
 	csv/holding.c csv/holding.h \
 	csv/map.c csv/map.h \
 	csv/mail.c csv/mail.h \
-	csv/coord.c csv/coord.h csv/coord_int.h \
+	csv/coord.c csv/coord.h csv/coord_int.h csv/coord_open.c csv/coord_mail.c csv/coord_req.c \
 	csv/coord_session.c csv/coord_handle.c csv/coord_lock.c csv/coord_care.c csv/coord_check.c \
 	csv/coord_ops.c csv/coord_name.c csv/coord_io.c csv/coord_falloc.c \
 	csv/coord_private.c \
