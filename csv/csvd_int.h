@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Inside csvd: the process, shared by csvd.c, volume.c and format.c. All in the loop's thread. */
+/* Inside csvd: the process, shared by csvd*.c, volume*.c and format.c. All in the loop's thread. */
 #ifndef CL_CSV_CSVD_INT_H
 #define CL_CSV_CSVD_INT_H
 
@@ -45,17 +45,20 @@ struct csvd {
 	uint64_t last_conn, last_go;
 	uint64_t closed_up_to; /* incarnations of this node that were ended by order */
 	bool keeper_ready, stopping;
-	bool can_resend; /* mounts outlive this process */
+	bool can_resend;	 /* mounts outlive this process */
+	uint64_t lost_before_ms; /* what was opened on them before that is lost */
 	int stop_turns;
 	struct csvd_defects defects;
 };
 
+/* From the command line on: the loop with all that is in it; and its end. */
+int csvd_begin(struct csvd *d, int keeper_fd, int beat_fd, struct cl_error *err);
+void csvd_end(struct csvd *d);
+
+struct volume *csvd_volume(struct csvd *d, const uint8_t uuid[16]);
 const Vol__Node *csvd_node(const struct csvd *d, uint32_t id);
 bool csvd_lease_over(const struct csvd *d);
 uint64_t csvd_new_conn(void *d);
-/* Stop orders whose last I/O may have ended. */
-void csvd_look_at_fails(struct csvd *d);
-void csvd_done(struct csvd *d, uint64_t order, int code, const char *error);
 /* Ends a job that cannot be done. code: errno. */
 void csvd_job_refused(struct csvd *d, uint64_t id, int code, const char *text);
 /* Tables as the coordinator's thread takes them. */
@@ -63,6 +66,17 @@ struct csv_mail *csvd_pack_tables(const struct csvd *d);
 
 /* Descriptors of a mount that an earlier csvd left; false: there is none of that name. */
 bool csvd_take_early(const char *name, int *ret_fuse, int *ret_state);
+
+/* ---- csvd_orders.c -------------------------------------------------------------------------- */
+
+/* What clusterd wants; user is the csvd. */
+void csvd_on_order(void *user, const Vol__Order *order);
+void csvd_on_job(void *user, const Vol__Job *job);
+void csvd_done(struct csvd *d, uint64_t order, int code, const char *error);
+/* Stop orders whose last I/O may have ended. */
+void csvd_look_at_fails(struct csvd *d);
+/* MAIL_FENCE_DONE of a format. */
+void csvd_formatted(struct csvd *d, const struct csv_mail *mail);
 
 /* ---- volume.c ------------------------------------------------------------------------------- */
 

@@ -43,7 +43,7 @@ CSVD_LIBS = csv/libcsvd.a csv/libcsvfs.a iscsi/libiscsilun.a proto/libproto.a pr
 	lib/libcl.a $(EXT2FS_LIBS) $(ISCSI_LIBS) $(URING_LIBS) $(PROTOBUFC_LIBS) $(QB_LIBS) -lpthread
 
 pkglibexec_PROGRAMS += csvd csv-keeper
-csvd_SOURCES = csv/csvd.c csv/csvd_int.h csv/format.c \
+csvd_SOURCES = csv/csvd.c csv/csvd_main.c csv/csvd_orders.c csv/csvd_int.h csv/format.c \
 	csv/offline.c csv/offline.h csv/lun_file.c csv/lun_file.h csv/volume_job.c \
 	csv/volume.c csv/volume_int.h csv/volume_role.c csv/volume_status.c csv/volume_transport.c \
 	csv/volume_nexus.c \
