@@ -67,13 +67,18 @@ tests_csvd_direct_SOURCES = tests/csvd/direct.c
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/csv_lock_test tests/unit/csv_session_test tests/unit/csv_client_test
-check_PROGRAMS += tests/unit/csv_map_test tests/unit/csv_direct_test tests/unit/csv_data_test
+check_PROGRAMS += tests/unit/csv_map_test tests/unit/csv_direct_test tests/unit/csv_redirected_test \
+	tests/unit/csv_data_test
 tests_unit_csv_data_test_SOURCES = tests/unit/csv_data_test.c
 tests_unit_csv_data_test_LDADD = csv/libcsvd.a iscsi/libiscsilun.a proto/libpb.a lib/libcl.a $(ISCSI_LIBS) $(URING_LIBS) $(PROTOBUFC_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
 $(tests_unit_csv_data_test_OBJECTS): $(BUILT_SOURCES)
-tests_unit_csv_direct_test_SOURCES = tests/unit/csv_direct_test.c
+MOUNT_RIG = tests/unit/mount_rig.c tests/unit/mount_rig.h
+tests_unit_csv_direct_test_SOURCES = tests/unit/csv_direct_test.c $(MOUNT_RIG)
 tests_unit_csv_direct_test_LDADD = csv/libcsvd.a proto/libpb.a lib/libcl.a $(PROTOBUFC_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
 $(tests_unit_csv_direct_test_OBJECTS): $(BUILT_SOURCES)
+tests_unit_csv_redirected_test_SOURCES = tests/unit/csv_redirected_test.c $(MOUNT_RIG)
+tests_unit_csv_redirected_test_LDADD = csv/libcsvd.a proto/libpb.a lib/libcl.a $(PROTOBUFC_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
+$(tests_unit_csv_redirected_test_OBJECTS): $(BUILT_SOURCES)
 tests_unit_csv_map_test_SOURCES = tests/unit/csv_map_test.c
 tests_unit_csv_map_test_LDADD = csv/libcsvd.a lib/libcl.a $(CMOCKA_LIBS)
 tests_unit_csv_client_test_SOURCES = tests/unit/csv_client_test.c
