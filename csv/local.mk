@@ -91,7 +91,7 @@ tests_unit_csv_lock_test_SOURCES = tests/unit/csv_lock_test.c
 tests_unit_csv_lock_test_LDADD = csv/libcsvd.a lib/libcl.a $(CMOCKA_LIBS)
 COORD_RIG = tests/unit/coord_rig.c tests/unit/coord_rig.h
 check_PROGRAMS += tests/unit/csv_nexus_test tests/unit/csv_layout_test tests/unit/csv_recall_test
-check_PROGRAMS += tests/unit/csv_coherence_test tests/unit/csv_coord_test
+check_PROGRAMS += tests/unit/csv_coherence_test tests/unit/csv_coord_test tests/unit/csv_proxy_test
 tests_unit_csv_coord_test_SOURCES = tests/unit/csv_coord_test.c $(COORD_RIG)
 tests_unit_csv_coord_test_LDADD = $(CSVD_LIBS) $(CMOCKA_LIBS)
 tests_unit_csv_coord_test_LDFLAGS = $(AM_LDFLAGS) $(EXT2FS_WRAP)
@@ -100,10 +100,15 @@ tests_unit_csv_coherence_test_SOURCES = tests/unit/csv_coherence_test.c $(COORD_
 tests_unit_csv_coherence_test_LDADD = $(CSVD_LIBS) $(CMOCKA_LIBS)
 tests_unit_csv_coherence_test_LDFLAGS = $(AM_LDFLAGS) $(EXT2FS_WRAP)
 $(tests_unit_csv_coherence_test_OBJECTS): $(BUILT_SOURCES)
-tests_unit_csv_recall_test_SOURCES = tests/unit/csv_recall_test.c $(COORD_RIG)
+FILE_RIG = tests/unit/file_rig.c tests/unit/file_rig.h $(COORD_RIG)
+tests_unit_csv_recall_test_SOURCES = tests/unit/csv_recall_test.c $(FILE_RIG)
 tests_unit_csv_recall_test_LDADD = $(CSVD_LIBS) $(CMOCKA_LIBS)
 tests_unit_csv_recall_test_LDFLAGS = $(AM_LDFLAGS) $(EXT2FS_WRAP)
 $(tests_unit_csv_recall_test_OBJECTS): $(BUILT_SOURCES)
+tests_unit_csv_proxy_test_SOURCES = tests/unit/csv_proxy_test.c $(FILE_RIG)
+tests_unit_csv_proxy_test_LDADD = $(CSVD_LIBS) $(CMOCKA_LIBS)
+tests_unit_csv_proxy_test_LDFLAGS = $(AM_LDFLAGS) $(EXT2FS_WRAP)
+$(tests_unit_csv_proxy_test_OBJECTS): $(BUILT_SOURCES)
 tests_unit_csv_layout_test_SOURCES = tests/unit/csv_layout_test.c
 tests_unit_csv_layout_test_LDADD = csv/libcsvd.a $(CMOCKA_LIBS)
 tests_unit_csv_nexus_test_SOURCES = tests/unit/csv_nexus_test.c $(COORD_RIG)
