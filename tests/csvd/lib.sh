@@ -25,15 +25,7 @@ NET=10.97.0
 URL=iscsi://$NET.254/$IQN/1
 VOLUME=vol1
 
-step() { printf -- '-- %s\n' "$*"; }
-fail() {
-	printf 'FAIL: %s\n' "$*"
-	exit 1
-}
-now_ms() {
-	local s=$EPOCHREALTIME
-	echo $((${s/[.,]/} / 1000))
-}
+. "$SRC/tests/drills/common.sh"
 
 ((EUID == 0)) || { echo "SKIP: needs root"; exit 77; }
 [[ -e /dev/fuse ]] || { echo "SKIP: no /dev/fuse"; exit 77; }
@@ -91,15 +83,6 @@ drill_end() {
 trap drill_end EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
-
-wait_until() {	# SECONDS COMMAND...
-	local end=$(($(now_ms) + $1 * 1000))
-	shift
-	until "$@"; do
-		(($(now_ms) < end)) || fail "never true: $*"
-		sleep 0.02
-	done
-}
 
 # ---- the stub ----
 
@@ -161,11 +144,6 @@ more_blocks() {	# N COUNT: more than that?
 
 # ---- network, target ----
 
-# What cannot be read is no other one yet: a cable laid to it would end in the namespace of this machine.
-other_net() {
-	local ns
-	ns=$(readlink "/proc/$1/ns/net") && [[ $ns && $ns != "$(readlink /proc/self/ns/net)" ]]
-}
 in_net() {	# NAME COMMAND...
 	local name=$1
 	shift
@@ -214,7 +192,6 @@ own_run() {
 tgtadm() { "${OWN_RUN[@]}" "$TGT/usr/sbin/tgtadm" --lld iscsi "$@"; }
 target_answers() { tgtadm --mode sys --op show >/dev/null 2>&1; }
 target_start() {
-	local option
 	mkdir -p "$WORK/run/tgtd"
 	truncate -s 256M "$WORK/lun.img"
 	own_run
@@ -223,13 +200,7 @@ target_start() {
 	TGTD=$!
 	own_run
 	wait_until 10 target_answers
-	tgtadm --mode target --op new --tid 1 --targetname "$IQN"
-	for option in MaxRecvDataSegmentLength=262144 MaxXmitDataSegmentLength=262144 \
-		FirstBurstLength=262144 MaxBurstLength=1048576 InitialR2T=No ImmediateData=Yes; do
-		tgtadm --mode target --op update --tid 1 --name "${option%=*}" --value "${option#*=}"
-	done
-	tgtadm --mode logicalunit --op new --tid 1 --lun 1 --bstype rdwr --backing-store "$WORK/lun.img"
-	tgtadm --mode target --op bind --tid 1 --initiator-address ALL
+	target_fill "$IQN" "$WORK/lun.img"
 }
 
 # ---- nodes ----

@@ -15,6 +15,7 @@
 set -euo pipefail
 
 SRC=$(dirname "$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")")
+. "$SRC/tests/drills/common.sh"
 DRILL=$(basename "$0")
 export LAB_NAME=${LAB_NAME:-d${DRILL%%-*}-$$}
 # All labs of this drill; a second one is "$LAB_NAME-b" and is added here.
@@ -22,11 +23,6 @@ DRILL_LABS=("$LAB_NAME")
 
 lab() { "$SRC/lab/lab" "$@"; }
 
-step() { printf -- '-- %s\n' "$*"; }
-fail() {
-	printf 'FAIL: %s\n' "$*"
-	exit 1
-}
 skip() {
 	printf 'SKIP: %s\n' "$*"
 	exit 77
@@ -67,10 +63,6 @@ trap 'exit 143' TERM HUP
 
 # ---- time -----------------------------------------------------------------------------------
 
-now_ms() {
-	local s=$EPOCHREALTIME
-	echo $((${s/[.,]/} / 1000))
-}
 # Figures that tests/run collects: timing detected_ms=2100 started_ms=2600
 timing() { printf '# timing %s\n' "$*"; }
 

@@ -17,15 +17,7 @@ DRILL=$(basename "$0")
 IQN=iqn.2026-11.drill:lun
 URL=iscsi://127.0.0.1/$IQN/1
 
-fail() {
-	printf 'FAIL: %s\n' "$*"
-	exit 1
-}
-step() { printf -- '-- %s\n' "$*"; }
-now_ms() {
-	local s=$EPOCHREALTIME
-	echo $((${s/[.,]/} / 1000))
-}
+. "$SRC/tests/drills/common.sh"
 
 ((EUID == 0)) || { echo "SKIP: needs root"; exit 77; }
 for file in tests/lun/lun-node tests/lun/lun-bench tests/lun/lun-sync-test tests/lun/landing.so iscsi/lunctl; do
@@ -69,7 +61,7 @@ holder_start() {
 }
 
 target_start() {
-	local end option
+	local end
 	[[ $HOLDER ]] || holder_start
 	[[ -e $WORK/lun.img ]] || truncate -s 64M "$WORK/lun.img"
 	nsenter -t "$HOLDER" -n -m -r -- env LD_LIBRARY_PATH="$TGT_LIB" LD_PRELOAD="$BUILD/tests/lun/landing.so" \
@@ -80,13 +72,7 @@ target_start() {
 		(($(now_ms) < end)) || fail "tgtd does not answer"
 		sleep 0.02
 	done
-	tgtadm --mode target --op new --tid 1 --targetname "$IQN"
-	for option in MaxRecvDataSegmentLength=262144 MaxXmitDataSegmentLength=262144 \
-		FirstBurstLength=262144 MaxBurstLength=1048576 InitialR2T=No ImmediateData=Yes; do
-		tgtadm --mode target --op update --tid 1 --name "${option%=*}" --value "${option#*=}"
-	done
-	tgtadm --mode logicalunit --op new --tid 1 --lun 1 --bstype rdwr --backing-store "$WORK/lun.img"
-	tgtadm --mode target --op bind --tid 1 --initiator-address ALL
+	target_fill "$IQN" "$WORK/lun.img"
 }
 # nsenter, started without a function in between, becomes the daemon: $! is tgtd's own pid. It ignores SIGTERM while it has targets.
 target_kill() {
@@ -111,11 +97,6 @@ cable_make() {
 	in_target ip link set cable up
 	nsenter -t "$CABLE_PID" -n ip address add 10.99.0.2/24 dev eth0
 	nsenter -t "$CABLE_PID" -n ip link set eth0 up
-}
-# What cannot be read is no other one yet: a cable laid to it would end in the namespace of this machine.
-other_net() {
-	local ns
-	ns=$(readlink "/proc/$1/ns/net") && [[ $ns && $ns != "$(readlink /proc/self/ns/net)" ]]
 }
 cable() { in_target ip link set cable "$1"; }
 # A second way from that node to the target, with an address of its own at both ends: cable2 down|up.
@@ -196,11 +177,3 @@ late() {	# NODE: landings of NODE behind the last F or H
 }
 landed() { awk -v node="$1" '/^L/ && $2 == node { n++ } END { print n + 0 }' "$LANDING"; }
 in_flight() { awk -v node="$1" '$2 == node && /^S/ { n++ } $2 == node && /^L/ { n-- } END { print n + 0 }' "$LANDING"; }
-wait_until() {	# SECONDS COMMAND...
-	local end=$(($(now_ms) + $1 * 1000))
-	shift
-	until "$@"; do
-		(($(now_ms) < end)) || fail "never true: $*"
-		sleep 0.02
-	done
-}
