@@ -84,7 +84,9 @@ tests_unit_csv_map_test_LDADD = csv/libcsvd.a lib/libcl.a $(CMOCKA_LIBS)
 tests_unit_csv_client_test_SOURCES = tests/unit/csv_client_test.c
 tests_unit_csv_client_test_LDADD = csv/libcsvd.a iscsi/libiscsilun.a proto/libpb.a lib/libcl.a $(ISCSI_LIBS) $(URING_LIBS) $(PROTOBUFC_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
 $(tests_unit_csv_client_test_OBJECTS): $(BUILT_SOURCES)
-check_PROGRAMS += tests/unit/csv_places_test
+check_PROGRAMS += tests/unit/csv_places_test tests/unit/csv_role_test
+tests_unit_csv_role_test_SOURCES = tests/unit/csv_role_test.c
+tests_unit_csv_role_test_LDADD = csv/libcsvd.a lib/libcl.a $(CMOCKA_LIBS)
 tests_unit_csv_places_test_SOURCES = tests/unit/csv_places_test.c
 tests_unit_csv_places_test_LDADD = csv/libcsvd.a lib/libcl.a $(CMOCKA_LIBS)
 tests_unit_csv_lock_test_SOURCES = tests/unit/csv_lock_test.c
