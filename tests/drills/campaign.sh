@@ -290,7 +290,7 @@ fault_storage() {	# each node in turn loses its storage network, the coordinator
 		well_again
 	done
 }
-fault_storage-one() { cut_storage "$(others "$(coordinator)" | head -n 1)"; }
+fault_storage-one() { cut_storage "$(others "$(coordinator)" | sed -n 1p)"; }
 fault_storage-coordinator() { cut_storage "$(coordinator)"; }
 fault_portal() {	# the first of the target's portals
 	lab portal 1 cut

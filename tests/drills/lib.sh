@@ -12,7 +12,9 @@
 #
 # The drill has a lab of its own ($LAB_NAME), gone at the end whatever happens. It passes when it
 # reaches its end; any command that fails ends it (set -e), `fail` does so with words.
-set -euo pipefail
+set -Eeuo pipefail
+# A command that fails unforeseen is named; `fail` and `skip` have said their words.
+trap 'printf "FAIL: exit status %s: %s (%s:%s)\n" "$?" "$BASH_COMMAND" "${BASH_SOURCE[0]##*/}" "$LINENO" >&2' ERR
 
 SRC=$(dirname "$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")")
 . "$SRC/tests/drills/common.sh"

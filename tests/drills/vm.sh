@@ -16,7 +16,7 @@ done
 
 VMTOP=$(mktemp -d /tmp/vmdrill.XXXXXX)
 VMNET=vmdrill$$
-VMCG=$(findmnt -n -t cgroup2 -o TARGET | head -n 1)/vmdrill-$$
+VMCG=$(findmnt -n -t cgroup2 -o TARGET | sed -n 1p)/vmdrill-$$
 VMPIDS=()
 MARK=0
 

@@ -5,7 +5,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 require qemu-system-x86_64 jq
 
-CG=$(findmnt -n -t cgroup2 -o TARGET | head -n 1)/lab-$LAB_NAME
+CG=$(findmnt -n -t cgroup2 -o TARGET | sed -n 1p)/lab-$LAB_NAME
 
 cluster_up() {	# [UP-OPTION...]
 	lab up --no-vm "$@" >/dev/null
@@ -60,7 +60,8 @@ status_of() { lab clusterctl status --json | jq -r "$1"; }
 vm_node() { status_of '.resources[] | select(.name == "vm") | .node'; }
 coordinator() { status_of '.volumes[0].coordinator'; }
 manager() { status_of .cluster.manager; }
-others() {	# NODE...: the nodes that are none of these
+# The nodes that are none of these, a line each. Not into `head`: it would end before all is said (SIGPIPE).
+others() {	# NODE...
 	local node
 	for node in node1 node2 node3; do
 		[[ " $* " == *" $node "* ]] || echo "$node"
