@@ -34,7 +34,7 @@ die() {	# CODE TEXT
 # The cgroup2 file system: the only one, or the "unified" one beside version 1.
 cgroup_root() {
 	local root
-	root=$(findmnt -n -t cgroup2 -o TARGET | head -n 1)
+	root=$(findmnt -n -t cgroup2 -o TARGET | sed -n 1p)
 	[[ $root ]] || die "$E_FAIL" "no cgroup2 file system is mounted: mount -t cgroup2 none /sys/fs/cgroup"
 	echo "$root"
 }
