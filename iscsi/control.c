@@ -274,6 +274,7 @@ int lun_control_coordinate(struct lun_control *c, struct cl_error *err)
 		.incarnation = c->config.incarnation,
 		.random = random16(),
 		.type = c->config.pr_type,
+		.quirks = c->config.quirks,
 		.settle_until_ms = c->config.settle_ms ? control_now_ms() + c->config.settle_ms : 0,
 	};
 	struct pr_step step;
@@ -302,6 +303,20 @@ void lun_control_log_says(struct lun_control *c, bool still, const struct pr_mat
 		control_give_up(c, &c->admit.why);
 }
 
+/* What the victims were allowed, while the table still knows it. Too many: none is known. */
+static void note_known(const struct lun_control *c, struct job *job)
+{
+	for (size_t i = 0; i < c->table.n; i++) {
+		if (!pr_match_key(job->victims, job->n, c->table.allowed[i]))
+			continue;
+		if (job->n_known == PR_KNOWN_MAX) {
+			job->n_known = 0;
+			return;
+		}
+		job->known[job->n_known++] = c->table.allowed[i];
+	}
+}
+
 int lun_control_fence(struct lun_control *c, const struct pr_match *victims, size_t n,
 		      lun_fence_done done, void *user, struct cl_error *err)
 {
@@ -315,6 +330,7 @@ int lun_control_fence(struct lun_control *c, const struct pr_match *victims, siz
 		return cl_error_errno(err, -ENOMEM, "fence");
 	if (n)
 		memcpy(job.victims, victims, n * sizeof(*victims));
+	note_known(c, &job);
 	/* From here on no GO for them: _seen says no, and a late REGISTER is a stray. */
 	pr_table_remove_matching(&c->table, victims, n);
 	r = control_add_job(c, &c->fences, &job);

@@ -56,7 +56,8 @@ struct lun_control_config {
 	uint64_t incarnation;
 	uint8_t pr_type; /* 6 or 8: what the probe found. 0 = a standing reservation decides, else 6
 			  */
-	uint32_t check_ms;  /* type, holder and READ KEYS == table; 0 = 5000 */
+	struct pr_quirks quirks; /* likewise */
+	uint32_t check_ms;	 /* type, holder and READ KEYS == table; 0 = 5000 */
 	uint32_t settle_ms; /* target whose backend may outlive its instance: wait this long after a
 			       login before the first barrier counts; 0 = not needed */
 	unsigned defects;   /* LUN_DEFECT_*; only honoured with --enable-defects */

@@ -21,6 +21,8 @@ struct job {
 	enum job_kind kind;
 	size_t n;
 	struct pr_match *victims; /* owned */
+	size_t n_known;
+	uint64_t known[PR_KNOWN_MAX];
 	uint64_t key;
 	lun_fence_done fence_done;
 	lun_seen_done seen_done;

@@ -128,6 +128,9 @@ static void after_fence(struct lun_control *c)
 	tell_barrier(c);
 	c->timer_ms = PR_NEVER;
 	if (pr_fence_phase(&c->fence) == PR_FENCE_PAID) {
+		/* The innocent who went with a victim: they have to be admitted anew. */
+		for (size_t i = 0; i < c->fence.n_swept; i++)
+			pr_table_remove(&c->table, c->fence.swept[i]);
 		end_fence(c, true, NULL);
 		run_jobs(c);
 		return;
@@ -288,6 +291,9 @@ static void start_fence(struct lun_control *c, const struct job *job)
 	f.no_barrier = c->config.defects & LUN_DEFECT_NO_BARRIER;
 	f.no_repeat = c->config.defects & LUN_DEFECT_NO_REPEAT;
 #endif
+	f.quirks = c->config.quirks;
+	f.n_known = job->n_known;
+	memcpy(f.known, job->known, sizeof(f.known));
 	memcpy(f.match, job->victims, job->n * sizeof(*job->victims));
 	pr_fence_start(&c->fence, &f, control_now_ms(), &step);
 	control_step(c, &step);

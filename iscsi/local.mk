@@ -5,6 +5,7 @@ iscsi_libiscsilun_a_SOURCES = \
 	iscsi/pr_admit.c iscsi/pr_admit.h \
 	iscsi/pr_check.c iscsi/pr_check.h \
 	iscsi/pr_fence.c iscsi/pr_fence.h \
+	iscsi/pr_tail.c iscsi/pr_tail.h \
 	iscsi/url.c iscsi/url.h \
 	iscsi/chap.c iscsi/chap.h \
 	iscsi/session.c iscsi/session_cmd.c iscsi/session_hold.c iscsi/session_io.c iscsi/session_int.h \
@@ -16,16 +17,24 @@ iscsi_libiscsilun_a_SOURCES = \
 	iscsi/scratch.c iscsi/scratch.h \
 	iscsi/portals.c iscsi/portals.h \
 	iscsi/pr_probe.c iscsi/pr_probe.h \
-	iscsi/probe.c iscsi/probe.h
+	iscsi/probe.c iscsi/probe.h \
+	iscsi/paa_probe.c iscsi/paa_probe.h
 
 pkglibexec_PROGRAMS += iscsi/lunctl
 iscsi_lunctl_SOURCES = iscsi/lunctl.c
 iscsi_lunctl_LDADD = iscsi/libiscsilun.a lib/libcl.a $(ISCSI_LIBS) $(JANSSON_LIBS) $(QB_LIBS)
 
 if HAVE_CMOCKA
-check_PROGRAMS += tests/unit/iscsi_pr_test
-tests_unit_iscsi_pr_test_SOURCES = tests/unit/iscsi_pr_test.c
+check_PROGRAMS += tests/unit/iscsi_pr_test tests/unit/iscsi_fence_test tests/unit/iscsi_probe_test \
+	tests/unit/iscsi_tail_test
+tests_unit_iscsi_pr_test_SOURCES = tests/unit/iscsi_pr_test.c tests/unit/iscsi_keys.h
 tests_unit_iscsi_pr_test_LDADD = iscsi/libiscsilun.a lib/libcl.a $(CMOCKA_LIBS)
+tests_unit_iscsi_fence_test_SOURCES = tests/unit/iscsi_fence_test.c tests/unit/iscsi_keys.h
+tests_unit_iscsi_fence_test_LDADD = iscsi/libiscsilun.a lib/libcl.a $(CMOCKA_LIBS)
+tests_unit_iscsi_probe_test_SOURCES = tests/unit/iscsi_probe_test.c
+tests_unit_iscsi_probe_test_LDADD = iscsi/libiscsilun.a lib/libcl.a $(CMOCKA_LIBS)
+tests_unit_iscsi_tail_test_SOURCES = tests/unit/iscsi_tail_test.c tests/unit/iscsi_keys.h
+tests_unit_iscsi_tail_test_LDADD = iscsi/libiscsilun.a lib/libcl.a $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/iscsi_session_test
 tests_unit_iscsi_session_test_SOURCES = tests/unit/iscsi_session_test.c

@@ -292,6 +292,11 @@ static int verb_reset(struct tool *t, char **args, struct cl_error *err)
 	return r;
 }
 
+static const char *const abort_words[] = { "not tried", "not implemented", "works", "late",
+					   "drains" };
+static const char *const unmap_words[] = { "not tried", "not implemented", "fenced", "not fenced" };
+static const char *const aptpl_words[] = { "not tried", "not implemented", "accepted" };
+
 static int verb_probe(struct tool *t, char **args, struct cl_error *err)
 {
 	struct lun_probe_result p;
@@ -301,17 +306,24 @@ static int verb_probe(struct tool *t, char **args, struct cl_error *err)
 	if (r < 0)
 		return r;
 	if (t->json)
-		print_json(json_pack("{s:i,s:s,s:s,s:s,s:s,s:s,s:I,s:i}", "type", p.pr_type,
-				     "type8", p.type8, "type6", p.type6, "vendor", p.vendor,
-				     "product", p.product, "revision", p.revision, "blocks",
-				     (json_int_t)p.blocks, "block_size", (int)p.block_size));
+		print_json(json_pack("{s:i,s:s,s:s,s:s,s:s,s:s,s:I,s:i,s:s,s:s,s:s,s:s}", "type",
+				     p.pr_type, "type8", p.type8, "type6", p.type6, "vendor",
+				     p.vendor, "product", p.product, "revision", p.revision,
+				     "blocks", (json_int_t)p.blocks, "block_size",
+				     (int)p.block_size, "tail", p.tail, "abort",
+				     abort_words[p.quirks.abort], "unmap", unmap_words[p.unmap],
+				     "aptpl", aptpl_words[p.aptpl]));
 	else
-		printf("%s %s %s: %s\n  type 8: %s\n  type 6: %s\n", p.vendor, p.product,
-		       p.revision,
+		printf("%s %s %s: %s\n  type 8: %s\n  type 6: %s\n%s%s%s"
+		       "  PREEMPT AND ABORT: %s\n  UNMAP: %s\n  APTPL: %s\n",
+		       p.vendor, p.product, p.revision,
 		       p.pr_type == 8	? "fences with type 8"
 		       : p.pr_type == 6 ? "fences with type 6"
 					: "unfenceable: not for shared use",
-		       p.type8, p.type6[0] ? p.type6 : "not tried");
+		       p.type8, p.type6[0] ? p.type6 : "not tried",
+		       p.tail[0] ? "  type 8, keys removed from the list's end only: " : "", p.tail,
+		       p.tail[0] ? "\n" : "", abort_words[p.quirks.abort], unmap_words[p.unmap],
+		       aptpl_words[p.aptpl]);
 	return p.pr_type ? 0 : 4;
 }
 

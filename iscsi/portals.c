@@ -152,7 +152,9 @@ static int register_keys(struct proof *p, uint64_t base, bool in, struct cl_erro
 {
 	int r = 0, one;
 
-	for (unsigned i = 0; i < p->result.n; i++) {
+	/* Back in reverse: a list may be true only as long as its last key goes (iscsi/pr_tail.h). */
+	for (unsigned n = 0; n < p->result.n; n++) {
+		unsigned i = in ? n : p->result.n - 1 - n;
 		uint64_t key = base + i + 1;
 		struct pr_op op = { .kind = PR_OP_REGISTER,
 				    .key = in ? 0 : key,

@@ -45,6 +45,8 @@ const char *pr_op_name(enum pr_op_kind kind)
 		[PR_OP_READ_RESERVATION] = "READ RESERVATION",
 		[PR_OP_RESET] = "LOGICAL UNIT RESET",
 		[PR_OP_TOUCH] = "READ(16)",
+		[PR_OP_UNMAP_NOTHING] = "UNMAP",
+		[PR_OP_REGISTER_APTPL] = "REGISTER with APTPL",
 	};
 
 	return (unsigned)kind < sizeof(names) / sizeof(*names) ? names[kind] : "?";

@@ -81,6 +81,20 @@ struct pr_match {
 };
 
 bool pr_match_key(const struct pr_match *match, size_t n, uint64_t key);
+
+/* What the probe found about a target beside its type; see pr_fence.h for what follows from it. */
+enum pr_abort {
+	PR_ABORT_UNTRIED,
+	PR_ABORT_NONE,	 /* PREEMPT AND ABORT is not implemented */
+	PR_ABORT_GOOD,	 /* it takes the right; whether it drains is not known */
+	PR_ABORT_LATE,	 /* seen: a write landed after its answer */
+	PR_ABORT_DRAINS, /* seen with slow writes: none did */
+};
+
+struct pr_quirks {
+	enum pr_abort abort;
+	bool tail; /* the list of keys is true only as long as nothing but its last key is removed */
+};
 bool pr_keys_contain(const uint64_t *keys, size_t n, uint64_t key);
 
 /* ---- commands and answers ---- */
@@ -104,8 +118,10 @@ enum pr_op_kind {
 	PR_OP_PREEMPT_AND_ABORT,
 	PR_OP_READ_KEYS,
 	PR_OP_READ_RESERVATION,
-	PR_OP_RESET, /* LOGICAL UNIT RESET: the barrier */
-	PR_OP_TOUCH, /* READ(16) of block 0, data thrown away: has this nexus the right? */
+	PR_OP_RESET,	      /* LOGICAL UNIT RESET: the barrier */
+	PR_OP_TOUCH,	      /* READ(16) of block 0, data thrown away: has this nexus the right? */
+	PR_OP_UNMAP_NOTHING,  /* UNMAP of no block at all: is it let through? */
+	PR_OP_REGISTER_APTPL, /* as REGISTER, to be kept when the target loses its power */
 };
 
 const char *pr_op_name(enum pr_op_kind kind);

@@ -164,6 +164,7 @@ void pr_admit_log_says(struct pr_admit *a, bool still, const struct pr_match *li
 		return;
 	}
 	job.no_barrier = a->config.no_barrier;
+	job.quirks = a->config.quirks;
 	job.settle_until_ms = a->config.settle_until_ms;
 	job.n = n;
 	if (n)

@@ -34,6 +34,7 @@ struct pr_admit_config {
 	unsigned random; /* where to begin to look for a free instance number */
 	uint8_t type;	 /* 6 or 8; 0 = a standing reservation decides, else 6 */
 	bool no_barrier; /* defect switch */
+	struct pr_quirks quirks;
 	int64_t settle_until_ms;
 };
 

@@ -14,7 +14,9 @@
 static const struct sm_state fence_states[] = {
 	[PR_FENCE_IDLE] = { "idle", F(KEYS), SM_INITIAL },
 	[PR_FENCE_KEYS] = { "keys", F(KEYS) | F(PREEMPT) | F(HOLDER) | F(FAILED) },
-	[PR_FENCE_PREEMPT] = { "preempt", F(PREEMPT) | F(HOLDER) | F(KEYS) | F(FAILED) },
+	[PR_FENCE_PREEMPT] = { "preempt",
+			       F(PREEMPT) | F(RENAME) | F(HOLDER) | F(KEYS) | F(FAILED) },
+	[PR_FENCE_RENAME] = { "rename", F(HOLDER) | F(FAILED) },
 	[PR_FENCE_HOLDER] = { "holder", F(RESERVE) | F(SETTLE) | F(BARRIER) | F(VERIFY_KEYS) |
 						F(KEYS) | F(FAILED) },
 	[PR_FENCE_RESERVE] = { "reserve",
@@ -75,12 +77,59 @@ static bool is_victim(const struct pr_fence *f, uint64_t key)
 
 /* ---- (a) take the right ---- */
 
+static enum pr_op_kind preempt_kind(const struct pr_fence *f)
+{
+	return f->job.quirks.abort >= PR_ABORT_GOOD ? PR_OP_PREEMPT_AND_ABORT : PR_OP_PREEMPT;
+}
+
 static void preempt_next(struct pr_fence *f, struct pr_step *out)
 {
-	if (f->next < f->n_victims)
-		ask(f, PR_FENCE_PREEMPT, PR_OP_PREEMPT, f->victims[f->next], out);
-	else
+	if (f->next < f->n_victims) {
+		ask(f, PR_FENCE_PREEMPT, preempt_kind(f), f->victims[f->next], out);
+	} else if (f->job.quirks.tail && f->tail.rename) {
+		ask(f, PR_FENCE_RENAME, PR_OP_REGISTER, f->job.own, out);
+		out->op.key = f->tail.rename;
+	} else {
 		ask(f, PR_FENCE_HOLDER, PR_OP_READ_RESERVATION, 0, out);
+	}
+}
+
+/* A claim spares nobody: which of the keys there are true is not known from before. */
+static size_t first_victim(const struct pr_fence *f, const struct pr_answer *a)
+{
+	size_t i = 0;
+
+	while (!f->job.take && i < a->n_keys && !is_victim(f, a->keys[i]))
+		i++;
+	return i;
+}
+
+static void choose_tail(struct pr_fence *f, const struct pr_answer *a)
+{
+	struct pr_tail *t = &f->tail;
+
+	pr_tail_plan(a->keys, a->n_keys, first_victim(f, a), f->job.own, t);
+	f->n_victims = t->n_victims;
+	memcpy(f->victims, t->victims, t->n_victims * sizeof(*t->victims));
+	for (size_t i = 0; i < t->n_victims && f->n_swept < PR_KEYS_MAX; i++)
+		f->swept[f->n_swept++] = t->victims[i];
+}
+
+static void choose(struct pr_fence *f, const struct pr_answer *a)
+{
+	for (size_t i = 0; i < a->n_keys; i++)
+		if (is_victim(f, a->keys[i]) &&
+		    !pr_keys_contain(f->victims, f->n_victims, a->keys[i]))
+			f->victims[f->n_victims++] = a->keys[i];
+}
+
+/* In the first round: later ones only find what has registered since. */
+static bool all_known_there(const struct pr_fence *f)
+{
+	for (size_t i = 0; i < f->job.n_known; i++)
+		if (!pr_keys_contain(f->victims, f->n_victims, f->job.known[i]))
+			return false;
+	return f->job.n_known > 0;
 }
 
 static void on_keys(struct pr_fence *f, const struct pr_answer *a, struct pr_step *out)
@@ -90,19 +139,30 @@ static void on_keys(struct pr_fence *f, const struct pr_answer *a, struct pr_ste
 		fail(f, "own key is not registered (fenced, or the target has forgotten)");
 		return;
 	}
-	for (size_t i = 0; i < a->n_keys; i++)
-		if (is_victim(f, a->keys[i]) &&
-		    !pr_keys_contain(f->victims, f->n_victims, a->keys[i]))
-			f->victims[f->n_victims++] = a->keys[i];
+	if (f->job.quirks.tail)
+		choose_tail(f, a);
+	else
+		choose(f, a);
+	if (f->rounds == 0)
+		f->aborted = all_known_there(f);
 	preempt_next(f, out);
 }
 
 static void on_preempt(struct pr_fence *f, const struct pr_op *op, const struct pr_answer *a,
 		       struct pr_step *out)
 {
-	/* Conflict: the victim's key is gone by itself, or ours is. READ KEYS knows which. */
-	if (a->result == LUN_CONFLICT) {
+	/* Conflict: the victim's key is gone by itself, or ours is. READ KEYS knows which, where it can
+	 * be believed. */
+	if (a->result == LUN_CONFLICT && !f->job.quirks.tail) {
+		f->aborted = false;
 		next_round(f, out);
+		return;
+	}
+	/* It did, when it was tried; another controller answers now. */
+	if (a->result == LUN_UNSUPPORTED && op->kind == PR_OP_PREEMPT_AND_ABORT) {
+		f->job.quirks.abort = PR_ABORT_NONE;
+		f->aborted = false;
+		preempt_next(f, out);
 		return;
 	}
 	if (a->result != LUN_OK) {
@@ -125,9 +185,14 @@ static void send_reset(struct pr_fence *f, int64_t now, struct pr_step *out)
 	f->reset_wait_ms = f->reset_wait_ms < 64000 ? f->reset_wait_ms * 2 : 64000;
 }
 
+static bool is_drained(const struct pr_fence *f)
+{
+	return f->job.quirks.abort == PR_ABORT_DRAINS && f->aborted && !f->job.take;
+}
+
 static void begin_barrier(struct pr_fence *f, int64_t now, struct pr_step *out)
 {
-	if (f->job.no_barrier) {
+	if (f->job.no_barrier || is_drained(f)) {
 		ask(f, PR_FENCE_VERIFY_KEYS, PR_OP_READ_KEYS, 0, out);
 		return;
 	}
@@ -215,6 +280,10 @@ static void on_verify_keys(struct pr_fence *f, const struct pr_answer *a, struct
 		fail(f, "own key is gone (fenced, or the target has forgotten)");
 		return;
 	}
+	if (f->job.quirks.tail && !pr_tail_done(&f->tail, a->keys, a->n_keys)) {
+		next_round(f, out);
+		return;
+	}
 	f->n_left = 0;
 	for (size_t i = 0; i < a->n_keys; i++) {
 		if (is_victim(f, a->keys[i])) {
@@ -271,7 +340,8 @@ void pr_fence_start(struct pr_fence *f, const struct pr_fence_job *job, int64_t 
 	f->why = (struct cl_error)CL_ERROR_INIT;
 	f->old_holder = 0;
 	f->rounds = 0;
-	f->killed_any = false;
+	f->n_swept = 0;
+	f->killed_any = f->aborted = false;
 	ask(f, PR_FENCE_KEYS, PR_OP_READ_KEYS, 0, out);
 }
 
@@ -294,6 +364,8 @@ static void on_sequential(struct pr_fence *f, const struct pr_op *op, const stru
 	}
 	if (f->sm.state == PR_FENCE_KEYS)
 		on_keys(f, a, out);
+	else if (f->sm.state == PR_FENCE_RENAME)
+		ask(f, PR_FENCE_HOLDER, PR_OP_READ_RESERVATION, 0, out);
 	else if (f->sm.state == PR_FENCE_HOLDER)
 		on_holder(f, a, now, out);
 	else if (f->sm.state == PR_FENCE_VERIFY_KEYS)

@@ -16,6 +16,12 @@
  * other for ever. Any answer counts that is to a reset of this round. (c) READ KEYS and READ
  * RESERVATION: that it is so, on the target that answers now.
  *
+ * What the probe found about the target (job.quirks) changes two things. Where PREEMPT AND ABORT works it is
+ * sent in place of PREEMPT; where slow writes have shown that it drains, too, the barrier is left out, but only
+ * when every key that the victims were ever allowed was there and went by it: what lost its key earlier was
+ * not aborted by this. A claim never leaves it out, for it takes the right of those who never had a key. And
+ * where the list of keys is only true at its end, all behind the first victim go with it (iscsi/pr_tail.h).
+ *
  * A lost control session ends it as failed: the target may be a new instance, and a PREEMPT that an
  * earlier instance answered is worth nothing. Start again from the beginning.
  */
@@ -23,12 +29,14 @@
 #define CL_ISCSI_PR_FENCE_H
 
 #include "iscsi/pr.h"
+#include "iscsi/pr_tail.h"
 #include "lib/error.h"
 #include "lib/sm.h"
 
 #define PR_FENCE_ROUNDS_MAX 16 /* a victim that keeps coming back: report instead of running on */
 #define PR_FENCE_RESETS_MAX 16 /* unanswered at once: 2+4+8+16+32+64*10 s */
 #define PR_MATCHES_MAX 128
+#define PR_KNOWN_MAX 16
 #define PR_NEVER INT64_MAX
 
 struct pr_fence_job {
@@ -37,16 +45,21 @@ struct pr_fence_job {
 	bool all_but; /* victims = all keys but own and those that match; else those that match */
 	bool take;    /* coordinator-to-be: the old holder is a victim, RESERVE when none stands */
 	bool no_barrier, no_repeat; /* defect switches */
+	struct pr_quirks quirks;
 	int64_t settle_until_ms; /* no reset before (backend that outlives its target); 0 = at once
 				  */
 	size_t n;
 	struct pr_match match[PR_MATCHES_MAX];
+	/* Every key that the victims were allowed; more than there is room for: n_known = 0 */
+	size_t n_known;
+	uint64_t known[PR_KNOWN_MAX];
 };
 
 enum pr_fence_phase {
 	PR_FENCE_IDLE,
 	PR_FENCE_KEYS,
 	PR_FENCE_PREEMPT,
+	PR_FENCE_RENAME,
 	PR_FENCE_HOLDER,
 	PR_FENCE_RESERVE,
 	PR_FENCE_SETTLE,
@@ -75,6 +88,10 @@ struct pr_fence {
 	uint64_t left
 		[PR_KEYS_MAX]; /* when paid: the other keys that are there, our own not counted */
 	size_t n_left;
+	struct pr_tail tail;	     /* of this round */
+	uint64_t swept[PR_KEYS_MAX]; /* by this job, the innocent too: only with quirks.tail */
+	size_t n_swept;
+	bool aborted;	     /* every known key was there, and went by PREEMPT AND ABORT */
 	uint64_t old_holder; /* forced victim of this job, 0 = none */
 	unsigned rounds, resets_out;
 	uint32_t tag, want_tag, first_reset_tag;

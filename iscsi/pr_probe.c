@@ -20,6 +20,11 @@ enum expect {
 	NO_KEYS,  /* of anybody */
 	FREE,	  /* no reservation */
 	ANY,
+	/* nothing is expected, and it is remembered what came: */
+	ABORT,
+	ABORT_KEYS, /* after an ABORT */
+	UNMAP,
+	APTPL,
 };
 
 #define MASK(k) (1u << (k))
@@ -57,6 +62,43 @@ static const struct line script[] = {
 	  "the keys outlive a reset" },
 	{ PR_OP_READ_RESERVATION, B, NOBODY, NOBODY, RESERVED, 0,
 	  "the reservation outlives a reset" },
+	{ PR_OP_PREEMPT_AND_ABORT, B, B, D, ABORT, 0, "" },
+	{ PR_OP_READ_KEYS, B, NOBODY, NOBODY, ABORT_KEYS, MASK(B) | MASK(C), "" },
+	{ PR_OP_UNMAP_NOTHING, A, NOBODY, NOBODY, UNMAP, 0, "" },
+	{ PR_OP_REGISTER_APTPL, A, NOBODY, A, APTPL, 0, "" },
+};
+
+/* As pr_fence does it with quirks.tail: those behind the victim first, and then the own one is renamed. */
+static const struct line tail_script[] = {
+	{ PR_OP_READ_KEYS, A, NOBODY, NOBODY, NO_KEYS, 0, "no key is registered" },
+	{ PR_OP_READ_RESERVATION, A, NOBODY, NOBODY, FREE, 0, "nobody has a reservation" },
+	{ PR_OP_REGISTER, A, NOBODY, A, GOOD, 0, "a first key registers" },
+	{ PR_OP_RESERVE, A, A, NOBODY, GOOD, 0, "it reserves" },
+	{ PR_OP_REGISTER, C, NOBODY, C, GOOD, 0, "a second key registers" },
+	{ PR_OP_REGISTER, B, NOBODY, B, GOOD, 0, "a third key registers" },
+	{ PR_OP_REGISTER, D, NOBODY, D, GOOD, 0, "a fourth key registers" },
+	{ PR_OP_TOUCH, D, NOBODY, NOBODY, GOOD, 0, "a registered nexus reads" },
+	{ PR_OP_PREEMPT, B, B, D, GOOD, 0, "the last key is preempted" },
+	{ PR_OP_READ_KEYS, B, NOBODY, NOBODY, KEYS, MASK(A) | MASK(C) | MASK(B),
+	  "only the last key is gone" },
+	{ PR_OP_TOUCH, D, NOBODY, NOBODY, CONFLICT, 0, "the preempted nexus does not read" },
+	{ PR_OP_PREEMPT, B, B, C, GOOD, 0, "the one before the own is preempted" },
+	{ PR_OP_PREEMPT, B, B, A, GOOD, 0, "the first one is preempted" },
+	{ PR_OP_REGISTER, B, A, B, GOOD, 0, "the own nexus has its key, and renames itself" },
+	{ PR_OP_READ_KEYS, B, NOBODY, NOBODY, KEYS, MASK(B), "only the own key is left" },
+	{ PR_OP_TOUCH, A, NOBODY, NOBODY, CONFLICT, 0, "the preempted holder does not read" },
+	{ PR_OP_TOUCH, C, NOBODY, NOBODY, CONFLICT, 0, "a preempted nexus does not read" },
+	{ PR_OP_TOUCH, B, NOBODY, NOBODY, GOOD, 0, "the own nexus reads" },
+	{ PR_OP_READ_RESERVATION, B, NOBODY, NOBODY, RESERVED, 0, "the type is still the same" },
+	{ PR_OP_REGISTER, C, NOBODY, C, GOOD, 0, "a preempted one registers again" },
+	{ PR_OP_RESET, B, NOBODY, NOBODY, GOOD, 0, "a logical unit reset is answered" },
+	{ PR_OP_READ_KEYS, B, NOBODY, NOBODY, KEYS, MASK(B) | MASK(C), "the keys outlive a reset" },
+	{ PR_OP_READ_RESERVATION, B, NOBODY, NOBODY, RESERVED, 0,
+	  "the reservation outlives a reset" },
+	{ PR_OP_PREEMPT_AND_ABORT, B, B, C, ABORT, 0, "" },
+	{ PR_OP_READ_KEYS, B, NOBODY, NOBODY, ABORT_KEYS, MASK(B), "" },
+	{ PR_OP_UNMAP_NOTHING, A, NOBODY, NOBODY, UNMAP, 0, "" },
+	{ PR_OP_REGISTER_APTPL, A, NOBODY, A, APTPL, 0, "" },
 };
 
 /*
@@ -81,7 +123,15 @@ static const struct line cleanup[] = {
 
 #define N(table) (sizeof(table) / sizeof(*(table)))
 
-static const uint8_t round_type[2] = { PR_TYPE_EA_ALL_REGISTRANTS, PR_TYPE_EA_REGISTRANTS_ONLY };
+static const struct {
+	uint8_t type;
+	const struct line *lines;
+	size_t n;
+} rounds[PR_PROBE_ROUNDS] = {
+	{ PR_TYPE_EA_ALL_REGISTRANTS, script, N(script) },
+	{ PR_TYPE_EA_REGISTRANTS_ONLY, script, N(script) },
+	{ PR_TYPE_EA_ALL_REGISTRANTS, tail_script, N(tail_script) },
+};
 
 static uint64_t key_of(const struct pr_probe *p, unsigned who)
 {
@@ -90,7 +140,7 @@ static uint64_t key_of(const struct pr_probe *p, unsigned who)
 
 static const struct line *line_now(const struct pr_probe *p)
 {
-	return p->cleaning ? &cleanup[p->step] : &script[p->step];
+	return p->cleaning ? &cleanup[p->step] : &rounds[p->round].lines[p->step];
 }
 
 static bool ask(struct pr_probe *p, struct pr_op *next)
@@ -102,7 +152,9 @@ static bool ask(struct pr_probe *p, struct pr_op *next)
 		.who = l->who,
 		.key = key_of(p, l->key),
 		.arg = key_of(p, l->arg),
-		.type = l->kind == PR_OP_REGISTER ? 0 : round_type[p->round],
+		.type = l->kind == PR_OP_REGISTER || l->kind == PR_OP_REGISTER_APTPL
+				? 0
+				: rounds[p->round].type,
 	};
 	return true;
 }
@@ -129,6 +181,32 @@ static bool keys_are(const struct pr_probe *p, const struct pr_answer *a, unsign
 	return a->n_keys == want;
 }
 
+/* true: of such a line nothing is expected. The last round in which it was tried counts. */
+static bool remembered(struct pr_probe *p, const struct line *l, const struct pr_answer *a)
+{
+	enum lun_result r = a->result;
+
+	switch (l->expect) {
+	case ABORT:
+		p->quirks.abort = r == LUN_OK ? PR_ABORT_GOOD : PR_ABORT_NONE;
+		return true;
+	case ABORT_KEYS:
+		if (r != LUN_OK || !keys_are(p, a, l->mask))
+			p->quirks.abort = PR_ABORT_NONE; /* no good as it is here */
+		return true;
+	case UNMAP:
+		p->unmap = r == LUN_OK	       ? PR_UNMAP_UNCHECKED
+			   : r == LUN_CONFLICT ? PR_UNMAP_CHECKED
+					       : PR_UNMAP_NONE;
+		return true;
+	case APTPL:
+		p->aptpl = r == LUN_OK ? PR_APTPL_TAKEN : PR_APTPL_NONE;
+		return true;
+	default:
+		return false;
+	}
+}
+
 static bool as_expected(const struct pr_probe *p, const struct line *l, const struct pr_answer *a)
 {
 	if (l->expect == ANY)
@@ -141,7 +219,7 @@ static bool as_expected(const struct pr_probe *p, const struct line *l, const st
 	case KEYS:
 		return keys_are(p, a, l->mask);
 	case RESERVED:
-		return a->type == round_type[p->round];
+		return a->type == rounds[p->round].type;
 	case NO_KEYS:
 		return a->n_keys == 0;
 	case FREE:
@@ -215,12 +293,13 @@ static bool round_over(struct pr_probe *p, struct pr_op *next)
 	}
 	p->cleaning = false;
 	if (strcmp(p->text[p->round], "passed") == 0) {
-		p->pr_type = round_type[p->round];
+		p->quirks.tail = p->round == PR_PROBE_ROUNDS - 1;
+		p->pr_type = p->quirks.tail ? 0 : rounds[p->round].type;
 		return end(p, PR_PROBE_DONE);
 	}
-	if (p->round == 1)
+	if (p->round == PR_PROBE_ROUNDS - 1)
 		return end(p, PR_PROBE_DONE);
-	p->round = 1;
+	p->round++;
 	p->step = 0;
 	return ask(p, next);
 }
@@ -257,7 +336,7 @@ bool pr_probe_answer(struct pr_probe *p, const struct pr_op *op, const struct pr
 	}
 	if (!p->cleaning && p->step == 0 && op->kind != PR_OP_READ_KEYS)
 		return sweep(p, op, next);
-	if (!as_expected(p, l, a)) {
+	if (!remembered(p, l, a) && !as_expected(p, l, a)) {
 		if (!p->cleaning && p->step < 2 && p->round == 0)
 			return in_use(p, l, op, a, next);
 		if (p->cleaning)
@@ -266,7 +345,7 @@ bool pr_probe_answer(struct pr_probe *p, const struct pr_op *op, const struct pr
 		return round_over(p, next);
 	}
 	if (++p->step != CLEANUP_LINES || !p->cleaning)
-		if (p->step < (p->cleaning ? N(cleanup) : N(script)))
+		if (p->step < (p->cleaning ? N(cleanup) : rounds[p->round].n))
 			return ask(p, next);
 	if (!p->cleaning)
 		(void)snprintf(p->text[p->round], sizeof(p->text[0]), "passed");

@@ -9,6 +9,12 @@
  *
  * Seen: tgt fails type 8 (a dangling holder: the next REGISTER turns the type into 0) and passes 6;
  * istgt fails both (READ KEYS shows a wrong list after most preempts).
+ *
+ * One that fails both is tried once more by the only rule under which such a list can be used at all
+ * (iscsi/pr_tail.h). It stays unfenceable; whoever insists knows then what he insists upon.
+ *
+ * By the way it is found out what is let through without a right (UNMAP), what is kept (APTPL), and whether
+ * PREEMPT AND ABORT is there. Whether that one drains takes slow writes: iscsi/paa_probe.h.
  */
 #ifndef CL_ISCSI_PR_PROBE_H
 #define CL_ISCSI_PR_PROBE_H
@@ -16,18 +22,31 @@
 #include "iscsi/pr.h"
 
 #define PR_PROBE_SESSIONS 4
+#define PR_PROBE_ROUNDS 3
+
+enum pr_unmap {
+	PR_UNMAP_UNTRIED,
+	PR_UNMAP_NONE,	    /* not implemented */
+	PR_UNMAP_CHECKED,   /* only who has the right */
+	PR_UNMAP_UNCHECKED, /* anybody: never to be used */
+};
+
+enum pr_aptpl { PR_APTPL_UNTRIED, PR_APTPL_NONE, PR_APTPL_TAKEN };
 
 enum pr_probe_state { PR_PROBE_RUNNING, PR_PROBE_DONE, PR_PROBE_BUSY, PR_PROBE_FAILED };
 
 struct pr_probe {
 	enum pr_probe_state state;
 	uint64_t keys[PR_PROBE_SESSIONS];
-	unsigned round; /* 0: type 8, 1: type 6 */
+	unsigned round; /* 0: type 8, 1: type 6, 2: type 8, from the list's end only */
 	unsigned step;
 	bool cleaning, swept;
-	uint8_t pr_type;   /* the result: 8, 6, 0 = unfenceable */
-	char text[2][160]; /* per round: "passed", or what was wrong; "" = not tried */
-	char why[160];	   /* of BUSY and FAILED */
+	uint8_t pr_type;	 /* the result: 8, 6, 0 = unfenceable */
+	struct pr_quirks quirks; /* .tail: round 2 passed */
+	enum pr_unmap unmap;
+	enum pr_aptpl aptpl;
+	char text[PR_PROBE_ROUNDS][160]; /* "passed", or what was wrong; "" = not tried */
+	char why[160];			 /* of BUSY and FAILED */
 };
 
 /* random: anything that differs from call to call. *first is the first command; op.who = session. */

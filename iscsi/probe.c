@@ -8,18 +8,13 @@
 #include "iscsi/pr_probe.h"
 #include "iscsi/probe.h"
 #include "iscsi/scratch.h"
-#include "lib/monotime.h"
 
 static int log_in_all(struct scratch *s, struct cl_error *err)
 {
-	unsigned portal = 0;
-	int r;
+	int r = scratch_log_in_any(s, 0, err);
 
-	do
-		r = scratch_log_in(s, 0, portal, err);
-	while (r < 0 && ++portal < s->url->n_portals && cl_mono_ms(cl_mono_now()) < s->until_ms);
 	for (unsigned i = 1; i < PR_PROBE_SESSIONS && r == 0; i++)
-		r = scratch_log_in(s, i, portal, err);
+		r = scratch_log_in(s, i, s->portal, err);
 	return r;
 }
 
@@ -83,6 +78,10 @@ int lun_probe(const struct lun_url *url, const char *initiator, uint32_t timeout
 	result.pr_type = machine.pr_type;
 	memcpy(result.type8, machine.text[0], sizeof(result.type8));
 	memcpy(result.type6, machine.text[1], sizeof(result.type6));
+	memcpy(result.tail, machine.text[2], sizeof(result.tail));
+	result.quirks = machine.quirks;
+	result.unmap = machine.unmap;
+	result.aptpl = machine.aptpl;
 	*ret = result;
 	return 0;
 }

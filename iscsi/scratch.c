@@ -28,9 +28,9 @@ void scratch_fini(struct scratch *s)
 	}
 }
 
-static int wait_ms(const struct scratch *s)
+static int wait_ms(const struct scratch *s, int64_t until_ms)
 {
-	int64_t t = s->until_ms, now = now_ms();
+	int64_t t = until_ms < s->until_ms ? until_ms : s->until_ms, now = now_ms();
 
 	for (int i = 0; i < SCRATCH_SESSIONS_MAX; i++) {
 		int64_t d = s->sessions[i] ? lun_session_deadline_ms(s->sessions[i]) : INT64_MAX;
@@ -40,8 +40,7 @@ static int wait_ms(const struct scratch *s)
 	return t <= now ? 0 : t - now > 60000 ? 60000 : (int)(t - now);
 }
 
-/* One turn over all sessions. Negative: time is up or a session is dead. */
-static int turn(struct scratch *s, struct cl_error *err)
+int scratch_turn(struct scratch *s, int64_t until_ms, struct cl_error *err)
 {
 	struct pollfd fds[SCRATCH_SESSIONS_MAX];
 	int n;
@@ -51,7 +50,7 @@ static int turn(struct scratch *s, struct cl_error *err)
 			.fd = s->sessions[i] ? lun_session_fd(s->sessions[i]) : -1,
 			.events = s->sessions[i] ? lun_session_events(s->sessions[i]) : (short)0,
 		};
-	n = poll(fds, SCRATCH_SESSIONS_MAX, wait_ms(s));
+	n = poll(fds, SCRATCH_SESSIONS_MAX, wait_ms(s, until_ms));
 	for (int i = 0; i < SCRATCH_SESSIONS_MAX; i++) {
 		if (!s->sessions[i])
 			continue;
@@ -63,18 +62,15 @@ static int turn(struct scratch *s, struct cl_error *err)
 	return now_ms() < s->until_ms ? 0 : cl_error_set(err, -ETIMEDOUT, "no end of it in time");
 }
 
-int scratch_log_in(struct scratch *s, unsigned i, unsigned portal, struct cl_error *err)
+static int log_in(struct scratch *s, unsigned i, struct lun_session_config c, struct cl_error *err)
 {
 	char name[LUN_NAME_MAX + 1];
-	const struct lun_session_config c = {
-		.url = s->url,
-		.portal = portal,
-		.initiator = name,
-		.isid = 0x70726f,
-		.isid_qualifier = (uint16_t)(i + 1),
-		.role = LUN_ROLE_CONTROL,
-	};
 	int r;
+
+	c.url = s->url;
+	c.initiator = name;
+	c.isid = 0x70726f;
+	c.isid_qualifier = (uint16_t)(i + 1);
 
 	if ((size_t)snprintf(name, sizeof(name), "%s.probe-%u", s->initiator, i + 1) >=
 	    sizeof(name))
@@ -83,12 +79,40 @@ int scratch_log_in(struct scratch *s, unsigned i, unsigned portal, struct cl_err
 	s->sessions[i] = NULL;
 	r = lun_session_new(&c, &s->sessions[i], err);
 	while (r == 0 && lun_session_state(s->sessions[i]) == LUN_CONNECTING)
-		r = turn(s, err);
+		r = scratch_turn(s, INT64_MAX, err);
 	if (r < 0) { /* a dead one would end every turn of the others */
 		lun_session_free(s->sessions[i]);
 		s->sessions[i] = NULL;
 	}
 	return r;
+}
+
+int scratch_log_in(struct scratch *s, unsigned i, unsigned portal, struct cl_error *err)
+{
+	const struct lun_session_config c = { .portal = portal, .role = LUN_ROLE_CONTROL };
+
+	return log_in(s, i, c, err);
+}
+
+int scratch_log_in_any(struct scratch *s, unsigned i, struct cl_error *err)
+{
+	int r;
+
+	s->portal = 0;
+	do
+		r = scratch_log_in(s, i, s->portal, err);
+	while (r < 0 && ++s->portal < s->url->n_portals && now_ms() < s->until_ms);
+	return r;
+}
+
+int scratch_log_in_data(struct scratch *s, unsigned i, uint64_t key, uint8_t pr_type,
+			struct cl_error *err)
+{
+	const struct lun_session_config c = {
+		.portal = s->portal, .role = LUN_ROLE_DATA, .key = key, .pr_type = pr_type
+	};
+
+	return log_in(s, i, c, err);
 }
 
 static void on_answer(struct lun_cmd *cmd)
@@ -105,6 +129,6 @@ int scratch_run(struct scratch *s, unsigned i, const struct pr_op *op, struct cl
 	if (lun_session_command(s->sessions[i], &s->cmd) != LUN_OK)
 		return cl_error_set(err, -ENOLINK, "%s", lun_session_reason(s->sessions[i]));
 	while (r == 0 && !s->answered)
-		r = turn(s, err);
+		r = scratch_turn(s, INT64_MAX, err);
 	return r;
 }

@@ -232,6 +232,7 @@ static struct scsi_task *send_pr_out(struct lun_session *s, struct lun_cmd *cmd,
 	struct scsi_persistent_reserve_out_basic basic = {
 		.reservation_key = cmd->op.key,
 		.service_action_reservation_key = cmd->op.arg,
+		.aptpl = cmd->op.kind == PR_OP_REGISTER_APTPL,
 	};
 
 	return iscsi_persistent_reserve_out_task(s->iscsi, s->url.lun, action,
@@ -243,6 +244,7 @@ static int pr_out_action(enum pr_op_kind kind)
 {
 	switch (kind) {
 	case PR_OP_REGISTER:
+	case PR_OP_REGISTER_APTPL:
 		return SCSI_PERSISTENT_RESERVE_REGISTER;
 	case PR_OP_RESERVE:
 		return SCSI_PERSISTENT_RESERVE_RESERVE;
@@ -283,6 +285,8 @@ static struct scsi_task *send_task(struct lun_session *s, struct lun_cmd *cmd)
 	case PR_OP_TOUCH:
 		return iscsi_read16_task(s->iscsi, s->url.lun, 0, s->data.block_size,
 					 (int)s->data.block_size, 0, 0, 0, 0, 0, on_task, cmd);
+	case PR_OP_UNMAP_NOTHING:
+		return iscsi_unmap_task(s->iscsi, s->url.lun, 0, 0, NULL, 0, on_task, cmd);
 	default:
 		return send_pr_out(s, cmd, pr_out_action(cmd->op.kind));
 	}
@@ -333,7 +337,7 @@ enum lun_result lun_session_command(struct lun_session *s, struct lun_cmd *cmd)
 		return LUN_REFUSED;
 	if (s->sm.state == LUN_DEAD)
 		return LUN_LOST;
-	if ((unsigned)cmd->op.kind > PR_OP_TOUCH || !cmd->done)
+	if ((unsigned)cmd->op.kind > PR_OP_REGISTER_APTPL || !cmd->done)
 		return LUN_INVALID;
 	cmd->internal = false;
 	return lun_cmd_send(s, cmd);
