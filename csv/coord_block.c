@@ -80,7 +80,8 @@ int op_block(struct coord *c, struct req *q, struct res *res)
 	(void)res;
 	if (r)
 		return r;
-	mail = csv_mail_new(MAIL_IO, write ? q->op->data.data : NULL, write ? len : 0);
+	/* Room for what is read, too: it comes back as its own answer, which so cannot fail for memory. */
+	mail = csv_mail_new(MAIL_IO, write ? q->op->data.data : NULL, len);
 	if (!mail ||
 	    proxied_vec_push(&c->proxied, (struct proxied){ c->last_proxied + 1, q }) < 0) {
 		free(mail);

@@ -264,17 +264,17 @@ static const struct keeper_ops keeper_ops = { on_mounted, on_unmounted, on_keepe
 
 /* ---- mail ----------------------------------------------------------------------------------- */
 
-static void take_mail(struct csvd *d, const struct csv_mail *mail)
+/* true: it has been taken over. */
+static bool take_mail(struct csvd *d, struct csv_mail *mail)
 {
 	if (!mail->from) {
 		csvd_formatted(d, mail);
-		return;
+		return false;
 	}
 	for (size_t i = 0; i < d->volumes.n; i++)
-		if (volume_owns(d->volumes.v[i], mail)) {
-			volume_on_mail(d->volumes.v[i], mail);
-			return;
-		}
+		if (volume_owns(d->volumes.v[i], mail))
+			return volume_on_mail(d->volumes.v[i], mail);
+	return false;
 }
 
 static void on_mail(void *user, int fd, uint32_t revents)
@@ -284,10 +284,9 @@ static void on_mail(void *user, int fd, uint32_t revents)
 
 	(void)fd;
 	(void)revents;
-	for (int n = 0; n < MAIL_TURN && (mail = csv_mail_get(&d->mail)); n++) {
-		take_mail(d, mail);
-		free(mail);
-	}
+	for (int n = 0; n < MAIL_TURN && (mail = csv_mail_get(&d->mail)); n++)
+		if (!take_mail(d, mail))
+			free(mail);
 }
 
 /* ---- end ------------------------------------------------------------------------------------ */

@@ -92,7 +92,8 @@ void volume_mounted(struct volume *v, int error, int fuse_fd, int state_fd);
 void volume_unmounted(struct volume *v);
 void volume_on_lease(struct volume *v);
 bool volume_owns(const struct volume *v, const struct csv_mail *mail);
-void volume_on_mail(struct volume *v, const struct csv_mail *mail);
+/* true: the mail has been taken over. */
+bool volume_on_mail(struct volume *v, struct csv_mail *mail);
 /* From another node's mount. false: not coordinated here. */
 bool volume_on_peer(struct volume *v, uint64_t conn, const void *body, size_t len);
 void volume_on_peer_lost(struct volume *v, uint64_t conn);

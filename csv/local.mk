@@ -84,6 +84,13 @@ tests_unit_csv_map_test_LDADD = csv/libcsvd.a lib/libcl.a $(CMOCKA_LIBS)
 tests_unit_csv_client_test_SOURCES = tests/unit/csv_client_test.c
 tests_unit_csv_client_test_LDADD = csv/libcsvd.a iscsi/libiscsilun.a proto/libpb.a lib/libcl.a $(ISCSI_LIBS) $(URING_LIBS) $(PROTOBUFC_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
 $(tests_unit_csv_client_test_OBJECTS): $(BUILT_SOURCES)
+# Its own volume_proxy.o: what is around it is played by the test, memory too.
+check_PROGRAMS += tests/unit/csv_volume_proxy_test
+tests_unit_csv_volume_proxy_test_SOURCES = tests/unit/csv_volume_proxy_test.c csv/volume_proxy.c csv/mail.c
+tests_unit_csv_volume_proxy_test_CPPFLAGS = $(AM_CPPFLAGS)
+tests_unit_csv_volume_proxy_test_LDADD = csv/libcsvd.a iscsi/libiscsilun.a proto/libpb.a lib/libcl.a $(ISCSI_LIBS) $(PROTOBUFC_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
+tests_unit_csv_volume_proxy_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc,--wrap=calloc
+$(tests_unit_csv_volume_proxy_test_OBJECTS): $(BUILT_SOURCES)
 check_PROGRAMS += tests/unit/csv_places_test tests/unit/csv_role_test
 tests_unit_csv_role_test_SOURCES = tests/unit/csv_role_test.c
 tests_unit_csv_role_test_LDADD = csv/libcsvd.a lib/libcl.a $(CMOCKA_LIBS)

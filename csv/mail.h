@@ -20,7 +20,7 @@ enum csv_mail_kind {
 	MAIL_TABLES,  /* a Vol.Tables */
 	MAIL_FENCED,  /* (node, incarnation) is fenced on this volume: close its sessions; `id` */
 	MAIL_NEXUS,   /* what it asked for about data nexuses: id, ok, text; key, pr_type */
-	MAIL_IO_DONE, /* id; state = errno; what was read */
+	MAIL_IO_DONE, /* the MAIL_IO itself, with state = errno; body: what was read */
 	MAIL_GO,      /* the key was seen: data commands may flow; ok = false: stop */
 	MAIL_BARRIER, /* number `id` was answered: all sessions are told */
 	MAIL_CLOSE,   /* hand over: finish, checkpoint, close */
@@ -39,7 +39,7 @@ enum csv_mail_kind {
 	MAIL_KILL,   /* all but `key`; the answer's key: `key` if it is known, else 0 */
 	MAIL_PERMIT, /* all, then permit a new one: key, pr_type */
 	/* Block-redirected I/O of (node, incarnation), for this node's data nexus; MAIL_IO_DONE follows. */
-	MAIL_IO,	/* count bytes at address; ok: write, the body; fua */
+	MAIL_IO,	/* count bytes at address, from or to the body; ok: write; fua */
 	MAIL_IO_CANCEL, /* what has not begun, of node up to incarnation, is answered ECANCELED */
 	MAIL_SEE,	/* is `key` theirs, and registered at the target of now? */
 };

@@ -241,7 +241,7 @@ static void on_state_mail(struct volume *v, const struct csv_mail *mail)
 	volume_poke(v);
 }
 
-void volume_on_mail(struct volume *v, const struct csv_mail *mail)
+bool volume_on_mail(struct volume *v, struct csv_mail *mail)
 {
 	bool here = mail->conn && mail->conn == v->local_conn;
 
@@ -276,7 +276,7 @@ void volume_on_mail(struct volume *v, const struct csv_mail *mail)
 		break;
 	case MAIL_IO:
 		volume_on_io(v, mail);
-		break;
+		return true;
 	case MAIL_IO_CANCEL:
 		volume_cancel_io(v, mail);
 		break;
@@ -288,6 +288,7 @@ void volume_on_mail(struct volume *v, const struct csv_mail *mail)
 	default:
 		break;
 	}
+	return false;
 }
 
 bool volume_on_peer(struct volume *v, uint64_t conn, const void *body, size_t len)

@@ -97,8 +97,8 @@ void volume_on_question(struct volume *v, const struct csv_mail *mail);
 /* With the store: it calls nobody back any more. */
 void volume_forget_questions(struct volume *v);
 
-/* volume_proxy.c: MAIL_IO, MAIL_IO_CANCEL. */
-void volume_on_io(struct volume *v, const struct csv_mail *mail);
+/* volume_proxy.c: MAIL_IO, which is taken over, and MAIL_IO_CANCEL. */
+void volume_on_io(struct volume *v, struct csv_mail *mail);
 void volume_cancel_io(struct volume *v, const struct csv_mail *mail);
 void volume_look_at_proxied(struct volume *v);
 /* The client must have been freed. */

@@ -5,12 +5,14 @@
  *
  * An I/O whose nexus died under it is of unknown fate: it is neither done again nor given up before that
  * nexus is dead, which is so when this node's mount has its next one.
+ *
+ * The request's mail is the buffer and becomes the answer: a coordinator that got none would wait for it, and
+ * the sender's session with it, for ever.
  */
 #include "config.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "csv/volume_int.h"
 #include "iscsi/lun.h"
@@ -24,15 +26,13 @@ enum proxy_state { PROXY_WAITS, PROXY_RUNS, PROXY_LOST };
 struct proxy_io {
 	struct proxy_io *next;
 	struct volume *v;
-	uint64_t serial; /* of the coordinator that asked */
-	uint64_t id;
-	struct store_node who;
+	uint64_t serial;       /* of the coordinator that asked */
+	struct csv_mail *mail; /* its question, and the answer */
 	enum proxy_state state;
 	bool cancelled;
 	uint64_t nexus; /* that it was given to last */
 	struct lun_io io;
 	struct iovec iov;
-	uint8_t *buf;
 };
 
 static void forget(struct proxy_io *p)
@@ -42,24 +42,24 @@ static void forget(struct proxy_io *p)
 	while (*at != p)
 		at = &(*at)->next;
 	*at = p->next;
-	free(p->buf);
+	free(p->mail);
 	free(p);
+}
+
+static void answer(struct volume *v, struct csv_mail *mail, int error)
+{
+	mail->kind = MAIL_IO_DONE;
+	mail->state = error;
+	coord_post(v->coord, mail);
 }
 
 static void finish(struct proxy_io *p, int error)
 {
 	struct volume *v = p->v;
-	bool write = p->io.dir == LUN_WRITE;
-	struct csv_mail *mail = NULL;
 
-	if (v->coord && p->serial == v->coord_serial)
-		mail = csv_mail_new(MAIL_IO_DONE, p->buf, write || error ? 0 : p->io.length);
-	if (mail) {
-		mail->id = p->id;
-		mail->state = error;
-		mail->count = p->io.length;
-		mail->ok = write;
-		coord_post(v->coord, mail);
+	if (v->coord && p->serial == v->coord_serial) {
+		answer(v, p->mail, error);
+		p->mail = NULL;
 	}
 	forget(p);
 }
@@ -133,26 +133,17 @@ void volume_look_at_proxied(struct volume *v)
 	}
 }
 
-static struct proxy_io *proxy_new(struct volume *v, const struct csv_mail *mail)
+static struct proxy_io *proxy_new(struct volume *v, struct csv_mail *mail)
 {
 	struct proxy_io *p = calloc(1, sizeof(*p));
-	size_t room = (mail->count + 4095) & ~(size_t)4095;
 	struct proxy_io **at = &v->proxied;
 
 	if (!p)
 		return NULL;
-	p->buf = aligned_alloc(4096, room);
-	if (!p->buf) {
-		free(p);
-		return NULL;
-	}
-	if (mail->ok)
-		memcpy(p->buf, mail->body, mail->len);
 	p->v = v;
 	p->serial = v->coord_serial;
-	p->id = mail->id;
-	p->who = (struct store_node){ mail->node, mail->incarnation };
-	p->iov = (struct iovec){ p->buf, mail->count };
+	p->mail = mail;
+	p->iov = (struct iovec){ mail->body, mail->count };
 	p->io = (struct lun_io){ .dir = mail->ok ? LUN_WRITE : LUN_READ,
 				 .fua = mail->fua,
 				 .offset = mail->address,
@@ -167,28 +158,22 @@ static struct proxy_io *proxy_new(struct volume *v, const struct csv_mail *mail)
 	return p;
 }
 
-void volume_on_io(struct volume *v, const struct csv_mail *mail)
+void volume_on_io(struct volume *v, struct csv_mail *mail)
 {
 	struct proxy_io *p = proxy_new(v, mail);
-	struct csv_mail *done;
 
 	if (p) {
 		submit(p);
 		return;
 	}
 	log_error("volume '%s': out of memory", v->name);
-	done = csv_mail_new(MAIL_IO_DONE, NULL, 0);
-	if (!done)
-		return;
-	done->id = mail->id;
-	done->state = EAGAIN;
-	coord_post(v->coord, done);
+	answer(v, mail, EAGAIN);
 }
 
 void volume_cancel_io(struct volume *v, const struct csv_mail *mail)
 {
 	for (struct proxy_io *p = v->proxied; p; p = p->next)
-		if (p->who.node == mail->node && p->who.incarnation <= mail->incarnation)
+		if (p->mail->node == mail->node && p->mail->incarnation <= mail->incarnation)
 			p->cancelled = true;
 	volume_look_at_proxied(v);
 }
