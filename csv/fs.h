@@ -67,6 +67,9 @@ struct fs_mkfs_options {
  */
 int fs_mkfs(struct fs_dev *dev, const struct fs_mkfs_options *opt, struct cl_error *err);
 
+/* The refusals alone: nothing is written. */
+int fs_mkfs_check(struct fs_dev *dev, const struct fs_mkfs_options *opt, struct cl_error *err);
+
 /* What is on dev before anything is opened or replayed; found = false when it is no volume of ours.
  */
 struct fs_probe {
@@ -104,6 +107,14 @@ struct fs_open_options {
  */
 int fs_open(struct fs_dev *dev, const struct fs_open_options *opt, struct fs **ret,
 	    struct cl_error *err);
+
+/*
+ * For what works below the file system (e2fsck, growing, wiping): may this device be that volume of that
+ * cluster? 0: it is, or is so damaged that it cannot be told, or nothing is there. -EXDEV, in words: another
+ * volume, another cluster's (a copy: the volume's uuid is the same), or somebody else's data. Writes nothing.
+ */
+int fs_whose(struct fs_dev *dev, const uint8_t *volume_uuid, const uint8_t *cluster_uuid,
+	     struct cl_error *err);
 
 /* Commit, checkpoint, mark the journal empty and the volume clean. The object stays to be freed. */
 int fs_close(struct fs *fs);

@@ -69,7 +69,7 @@ static int check_super(struct fs_dev *dev, const struct fs_open_options *opt, st
 	if (!p.found)
 		return no_volume(dev, err);
 	if (opt->volume_uuid && memcmp(p.volume_uuid, opt->volume_uuid, FS_UUID_SIZE) != 0)
-		return cl_error_set(err, -ENODEV, "another volume is on this device ('%s')",
+		return cl_error_set(err, -EXDEV, "another volume is on this device ('%s')",
 				    p.label);
 	r = read_super(dev, &sb);
 	if (r < 0)
@@ -174,7 +174,7 @@ int fs_open_for_mkfs(struct fs_dev *dev, struct fs **ret, struct cl_error *err)
 static int check_cluster(struct fs *fs, const struct fs_open_options *opt, struct cl_error *err)
 {
 	if (opt->cluster_uuid && memcmp(fs->vol.cluster_uuid, opt->cluster_uuid, FS_UUID_SIZE) != 0)
-		return cl_error_set(err, -ENODEV, "volume '%s' belongs to another cluster",
+		return cl_error_set(err, -EXDEV, "volume '%s' belongs to another cluster",
 				    fs->vol.name);
 	return 0;
 }
@@ -198,6 +198,37 @@ int fs_open(struct fs_dev *dev, const struct fs_open_options *opt, struct fs **r
 		return r;
 	*ret = cl_steal(fs);
 	return 0;
+}
+
+static int somebodys(struct fs_dev *dev, struct cl_error *err)
+{
+	const char *what = NULL;
+
+	/* A volume without its magic number is a damaged one. */
+	if (fs_sig_find(dev, &what) < 0 || !what || !strcmp(what, FS_SIG_UNKNOWN) ||
+	    !strcmp(what, FS_SIG_VOLUME))
+		return 0;
+	return cl_error_set(err, -EXDEV, "no cluster volume on this device: %s is there", what);
+}
+
+int fs_whose(struct fs_dev *dev, const uint8_t *volume_uuid, const uint8_t *cluster_uuid,
+	     struct cl_error *err)
+{
+	const struct fs_open_options opt = { .volume_uuid = volume_uuid,
+					     .cluster_uuid = cluster_uuid,
+					     .read_only = true };
+	_cleanup_(fs_freep) struct fs *fs = NULL;
+	struct cl_error why = CL_ERROR_INIT;
+	struct fs_probe p;
+	int r = fs_probe(dev, &p, err);
+
+	if (r < 0)
+		return r;
+	if (!p.found)
+		return somebodys(dev, err);
+	if (fs_open(dev, &opt, &fs, &why) != -EXDEV)
+		return 0;
+	return cl_error_set(err, -EXDEV, "%s", why.msg);
 }
 
 void fs_free(struct fs *fs)

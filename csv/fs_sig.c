@@ -15,7 +15,7 @@ static const struct {
 	const char *bytes;
 	size_t len;
 } sigs[] = {
-	{ "a cluster volume", 1024 + 0x78, FS_LABEL_PREFIX, 4 },
+	{ FS_SIG_VOLUME, 1024 + 0x78, FS_LABEL_PREFIX, 4 },
 	{ "an ext2/3/4 file system", 1024 + 0x38, "\x53\xef", 2 },
 	{ "an XFS file system", 0, "XFSB", 4 },
 	{ "a LUKS container", 0, "LUKS\xba\xbe", 6 },
@@ -51,6 +51,6 @@ int fs_sig_find(struct fs_dev *dev, const char **ret_what)
 	}
 	for (size_t i = 0; i < LOOK && !*ret_what; i++)
 		if (buf[i])
-			*ret_what = "data of an unknown kind";
+			*ret_what = FS_SIG_UNKNOWN;
 	return 0;
 }

@@ -7,6 +7,9 @@
 
 /* What was recognised in the first MiB ("a partition table"), NULL when it is all zeros; or -errno.
  */
+#define FS_SIG_VOLUME "a cluster volume"
+#define FS_SIG_UNKNOWN "data of an unknown kind"
+
 int fs_sig_find(struct fs_dev *dev, const char **ret_what);
 
 #endif

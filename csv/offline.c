@@ -139,7 +139,8 @@ static int free_orphans(struct fs *fs)
  */
 static int settle(struct offline *o)
 {
-	const struct fs_open_options opt = { .volume_uuid = o->job->volume };
+	const struct fs_open_options opt = { .volume_uuid = o->job->volume,
+					     .cluster_uuid = o->job->cluster };
 	_cleanup_(fs_freep) struct fs *fs = NULL;
 	struct cl_error err = CL_ERROR_INIT;
 	char text[300];
@@ -284,24 +285,28 @@ static int wipe(struct offline *o, struct cl_error *err)
 	return 0;
 }
 
+static int do_job(struct offline *o, struct cl_error *err)
+{
+	switch (o->job->kind) {
+	case VOL__JOB__KIND__CHECK_OFFLINE:
+		return check(o, err);
+	case VOL__JOB__KIND__GROW:
+		return grow(o, err);
+	case VOL__JOB__KIND__WIPE:
+		return wipe(o, err);
+	default:
+		return cl_error_set(err, -ENOSYS, "unknown job %u", o->job->kind);
+	}
+}
+
+/* The LUN behind the address may have become another one: below the file system nobody else would notice. */
 int offline_run(void *user, struct coord *coord, struct fs_dev *dev, struct cl_error *err)
 {
 	struct offline o = { .job = user, .coord = coord, .dev = dev };
-	int r;
+	int r = fs_whose(dev, o.job->volume, o.job->cluster, err);
 
-	switch (o.job->kind) {
-	case VOL__JOB__KIND__CHECK_OFFLINE:
-		r = check(&o, err);
-		break;
-	case VOL__JOB__KIND__GROW:
-		r = grow(&o, err);
-		break;
-	case VOL__JOB__KIND__WIPE:
-		r = wipe(&o, err);
-		break;
-	default:
-		r = cl_error_set(err, -ENOSYS, "unknown job %u", o.job->kind);
-	}
+	if (r == 0)
+		r = do_job(&o, err);
 	if (r < 0)
 		ended(&o, -r, err->msg, o.n_lines > 0);
 	lun_file_free(o.file);

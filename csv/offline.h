@@ -22,7 +22,7 @@ struct offline_job {
 	uint64_t id;
 	uint32_t kind; /* Vol.Job.Kind: CHECK_OFFLINE, GROW, WIPE */
 	bool change;   /* CHECK_OFFLINE: repair */
-	uint8_t volume[16];
+	uint8_t volume[16], cluster[16];
 	char name[64];
 	const _Atomic int64_t *lease_until_ms;
 };

@@ -253,5 +253,8 @@ void volume_job_begins(struct volume *v)
 		.lease_until_ms = &v->d->lease_until_ms,
 	};
 	memcpy(v->offline_job.volume, v->uuid, sizeof(v->uuid));
+	if (v->d->tables->cluster.len == sizeof(v->offline_job.cluster))
+		memcpy(v->offline_job.cluster, v->d->tables->cluster.data,
+		       sizeof(v->offline_job.cluster));
 	(void)snprintf(v->offline_job.name, sizeof(v->offline_job.name), "%s", v->name);
 }

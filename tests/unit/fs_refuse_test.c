@@ -241,8 +241,8 @@ static const struct refusal {
 	{ "GPT", gpt, -ENODEV, "GPT" },
 	{ "somebody's ext4", other_ext4, -ENODEV, "ext2/3/4" },
 	{ "no magic", no_magic, -ENODEV, "no cluster volume" },
-	{ "another volume", nothing, -ENODEV, "another volume", .volume = wrong },
-	{ "another cluster", nothing, -ENODEV, "another cluster", .cluster = wrong },
+	{ "another volume", nothing, -EXDEV, "another volume", .volume = wrong },
+	{ "another cluster", nothing, -EXDEV, "another cluster", .cluster = wrong },
 	{ "newer format", newer, -ENOTSUP, "volume format 2" },
 	{ "unknown feature", incompat, -ENOTSUP, "features" },
 	{ "unknown ro feature", ro_compat, -ENOTSUP, "features" },
@@ -302,6 +302,37 @@ static void test_refusals(void **state)
 	for (size_t n = 0; n < sizeof(table) / sizeof(table[0]); n++)
 		check(&table[n], before);
 	free(before);
+}
+
+/*
+ * Offline jobs work below the file system: what is another's they leave alone, what is merely damaged they do
+ * not refuse, for to repair it is what they are for.
+ */
+static void whose(const struct refusal *c)
+{
+	bool others = c->r == -EXDEV || (c->r == -ENODEV && !strstr(c->words, "no cluster volume"));
+	struct cl_error err = CL_ERROR_INIT;
+	struct trace_dev t;
+	int r;
+
+	assert_int_equal(trace_dev_init(&t, c->bytes ? c->bytes : BYTES, NULL), 0);
+	memcpy(t.mem, c->clean ? fresh : dirty->t.mem, t.dev.bytes);
+	if (!c->bytes)
+		c->spoil(t.mem);
+	t.tracing = true;
+	r = fs_whose(&t.dev, c->volume ? c->volume : right, c->cluster ? c->cluster : no_cluster,
+		     &err);
+	if (r != (others ? -EXDEV : 0) || (others && !strstr(err.msg, c->words)))
+		fail_msg("%s: %d '%s'", c->name, r, err.msg);
+	assert_int_equal(t.events.n, 0);
+	trace_dev_fini(&t);
+}
+
+static void test_others_are_left_alone(void **state)
+{
+	(void)state;
+	for (size_t n = 0; n < sizeof(table) / sizeof(table[0]); n++)
+		whose(&table[n]);
 }
 
 /* The same volumes, not spoiled, are opened; the dirty one is written to. */
@@ -374,6 +405,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_others_are_left_alone),
 		cmocka_unit_test(test_what_is_right_is_opened),
 		cmocka_unit_test(test_torn_flag),
 	};

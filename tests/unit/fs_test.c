@@ -70,7 +70,7 @@ static void test_open_knows_its_volume(void **state)
 	struct fs *fs;
 
 	(void)state;
-	assert_int_equal(fs_open(&v->t.dev, &opt, &fs, NULL), -ENODEV);
+	assert_int_equal(fs_open(&v->t.dev, &opt, &fs, NULL), -EXDEV);
 	fs_vol_get(v->fs, &got);
 	assert_string_equal(got.name, "test");
 	assert_int_equal(got.epoch, 0);
