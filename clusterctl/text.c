@@ -22,7 +22,7 @@ static const char *num_text(const json_t *o, const char *key, char buf[24])
 
 /* ---- status -------------------------------------------------------------------------------------- */
 
-/* Reached by every node, in whatever way; one in maintenance is not meant to be. */
+/* Reached by every node, in whatever way, and fenceable; one in maintenance is not meant to be. */
 static bool volume_is_well(const json_t *volume)
 {
 	const json_t *o;
@@ -32,7 +32,8 @@ static bool volume_is_well(const json_t *volume)
 	{
 		const char *mode = json_text(o, "mode");
 
-		if (strcmp(mode, "paused") == 0)
+		if (strcmp(mode, "paused") == 0 ||
+		    strncmp(json_text(o, "reason"), "UNSAFE", strlen("UNSAFE")) == 0)
 			return false;
 		if (strcmp(mode, "unavailable") == 0 &&
 		    strncmp(json_text(o, "reason"), "maintenance", strlen("maintenance")) != 0)

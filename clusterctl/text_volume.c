@@ -61,6 +61,12 @@ static void probe(const json_t *v, FILE *out)
 		      json_text(p, "type8"));
 	if (*json_text(p, "type6"))
 		(void)fprintf(out, "  type 6 %s\n", json_text(p, "type6"));
+	if (*json_text(p, "abort"))
+		(void)fprintf(out, "  PREEMPT AND ABORT %s; UNMAP %s; APTPL %s\n",
+			      json_text(p, "abort"), json_text(p, "unmap"), json_text(p, "aptpl"));
+	if (is_true(p, "unsafe"))
+		(void)fputs("  UNSAFE: this target cannot fence; made with --unsafe-unfenceable\n",
+			    out);
 }
 
 static void debts(const json_t *v, FILE *out)

@@ -49,6 +49,8 @@ static const struct verb_option create_vm_options[] = {
 static const struct verb_option create_volume_options[] = {
 	{ "target", "URL", false, "iscsi://HOST[:PORT]/IQN/LUN" },
 	{ "force", NULL, false, "even if the LUN holds data: it is lost" },
+	{ "unsafe-unfenceable", NULL, false,
+	  "for tests: on a target that cannot fence. Data can be lost" },
 	{ NULL, NULL, false, NULL },
 };
 

@@ -242,7 +242,8 @@ int create_volume_read(const Ipc__Request *msg, const struct node *node, struct 
 		r = check_lun_free(url, node, err);
 	if (r < 0)
 		return r;
-	*ret = (struct create_volume){ .force = option(msg, "force") != NULL };
+	*ret = (struct create_volume){ .force = option(msg, "force") != NULL,
+				       .unsafe = option(msg, "unsafe-unfenceable") != NULL };
 	(void)strcpy(ret->name, msg->args[0]);
 	(void)strcpy(ret->url, url);
 	uuid_generate_random(ret->uuid);

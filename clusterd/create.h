@@ -22,7 +22,7 @@ void create_vm_fini(struct create_vm *vm);
 struct create_volume {
 	char name[STATE_NAME_MAX], url[STATE_URL_MAX];
 	uint8_t uuid[16];
-	bool force;
+	bool force, unsafe;
 };
 
 /*

@@ -329,7 +329,7 @@ static void on_format_late(void *user)
 }
 
 int csvd_format(struct csvd *csvd, uint64_t client, const char *name, const uint8_t uuid[16],
-		const char *url, bool force, struct cl_error *err)
+		const char *url, bool force, bool unsafe, struct cl_error *err)
 {
 	Vol__Order order = VOL__ORDER__INIT;
 	Vol__Format format = VOL__FORMAT__INIT;
@@ -344,6 +344,7 @@ int csvd_format(struct csvd *csvd, uint64_t client, const char *name, const uint
 	format.uuid = (ProtobufCBinaryData){ 16, (uint8_t *)uuid };
 	format.url = (char *)url;
 	format.force = force;
+	format.unsafe = unsafe;
 	order.what_case = VOL__ORDER__WHAT_FORMAT;
 	order.format = &format;
 	return order_begin(o, &order) < 0 ? cl_error_set(err, -ENOMEM, "out of memory") : 0;

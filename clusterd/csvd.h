@@ -31,7 +31,7 @@ void csvd_fail_requests(struct csvd *csvd, const char *resource, uint64_t genera
 void csvd_close_sessions(struct csvd *csvd, uint64_t incarnation);
 /* A csvd that is not there is waited for, but not for long. */
 int csvd_format(struct csvd *csvd, uint64_t client, const char *name, const uint8_t uuid[16],
-		const char *url, bool force, struct cl_error *err);
+		const char *url, bool force, bool unsafe, struct cl_error *err);
 
 bool csvd_connected(const struct csvd *csvd);
 

@@ -68,10 +68,19 @@ static void fill_volumes(const struct state *state, struct csvd_tables *t)
 		out->epoch = v->epoch;
 		out->redirected = v->redirected;
 		out->maintenance = v->maintenance;
+		if (v->probed_len)
+			out->target = vol__target__unpack(NULL, v->probed_len, v->probed);
 		debts += fill_debts(state, v->name, t, debts, out);
 	}
 	t->tables.volumes = t->volume_list;
 	t->tables.n_volumes = state->volumes.n;
+}
+
+static void free_targets(struct csvd_tables *t)
+{
+	for (size_t i = 0; i < t->tables.n_volumes; i++)
+		if (t->volumes[i].target)
+			vol__target__free_unpacked(t->volumes[i].target, NULL);
 }
 
 /* Who may write. One that is nowhere is not listed: its handles may do nothing. */
@@ -139,6 +148,7 @@ int csvd_tables_make(const struct state *state, uint32_t self, struct csvd_table
 
 void csvd_tables_fini(struct csvd_tables *t)
 {
+	free_targets(t);
 	free(t->nodes);
 	free(t->node_list);
 	free(t->volumes);

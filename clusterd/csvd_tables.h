@@ -10,7 +10,7 @@ struct csvd_tables {
 	Vol__ToCsvd msg;
 	Vol__Tables tables;
 	Vol__Node *nodes, **node_list;
-	Vol__Volume *volumes, **volume_list;
+	Vol__Volume *volumes, **volume_list; /* each owns its target */
 	Vol__Debt *debts, **debt_list;
 	Vol__Owner *owners, **owner_list;
 };

@@ -312,7 +312,7 @@ static int do_create_volume(struct ask *ask, struct cl_error *err)
 		return cl_error_set(err, -ENOMEM, "out of memory");
 	p->volume = volume;
 	r = csvd_format(ask->rq->d->csvd, ask->client, volume.name, volume.uuid, volume.url,
-			volume.force, err);
+			volume.force, volume.unsafe, err);
 	if (r < 0)
 		pending_free(p);
 	return r;
@@ -324,12 +324,16 @@ void requests_formatted(struct requests *rq, uint64_t client, const uint8_t *tar
 	struct pending *p = pending_find(rq, client);
 	struct node_event event = { .type = NODE_EV_REQUEST };
 	struct node_request req = { .verb = NODE_CREATE_VOLUME, .client = client, .target = "" };
+	struct cl_error too_long = CL_ERROR_INIT;
 	struct create_volume volume;
 
 	if (!p)
 		return; /* the client left: the LUN holds a file system that no volume names */
-	if (err->code) {
-		ipc_fail(rq->d->ipc, client, err, p->object);
+	if (!err->code && len > STATE_PROBED_MAX)
+		(void)cl_error_set(&too_long, -EIO, "volume '%s': csvd says too much of its target",
+				   p->object);
+	if (err->code || too_long.code) {
+		ipc_fail(rq->d->ipc, client, err->code ? err : &too_long, p->object);
 		pending_free(p);
 		return;
 	}
@@ -337,8 +341,8 @@ void requests_formatted(struct requests *rq, uint64_t client, const uint8_t *tar
 	req.object = volume.name;
 	req.url = volume.url;
 	req.uuid = volume.uuid;
-	req.spec = target; /* one that is too long is not kept: it is for people alone */
-	req.spec_len = len <= STATE_PROBED_MAX ? len : 0;
+	req.spec = target; /* how it is fenced depends on it */
+	req.spec_len = len;
 	event.request = &req;
 	daemon_step(rq->d, &event);
 }

@@ -114,6 +114,48 @@ static json_t *since(uint64_t wall_ms)
 	return json_string(cl_rfc3339((int64_t)wall_ms, buf));
 }
 
+static const char *abort_word(Vol__Target__Abort abort)
+{
+	switch (abort) {
+	case VOL__TARGET__ABORT__ABORT_NONE:
+		return "not implemented";
+	case VOL__TARGET__ABORT__ABORT_GOOD:
+		return "works; not shown to drain";
+	case VOL__TARGET__ABORT__ABORT_LATE:
+		return "works; does not drain";
+	case VOL__TARGET__ABORT__ABORT_DRAINS:
+		return "drains";
+	default:
+		return "not tried";
+	}
+}
+
+static const char *unmap_word(Vol__Target__Unmap unmap)
+{
+	switch (unmap) {
+	case VOL__TARGET__UNMAP__UNMAP_NONE:
+		return "not implemented";
+	case VOL__TARGET__UNMAP__UNMAP_CHECKED:
+		return "fenced";
+	case VOL__TARGET__UNMAP__UNMAP_UNCHECKED:
+		return "not fenced";
+	default:
+		return "not tried";
+	}
+}
+
+static const char *aptpl_word(Vol__Target__Aptpl aptpl)
+{
+	switch (aptpl) {
+	case VOL__TARGET__APTPL__APTPL_NONE:
+		return "not implemented";
+	case VOL__TARGET__APTPL__APTPL_TAKEN:
+		return "accepted";
+	default:
+		return "not tried";
+	}
+}
+
 /* Found out by trying when the volume was made; null for a volume that is older than this, or no LUN. */
 static json_t *target_json(const struct state_volume *v)
 {
@@ -121,12 +163,14 @@ static json_t *target_json(const struct state_volume *v)
 	json_t *json = NULL;
 
 	if (t && t->pr_type)
-		json = json_pack("{s:o,s:o,s:o,s:i,s:o,s:o,s:i,s:o,s:o}", "vendor",
+		json = json_pack("{s:o,s:o,s:o,s:i,s:o,s:o,s:i,s:o,s:o,s:s,s:s,s:s,s:b}", "vendor",
 				 any_text(t->vendor), "product", any_text(t->product), "revision",
 				 any_text(t->revision), "pr_type", (int)t->pr_type, "type8",
 				 any_text(t->type8), "type6", any_text(t->type6), "block_size",
 				 (int)t->block_size, "blocks", number(t->blocks), "tested",
-				 since(t->tested_ms));
+				 since(t->tested_ms), "abort", abort_word(t->abort), "unmap",
+				 unmap_word(t->unmap), "aptpl", aptpl_word(t->aptpl), "unsafe",
+				 t->unsafe);
 	if (t)
 		vol__target__free_unpacked(t, NULL);
 	return json ? json : json_null();

@@ -10,11 +10,13 @@
 #include "iscsi/chap.h"
 #include "iscsi/lun_sync.h"
 #include "iscsi/lun_uring.h"
+#include "iscsi/paa_probe.h"
 #include "iscsi/portals.h"
 #include "iscsi/pr.h"
 #include "lib/log.h"
 
-#define PROBE_MS 15000
+#define PROBE_MS 30000
+#define ABORT_MS 60000
 
 struct plain_lun {
 	struct fs_dev dev;
@@ -46,18 +48,29 @@ static void plain_free(struct fs_dev *dev)
 
 static const struct fs_dev_ops plain_ops = { plain_read, plain_write, plain_flush, plain_free };
 
+/* One that is sound by the rules, or one on which somebody insists and that follows the emergency rule. */
+static bool is_fit(const struct lun_probe_result *found, bool unsafe)
+{
+	return found->pr_type || (unsafe && found->quirks.tail);
+}
+
 /* A target that cannot fence is no place for a shared volume: found out now, not in a failover. */
-static int check_target(const struct lun_url *url, const char *name, struct lun_probe_result *found,
-			struct cl_error *err)
+static int check_target(const struct lun_url *url, const char *name, bool unsafe,
+			struct lun_probe_result *found, struct cl_error *err)
 {
 	int r = lun_probe(url, name, PROBE_MS, found, err);
 
 	if (r < 0)
 		return r;
-	if (found->pr_type)
+	if (is_fit(found, unsafe)) {
+		if (!found->pr_type)
+			log_warning(
+				"the target (%s %s) cannot fence, and somebody insists on it: %s",
+				found->vendor, found->product, found->type6);
 		return 0;
+	}
 	(void)cl_error_set(err, -CL_EREFUSED, "the target (%s %s) cannot fence: %.150s",
-			   found->vendor, found->product, found->type6);
+			   found->vendor, found->product, unsafe ? found->tail : found->type6);
 	return cl_error_hint(err, "a shared volume needs persistent reservations of type 6 or 8");
 }
 
@@ -76,8 +89,13 @@ static int check_portals(const struct lun_url *url, const char *name, struct cl_
 	return r;
 }
 
-static int open_lun(const struct lun_url *url, uint32_t node, struct lun_sync **ret,
-		    struct lun_probe_result *found, struct cl_error *err)
+static void format_name(const struct format_dev_config *cfg, char name[96])
+{
+	(void)snprintf(name, 96, "iqn.2026-11.org.clusterd:node%u.format", cfg->node);
+}
+
+static int open_lun(const struct lun_url *url, const struct format_dev_config *dev,
+		    struct lun_sync **ret, struct cl_error *err)
 {
 	char name[96];
 	struct lun_session_config cfg = {
@@ -89,14 +107,9 @@ static int open_lun(const struct lun_url *url, uint32_t node, struct lun_sync **
 	};
 	int r;
 
-	(void)snprintf(name, sizeof(name), "iqn.2026-11.org.clusterd:node%u.format", node);
-	r = check_target(url, name, found, err);
-	if (r == 0)
-		r = check_portals(url, name, err);
-	if (r < 0)
-		return r;
+	format_name(dev, name);
 	/* A key, because data needs a GO and a GO a registration; taken away again at the end. */
-	r = pr_key_make(node, 1, 0xffff, &cfg.key);
+	r = pr_key_make(dev->node, 1, 0xffff, &cfg.key);
 	if (r < 0)
 		return cl_error_errno(err, r, "key");
 	return lun_sync_open_unused(&cfg, ret, err);
@@ -107,7 +120,7 @@ static int open_lun(const struct lun_url *url, uint32_t node, struct lun_sync **
  * have no READ KEYS before Linux 6.x, no nexus of csvd's own and no barrier. One machine has its own means
  * (iscsi/lun_uring.h); several have none.
  */
-static int open_local(const char *url, size_t nodes, struct fs_dev **ret, struct cl_error *err)
+static int check_local(const char *url, size_t nodes, struct cl_error *err)
 {
 	const char *one_machine = getenv("CSVD_ONE_MACHINE"); /* all "nodes" are one, in a test */
 
@@ -118,7 +131,7 @@ static int open_local(const char *url, size_t nodes, struct fs_dev **ret, struct
 			url, nodes);
 		return cl_error_hint(err, "a shared volume needs a LUN: iscsi://HOST/IQN/LUN");
 	}
-	return fs_dev_file_open(lun_local_path(url), 0, ret, err);
+	return 0;
 }
 
 /* In use, or portals that lead to several disks: a state that somebody has to change first. */
@@ -129,29 +142,54 @@ static int refusal(int r, struct cl_error *err)
 	return r;
 }
 
-int format_dev_open(const char *url, uint32_t node, size_t nodes, struct fs_dev **ret,
-		    struct lun_probe_result *ret_found, struct cl_error *err)
+static int parse(const char *url, struct lun_url *ret, struct cl_error *err)
+{
+	int r = lun_url_parse(url, ret, err);
+
+	if (r < 0 || !ret->password[0])
+		return r;
+	(void)cl_error_set(
+		err, -EINVAL,
+		"a password in a volume's address would stand in the cluster's database and "
+		"in logs");
+	return cl_error_hint(err, "put it into %s on every node", LUN_CHAP_FILE);
+}
+
+int format_dev_probe(const struct format_dev_config *cfg, struct lun_probe_result *ret_found,
+		     struct cl_error *err)
+{
+	struct lun_url url;
+	char name[96];
+	int r;
+
+	*ret_found = (struct lun_probe_result){ 0 };
+	if (lun_local_path(cfg->url))
+		return check_local(cfg->url, cfg->nodes, err);
+	r = parse(cfg->url, &url, err);
+	if (r < 0)
+		return r;
+	format_name(cfg, name);
+	r = check_target(&url, name, cfg->unsafe, ret_found, err);
+	if (r == 0)
+		r = check_portals(&url, name, err);
+	return refusal(r, err);
+}
+
+int format_dev_open(const struct format_dev_config *cfg, struct fs_dev **ret, struct cl_error *err)
 {
 	struct plain_lun *p;
 	struct lun_url lun;
 	int r;
 
-	*ret_found = (struct lun_probe_result){ 0 };
-	if (lun_local_path(url))
-		return open_local(url, nodes, ret, err);
-	r = lun_url_parse(url, &lun, err);
+	if (lun_local_path(cfg->url))
+		return fs_dev_file_open(lun_local_path(cfg->url), 0, ret, err);
+	r = parse(cfg->url, &lun, err);
 	if (r < 0)
 		return r;
-	if (lun.password[0]) {
-		(void)cl_error_set(err, -EINVAL,
-				   "a password in a volume's address would stand in the "
-				   "cluster's database and in logs");
-		return cl_error_hint(err, "put it into %s on every node", LUN_CHAP_FILE);
-	}
 	p = calloc(1, sizeof(*p));
 	if (!p)
 		return cl_error_set(err, -ENOMEM, "out of memory");
-	r = open_lun(&lun, node, &p->sync, ret_found, err);
+	r = open_lun(&lun, cfg, &p->sync, err);
 	if (r < 0) {
 		free(p);
 		return refusal(r, err);
@@ -159,4 +197,23 @@ int format_dev_open(const char *url, uint32_t node, size_t nodes, struct fs_dev 
 	p->dev = (struct fs_dev){ &plain_ops, lun_sync_bytes(p->sync) };
 	*ret = &p->dev;
 	return 0;
+}
+
+int format_dev_try_abort(const struct format_dev_config *cfg, struct lun_probe_result *found,
+			 struct cl_error *err)
+{
+	uint64_t bytes = found->blocks * found->block_size;
+	struct lun_url url;
+	char name[96];
+	int r;
+
+	if (found->quirks.abort != PR_ABORT_GOOD || bytes < 4 * (uint64_t)PAA_PROBE_BYTES)
+		return 0;
+	r = parse(cfg->url, &url, err);
+	if (r < 0)
+		return r;
+	format_name(cfg, name);
+	return lun_paa_probe(
+		&url, name, found->pr_type ? found->pr_type : PR_TYPE_EA_ALL_REGISTRANTS,
+		bytes / 2 / PAA_PROBE_BYTES * PAA_PROBE_BYTES, ABORT_MS, &found->quirks.abort, err);
 }

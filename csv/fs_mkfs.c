@@ -20,7 +20,7 @@
 
 extern char **environ;
 
-static int check_free(struct fs_dev *dev, const struct fs_mkfs_options *opt, struct cl_error *err)
+int fs_mkfs_check(struct fs_dev *dev, const struct fs_mkfs_options *opt, struct cl_error *err)
 {
 	const char *what;
 	int r;
@@ -244,7 +244,7 @@ int fs_mkfs(struct fs_dev *dev, const struct fs_mkfs_options *opt, struct cl_err
 {
 	_cleanup_(fs_dev_freep) struct fs_dev *image = NULL;
 	_cleanup_(fs_freep) struct fs *fs = NULL;
-	int r = check_free(dev, opt, err);
+	int r = fs_mkfs_check(dev, opt, err);
 
 	if (r == 0)
 		r = make_image(dev->bytes - dev->bytes % FS_CLUSTER_SIZE, opt, &image, &fs, err);

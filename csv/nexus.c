@@ -47,6 +47,16 @@ size_t nexus_kill(struct nexus_vec *v, struct store_node who, uint64_t keep, str
 	return n;
 }
 
+void nexus_keep(struct nexus_vec *v, const uint64_t *keys, size_t n)
+{
+	for (size_t i = 0; i < v->n;) {
+		if (!v->v[i].dying && !pr_keys_contain(keys, n, v->v[i].key))
+			nexus_vec_remove(v, i);
+		else
+			i++;
+	}
+}
+
 void nexus_dead(struct nexus_vec *v, const struct pr_match *match, size_t n)
 {
 	for (size_t i = 0; i < v->n;) {

@@ -27,6 +27,8 @@ bool nexus_known(const struct nexus_vec *v, struct store_node who, uint64_t key)
 /* Those of `who` but `keep`, marked as dying, at most max of them; returns how many. */
 size_t nexus_kill(struct nexus_vec *v, struct store_node who, uint64_t keep, struct pr_match *ret,
 		  size_t max);
+/* Those that are not among keys[] any more are dead, but for the dying: their own kill tells. */
+void nexus_keep(struct nexus_vec *v, const uint64_t *keys, size_t n);
 /* The kill of these is paid. */
 void nexus_dead(struct nexus_vec *v, const struct pr_match *match, size_t n);
 

@@ -13,6 +13,7 @@
 #define CL_CSV_STORE_H
 
 #include "csv/coord.h"
+#include "iscsi/pr.h"
 #include "lib/error.h"
 #include "lib/loop.h"
 #include "proto/volume.pb-c.h"
@@ -36,6 +37,8 @@ struct store_config {
 	uint8_t volume[16];
 	uint32_t node;
 	uint64_t incarnation;
+	uint8_t pr_type; /* what the probe found when the volume was made; 0 = not known */
+	struct pr_quirks quirks;
 	unsigned defects; /* STORE_DEFECT_* */
 	struct store_hooks hooks;
 };

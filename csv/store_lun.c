@@ -283,6 +283,15 @@ static void kill_free(struct kill *k)
 	free(k);
 }
 
+/* Those who went with a victim (iscsi/pr_tail.h): nobody has to kill them once more. */
+static void forget_swept(struct store_lun *lun)
+{
+	const uint64_t *keys;
+	size_t n = lun_control_allowed(lun->control, &keys);
+
+	nexus_keep(&lun->nexuses, keys, n);
+}
+
 static void on_killed(void *user, bool paid, const struct cl_error *why)
 {
 	struct kill *k = user;
@@ -290,8 +299,10 @@ static void on_killed(void *user, bool paid, const struct cl_error *why)
 	void *done_user = k->user;
 
 	/* Not paid: the control session is given up, and the next claim counts anew. */
-	if (paid)
+	if (paid) {
 		nexus_dead(&k->lun->nexuses, k->victims, k->n);
+		forget_swept(k->lun);
+	}
 	kill_free(k);
 	done(done_user, paid, why ? why->msg : "");
 }
@@ -447,6 +458,8 @@ static int start_control(struct store_lun *lun, struct cl_loop *loop, struct cl_
 		.initiator = lun->control_name,
 		.node = lun->cfg.node,
 		.incarnation = lun->cfg.incarnation,
+		.pr_type = lun->cfg.pr_type,
+		.quirks = lun->cfg.quirks,
 		.defects = lun->cfg.defects & STORE_DEFECT_NO_BARRIER ? LUN_DEFECT_NO_BARRIER : 0,
 		.hooks = { .user = lun,
 			   .changed = on_changed,

@@ -191,6 +191,15 @@ static void look(void *user)
 
 /* ---- what happens ---------------------------------------------------------------------------- */
 
+/* It decides how a fence is done, and never changes while the volume lives. */
+static void take_target(struct volume *v, const Vol__Target *in)
+{
+	v->unsafe = in && in->unsafe;
+	v->pr_type = in ? (uint8_t)in->pr_type : 0;
+	v->quirks = (struct pr_quirks){ .abort = in ? (enum pr_abort)in->abort : PR_ABORT_UNTRIED,
+					.tail = v->unsafe };
+}
+
 void volume_update(struct volume *v, const Vol__Volume *in)
 {
 	struct csv_mail *tables;
@@ -205,6 +214,7 @@ void volume_update(struct volume *v, const Vol__Volume *in)
 	v->offline = in->offline;
 	v->redirected = in->redirected;
 	v->maintenance = in->maintenance;
+	take_target(v, in->target);
 	volume_return_orders(v);
 	(void)snprintf(v->url, sizeof(v->url), "%s", in->url);
 	if (v->client)

@@ -23,6 +23,9 @@ struct volume {
 	uint64_t epoch;
 	size_t debts;
 	bool offline, redirected, maintenance;
+	bool unsafe; /* the operator insisted on a target that cannot fence */
+	uint8_t pr_type;
+	struct pr_quirks quirks;
 	/* mount and session */
 	bool mount_asked, mount_failed, unmounting;
 	struct mount_state *state;

@@ -131,6 +131,8 @@ static void make_store(struct volume *v)
 		.url = v->url,
 		.node = me->id,
 		.incarnation = me->incarnation,
+		.pr_type = v->pr_type,
+		.quirks = v->quirks,
 		.defects = v->d->defects.no_barrier ? STORE_DEFECT_NO_BARRIER : 0,
 		.hooks = { on_store_state, on_ask_log, on_barrier, v },
 	};

@@ -17,6 +17,8 @@ static bool is_serving(const struct volume *v)
 /* Nothing is wrong now; but who has VMs here will want to know. */
 static const char *nothing_or_warning(const struct volume *v)
 {
+	if (v->unsafe)
+		return "UNSAFE: its target cannot fence (made with --unsafe-unfenceable)";
 	return v->d->can_resend ? ""
 				: "VMs here do not outlive csvd: this kernel is older than 6.9";
 }

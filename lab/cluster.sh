@@ -61,7 +61,6 @@ up_work() {
 	mkdir -p "$RUN" "$DISK" "$CG"
 	[[ ! $bare ]] || : >"$RUN/bare"
 	echo "$target" >"$RUN/target-kind"
-	[[ $target == tgt ]] || vm=	# no volume, no disk
 	up_build
 	up_machines "$count" "$links"
 	up_cluster
@@ -184,12 +183,10 @@ up_cluster() {
 up_volume() {
 	local node
 	[[ $(product_path csv-keeper) ]] || return 0
-	if [[ $(target_kind) == istgt ]]; then
-		istgt_refused
-		return
-	fi
 	say "creating volume vol1"
-	node_ctl node1 60 create volume vol1 --target "$(lun_url vol1)"
+	local insist=()
+	[[ $(target_kind) == tgt ]] || insist=(--unsafe-unfenceable)
+	node_ctl node1 60 create volume vol1 "${insist[@]}" --target "$(lun_url vol1)"
 	for node in $(lab_nodes); do
 		until_true 60 node_exec "$node" mountpoint -q /ClusterStorage/vol1 ||
 			die "$E_FAIL" "$node has no /ClusterStorage/vol1: lab/lab logs $node"

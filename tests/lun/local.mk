@@ -16,7 +16,7 @@ tests/lun/landing.so: tests/lun/landing.c tests/lun/stamp.h
 CLEANFILES += tests/lun/landing.so
 
 EXTRA_DIST += tests/lun/landing.c tests/lun/target.sh tests/lun/hold-proxy tests/lun/odd-target
-EXTRA_DIST += tests/drills/27-odd-target tests/drills/28-reserver-preempted tests/drills/29-held-by-proxy \
+EXTRA_DIST += tests/drills/21-unfenceable-fenced tests/drills/27-odd-target tests/drills/28-reserver-preempted tests/drills/29-held-by-proxy \
 	tests/drills/30-lun-probe tests/drills/31-fence-delayed-write \
 	tests/drills/32-admission tests/drills/33-target-restart tests/drills/34-lun-sync \
 	tests/drills/35-barrier-repeat tests/drills/36-lun-portals tests/drills/37-lun-chap \
