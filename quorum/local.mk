@@ -14,7 +14,8 @@ QUORUM_SOURCES = \
 	quorum/raft_read.c \
 	quorum/raft_replicate.c \
 	quorum/raft_snapshot.c \
-	quorum/raft_view.c
+	quorum/raft_view.c \
+	quorum/voters.c quorum/voters.h
 quorum_libquorum_a_SOURCES = $(QUORUM_SOURCES)
 quorum_libquorum_sim_a_SOURCES = $(QUORUM_SOURCES)
 quorum_libquorum_sim_a_CPPFLAGS = $(AM_CPPFLAGS) -DCL_SIM
@@ -28,6 +29,7 @@ quorum_libstate_a_SOURCES = \
 	quorum/spread.c quorum/spread.h \
 	quorum/state.c quorum/state.h quorum/state_apply.h \
 	quorum/state_codec.c \
+	quorum/state_force.c quorum/state_force.h \
 	quorum/state_migrate.c \
 	quorum/state_node.c \
 	quorum/state_phase.c quorum/state_phase.h \
@@ -35,7 +37,9 @@ quorum_libstate_a_SOURCES = \
 	quorum/state_volume.c
 
 if HAVE_CMOCKA
-check_PROGRAMS += tests/unit/state_test tests/unit/lease_test
+check_PROGRAMS += tests/unit/state_test tests/unit/lease_test tests/unit/voters_test
+tests_unit_voters_test_SOURCES = tests/unit/voters_test.c
+tests_unit_voters_test_LDADD = quorum/libquorum.a lib/libcl.a $(QB_LIBS) $(CMOCKA_LIBS)
 tests_unit_state_test_SOURCES = tests/unit/state_test.c
 tests_unit_state_test_LDADD = quorum/libstate.a proto/libpb.a lib/libcl.a \
 	$(PROTOBUFC_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)

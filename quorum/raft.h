@@ -76,6 +76,9 @@ struct raft_member {
 /* Sorted by (node, uuid): everything iterates in this order (rule 26). */
 struct raft_config {
 	uint32_t n;
+	/* How many changes led to it. By this and not by an index two nodes see who counts by the newer
+	 * one: behind a snapshot the index of the change itself is known no more. */
+	uint64_t version;
 	struct raft_member member[RAFT_MEMBERS_MAX];
 };
 
@@ -88,7 +91,7 @@ void raft_config_remove(struct raft_config *c, const struct raft_id *id);
 bool raft_config_equal(const struct raft_config *a, const struct raft_config *b);
 
 /* Data of a RAFT_ENTRY_CONFIG entry. encode: buf of RAFT_CONFIG_BYTES_MAX; returns the length. */
-#define RAFT_CONFIG_BYTES_MAX (4 + RAFT_MEMBERS_MAX * (4 + RAFT_UUID_LEN + 1))
+#define RAFT_CONFIG_BYTES_MAX (4 + RAFT_MEMBERS_MAX * (4 + RAFT_UUID_LEN + 1) + 8)
 size_t raft_config_encode(const struct raft_config *c, uint8_t *buf);
 /* Takes hostile input: -CL_ECORRUPT. */
 int raft_config_decode(const uint8_t *buf, size_t len, struct raft_config *ret);
@@ -391,7 +394,10 @@ struct raft_id raft_self(const struct raft *r);
 uint64_t raft_commit_index(const struct raft *r);
 uint64_t raft_applied_index(const struct raft *r);
 uint64_t raft_last_index(const struct raft *r);
-/* Latest (in effect, rule 12), and the index of its entry. Valid until the next step. */
+/* NULL when it is not in the log (any more). Valid until the next step. */
+const struct raft_entry *raft_entry(const struct raft *r, uint64_t index);
+/* Latest (in effect, rule 12), and the index of its entry, or of the snapshot that it came with. Valid
+ * until the next step. */
 const struct raft_config *raft_config(const struct raft *r);
 uint64_t raft_config_index(const struct raft *r);
 /* The latest one known committed. */

@@ -93,7 +93,7 @@ static uint32_t get_u32(const uint8_t *p)
 	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
-enum { MEMBER_BYTES = 4 + RAFT_UUID_LEN + 1 };
+enum { MEMBER_BYTES = 4 + RAFT_UUID_LEN + 1, VERSION_BYTES = 8 };
 
 size_t raft_config_encode(const struct raft_config *c, uint8_t *buf)
 {
@@ -105,7 +105,9 @@ size_t raft_config_encode(const struct raft_config *c, uint8_t *buf)
 		memcpy(p + 4, c->member[i].id.uuid, RAFT_UUID_LEN);
 		p[4 + RAFT_UUID_LEN] = (uint8_t)c->member[i].role;
 	}
-	return (size_t)(p - buf);
+	put_u32(p, (uint32_t)c->version);
+	put_u32(p + 4, (uint32_t)(c->version >> 32));
+	return (size_t)(p + VERSION_BYTES - buf);
 }
 
 static bool member_decode(const uint8_t *p, struct raft_member *ret)
@@ -119,11 +121,16 @@ static bool member_decode(const uint8_t *p, struct raft_member *ret)
 int raft_config_decode(const uint8_t *buf, size_t len, struct raft_config *ret)
 {
 	struct raft_config c = { 0 };
+	size_t end;
 
-	if (len < 4 || get_u32(buf) > RAFT_MEMBERS_MAX ||
-	    len != 4 + (size_t)get_u32(buf) * MEMBER_BYTES)
+	if (len < 4 || get_u32(buf) > RAFT_MEMBERS_MAX)
 		return -CL_ECORRUPT;
 	c.n = get_u32(buf);
+	end = 4 + (size_t)c.n * MEMBER_BYTES;
+	if (len == end + VERSION_BYTES)
+		c.version = get_u32(buf + end) | (uint64_t)get_u32(buf + end + 4) << 32;
+	else if (len != end) /* as it was written before there was a version: 0 */
+		return -CL_ECORRUPT;
 	for (uint32_t i = 0; i < c.n; i++) {
 		if (!member_decode(buf + 4 + i * MEMBER_BYTES, &c.member[i]))
 			return -CL_ECORRUPT;

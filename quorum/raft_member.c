@@ -164,11 +164,13 @@ static enum raft_reason change_allowed(struct raft *r)
 	return RAFT_REASON_NONE;
 }
 
-static uint64_t append_config(struct raft *r, const struct raft_config *c)
+static uint64_t append_config(struct raft *r, struct raft_config *c)
 {
 	uint8_t buf[RAFT_CONFIG_BYTES_MAX];
-	size_t len = raft_config_encode(c, buf);
+	size_t len;
 
+	c->version = raft_config_latest(r)->config.version + 1;
+	len = raft_config_encode(c, buf);
 	return raft_leader_append(r, RAFT_ENTRY_CONFIG, buf, (uint32_t)len);
 }
 

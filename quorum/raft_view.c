@@ -58,6 +58,11 @@ uint64_t raft_last_index(const struct raft *r)
 	return raft_log_last(&r->log);
 }
 
+const struct raft_entry *raft_entry(const struct raft *r, uint64_t index)
+{
+	return raft_log_at(&r->log, index);
+}
+
 const struct raft_config *raft_config(const struct raft *r)
 {
 	return &raft_config_latest(r)->config;

@@ -66,6 +66,11 @@ static void node_again(struct apply *ap, struct state_node *n, const Log__Node *
 			     n->name);
 		return;
 	}
+	/* Its requests are counted anew: an old answer must not be taken for a new one's. */
+	for (size_t i = ap->state->dedup.n; i-- > 0;)
+		if (ap->state->dedup.v[i].node == n->id &&
+		    memcmp(n->uuid, from->uuid.data, sizeof(n->uuid)) != 0)
+			state_dedup_vec_remove(&ap->state->dedup, i);
 	node_describe(n, from);
 }
 
