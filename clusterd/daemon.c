@@ -4,6 +4,7 @@
 #include "clusterd/daemon.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 
 #include "clusterd/boot.h"
 #include "clusterd/lease_file.h"
+#include "clusterd/store_aside.h"
 #include "clusterd/view.h"
 #include "lib/assert.h"
 #include "lib/log.h"
@@ -82,6 +84,17 @@ static void do_lease(struct daemon *d, int64_t until_ms)
 	csvd_lease(d->csvd, until_ms);
 }
 
+/* The next process sets it aside and begins with an empty one (open_store()). */
+static void condemn(struct daemon *d, const char *why)
+{
+	struct cl_error err = CL_ERROR_INIT;
+
+	log_crit("the database is not to be used any more: %s", why);
+	if (store_condemn(d->conf.data_directory, why, &err) < 0)
+		log_crit("%s", err.msg);
+	daemon_stop(d, 1);
+}
+
 static void do_one(struct daemon *d, const struct node_action *a)
 {
 	switch (a->type) {
@@ -129,6 +142,9 @@ static void do_one(struct daemon *d, const struct node_action *a)
 		break;
 	case NODE_DO_EVENT:
 		do_event(d, &a->event);
+		break;
+	case NODE_DO_CONDEMN:
+		condemn(d, a->reply.text);
 		break;
 	case NODE_DO_STOP:
 		log_crit("%s", a->reply.text);
@@ -288,8 +304,10 @@ static int core_new(struct daemon *d, const struct boot *boot, struct cl_error *
 	if (d->lease_fd < 0)
 		return d->lease_fd;
 	r = raft_store_found(&d->image, &found, err);
-	if (r < 0)
+	if (r < 0) {
+		condemn(d, err->msg);
 		return r;
+	}
 	d->hard = found.hard;
 	memcpy(config.uuid, d->image.uuid, sizeof(config.uuid));
 	(void)snprintf(config.name, sizeof(config.name), "%s", d->name);
@@ -297,8 +315,12 @@ static int core_new(struct daemon *d, const struct boot *boot, struct cl_error *
 		       d->conf.storage_address);
 	(void)snprintf(config.migration_address, sizeof(config.migration_address), "%s",
 		       d->conf.migration_address);
+	if (d->image.anew)
+		(void)snprintf(config.anew, sizeof(config.anew), "%s", d->image.anew);
 	r = node_new(&config, d->image.hard.data ? &found.stored : NULL, now_ms, &d->node, err);
 	raft_found_fini(&found);
+	if (r == -CL_ECORRUPT)
+		condemn(d, err->msg);
 	return r;
 }
 
@@ -310,7 +332,7 @@ static void core_begin(struct daemon *d, const struct boot *boot, const struct r
 	find_name(d, facts);
 	if (core_new(d, boot, &err) < 0) {
 		log_crit("%s", err.msg);
-		daemon_stop(d, err.code == -CL_ECORRUPT ? EXIT_DAMAGED : 1);
+		daemon_stop(d, 1);
 		return;
 	}
 	store_image_fini(&d->image);
@@ -389,11 +411,32 @@ static int make_directory(const char *path, mode_t mode, struct cl_error *err)
 	return 0;
 }
 
+/*
+ * A memory that cannot be trusted must not vote. It is kept, and an empty one begun: the node comes back
+ * under a new identity, and gets what it had from the others.
+ */
+static int heal_store(struct daemon *d, struct cl_error *err)
+{
+	char why[STORE_WHY_MAX], where[PATH_MAX];
+	int r;
+
+	(void)snprintf(why, sizeof(why), "%s", err->msg);
+	r = store_set_aside(d->conf.data_directory, why, where, sizeof(where), err);
+	if (r < 0)
+		return r;
+	log_crit("the database was set aside in %s: %s; the others are asked for a copy", where,
+		 why);
+	return store_open(d->conf.data_directory, why, d->loop, &store_ops, d, &d->store, &d->image,
+			  err);
+}
+
 static int open_store(struct daemon *d, struct cl_error *err)
 {
-	int r = store_open(d->conf.data_directory, d->loop, &store_ops, d, &d->store, &d->image,
-			   err);
+	int r = store_open(d->conf.data_directory, NULL, d->loop, &store_ops, d, &d->store,
+			   &d->image, err);
 
+	if (r == -CL_ECORRUPT)
+		r = heal_store(d, err);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < d->image.events.n; i++) {

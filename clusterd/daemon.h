@@ -56,7 +56,7 @@ void daemon_step(struct daemon *d, struct node_event *event);
 /* From vms.h: what an earlier clusterd left has been reported; the world may begin. */
 void daemon_vms_found(struct daemon *d);
 
-/* The process's exit code when this node's memory is damaged: a restart does not help. */
+/* The process's exit code when a file of this boot is damaged: a restart does not help. */
 #define EXIT_DAMAGED 78
 
 void daemon_stop(struct daemon *d, int code);

@@ -17,6 +17,7 @@ clusterd_libclusterd_a_SOURCES = \
 	clusterd/ring.c clusterd/ring.h \
 	clusterd/ring_gate.c clusterd/ring_gate.h \
 	clusterd/store.c clusterd/store.h \
+	clusterd/store_aside.c clusterd/store_aside.h \
 	clusterd/store_db.c clusterd/store_db.h \
 	clusterd/view.c clusterd/view.h \
 	clusterd/vm_fill.c clusterd/vm_fill.h \

@@ -18,7 +18,7 @@ static const char usage[] = "usage: clusterd [--config FILE] [--check] [--debug]
 			    "  --version      print the version and end\n"
 			    "\n"
 			    "exit: 0 told to end, 1 failed, 2 usage or configuration,\n"
-			    "      78 this node's database is damaged\n";
+			    "      78 a file of this boot is damaged: reboot\n";
 
 struct options {
 	const char *config;

@@ -242,8 +242,8 @@ static int store_start(struct store *st, struct cl_loop *loop)
 	return r;
 }
 
-int store_open(const char *dir, struct cl_loop *loop, const struct store_ops *ops, void *user,
-	       struct store **ret, struct store_image *ret_image, struct cl_error *err)
+int store_open(const char *dir, const char *anew, struct cl_loop *loop, const struct store_ops *ops,
+	       void *user, struct store **ret, struct store_image *ret_image, struct cl_error *err)
 {
 	_cleanup_(store_closep) struct store *st = calloc(1, sizeof(*st));
 	int r;
@@ -256,7 +256,7 @@ int store_open(const char *dir, struct cl_loop *loop, const struct store_ops *op
 	st->last = &st->first;
 	(void)pthread_mutex_init(&st->lock, NULL);
 	(void)pthread_cond_init(&st->more, NULL);
-	r = store_db_open(dir, &st->db, ret_image, err);
+	r = store_db_open(dir, anew, &st->db, ret_image, err);
 	if (r < 0)
 		return r;
 	r = store_start(st, loop);

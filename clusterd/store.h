@@ -15,7 +15,8 @@
  * was reported durable, written after that commit without a sync of its own. A guard ahead of the
  * database therefore proves that a durable commit is gone (a WAL cut short by a bad block, a
  * restored old copy): open fails with -CL_ECORRUPT. A guard behind proves nothing and is moved
- * forward.
+ * forward. A valid guard without a database is a database that is gone. What cannot be noticed here is
+ * an old copy of both: the other nodes notice it (clusterd/core/message.c).
  *
  * A failed write or sync is final: on_failed is called, and the daemon has to exit. What the page
  * cache then holds is unknown, so a retry would lie.
@@ -52,6 +53,7 @@ struct store_image {
 	uint8_t uuid[16];	/* of this database, random, made with it */
 	uint64_t instance;	/* of this process: one more with every open, durable */
 	bool fresh;		/* made just now: an empty memory never votes */
+	char *anew;		/* why it took another one's place; NULL: it did not */
 	struct store_blob hard; /* last hard state, absent if never written */
 	uint64_t snap_index, snap_term;
 	struct store_blob snapshot;
@@ -85,10 +87,11 @@ struct store_ops {
 
 /*
  * Open or make `dir`/cluster.db. May block (start-up only). -EBUSY when another process holds it,
- * -CL_ECORRUPT when it is damaged. Callbacks run in the loop.
+ * -CL_ECORRUPT when it is damaged or condemned (store_aside.h). anew: NULL, or why an empty one is made
+ * in the place of one that was set aside; it is kept in there. Callbacks run in the loop.
  */
-int store_open(const char *dir, struct cl_loop *loop, const struct store_ops *ops, void *user,
-	       struct store **ret, struct store_image *ret_image, struct cl_error *err);
+int store_open(const char *dir, const char *anew, struct cl_loop *loop, const struct store_ops *ops,
+	       void *user, struct store **ret, struct store_image *ret_image, struct cl_error *err);
 
 /* Copies all it needs. Does not block. -ENOMEM only. */
 int store_submit(struct store *st, const struct store_write *w);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Tables:
- *   blob(name, data, crc)           'format', 'uuid', 'instance', 'hard'
+ *   blob(name, data, crc)           'format', 'uuid', 'instance', 'hard', 'anew'
  *   snapshot(id=1, idx, term, data, crc)
  *   log(idx, term, kind, data, crc)
  *   event(id, data)                 lines of the event log, the newest EVENTS_KEPT
@@ -14,6 +14,7 @@
  */
 #include "config.h"
 
+#include "clusterd/store_aside.h"
 #include "clusterd/store_db.h"
 
 #include <fcntl.h>
@@ -84,6 +85,8 @@ void store_image_fini(struct store_image *img)
 	store_entries_fini(&img->events);
 	blob_fini(&img->hard);
 	blob_fini(&img->snapshot);
+	free(img->anew);
+	img->anew = NULL;
 }
 
 /* ---- errors --------------------------------------------------------------------------------- */
@@ -95,6 +98,10 @@ static int sql_error(struct store_db *db, const char *what, struct cl_error *err
 	switch (rc) {
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
+	case SQLITE_ERROR: /* our statements are right: it is not our schema any more */
+	case SQLITE_SCHEMA:
+	case SQLITE_CONSTRAINT:
+	case SQLITE_MISMATCH:
 		return cl_error_set(err, -CL_ECORRUPT, "%s: %s", what, sqlite3_errmsg(db->sql));
 	case SQLITE_BUSY:
 		return cl_error_set(err, -EBUSY, "%s: another process holds it", what);
@@ -147,14 +154,30 @@ static int guard_write(struct store_db *db, struct cl_error *err)
 	return 0;
 }
 
+static bool guard_read(struct store_db *db, uint8_t buf[GUARD_SIZE])
+{
+	return pread(db->guard_fd, buf, GUARD_SIZE, 0) == GUARD_SIZE &&
+	       cl_get_le32(buf + 24) == cl_crc32c(0, buf, 24);
+}
+
+/* A guard says that there was a database; without it, or with an empty file, what it knew is lost. */
+static int guard_alone(struct store_db *db, const char *path, struct cl_error *err)
+{
+	uint8_t buf[GUARD_SIZE];
+	struct stat st;
+
+	if ((stat(path, &st) == 0 && st.st_size > 0) || !guard_read(db, buf))
+		return 0;
+	return cl_error_set(err, -CL_ECORRUPT, "it is gone, with its %llu changes",
+			    (unsigned long long)cl_get_le64(buf + 16));
+}
+
 /* A guard that is absent, torn or of another database says nothing. */
 static int guard_check(struct store_db *db, struct cl_error *err)
 {
 	uint8_t buf[GUARD_SIZE];
 
-	if (pread(db->guard_fd, buf, sizeof(buf), 0) != (ssize_t)sizeof(buf))
-		return 0;
-	if (cl_get_le32(buf + 24) != cl_crc32c(0, buf, 24) || memcmp(buf, db->uuid, 16) != 0)
+	if (!guard_read(db, buf) || memcmp(buf, db->uuid, 16) != 0)
 		return 0;
 	if (cl_get_le64(buf + 16) <= db->commits)
 		return 0;
@@ -250,6 +273,9 @@ static int load_named(struct load *l, const char *name, struct store_blob *blob,
 		l->has_uuid = true;
 	} else if (strcmp(name, "instance") == 0 && blob->len == 8) {
 		l->img->instance = cl_get_le64(blob->data);
+	} else if (strcmp(name, "anew") == 0) {
+		l->img->anew = (char *)cl_steal(blob->data);
+		blob->len = 0;
 	} else if (strcmp(name, "hard") == 0) {
 		sum_replace(l->db, &l->db->hard_crc, row_crc(0, 0, 0, blob->data, blob->len));
 		l->img->hard = *blob;
@@ -544,7 +570,7 @@ static int db_prepare(struct store_db *db, struct cl_error *err)
 }
 
 /* Schema and identity in one transaction: a power cut leaves a whole database or an empty file. */
-static int db_create(struct store_db *db, struct cl_error *err)
+static int db_create(struct store_db *db, const char *anew, struct cl_error *err)
 {
 	uint8_t uuid[16];
 	int r = sql_exec(db, "BEGIN IMMEDIATE", err);
@@ -558,6 +584,8 @@ static int db_create(struct store_db *db, struct cl_error *err)
 		r = put_blob(db, "uuid", uuid, sizeof(uuid), err);
 	if (r == 0)
 		r = put_blob(db, "format", FORMAT, strlen(FORMAT), err);
+	if (r == 0 && anew)
+		r = put_blob(db, "anew", anew, strlen(anew), err);
 	if (r == 0)
 		r = sql_exec(db, "COMMIT", err);
 	/* Out of the WAL: its loss shall not look like a database that never was. */
@@ -566,7 +594,7 @@ static int db_create(struct store_db *db, struct cl_error *err)
 	return r;
 }
 
-static int db_open_file(struct store_db *db, const char *path, bool *ret_fresh,
+static int db_open_file(struct store_db *db, const char *path, const char *anew, bool *ret_fresh,
 			struct cl_error *err)
 {
 	int tables = 0, r;
@@ -581,7 +609,7 @@ static int db_open_file(struct store_db *db, const char *path, bool *ret_fresh,
 	if (r < 0)
 		return r;
 	*ret_fresh = tables == 0;
-	return *ret_fresh ? db_create(db, err) : db_prepare(db, err);
+	return *ret_fresh ? db_create(db, anew, err) : db_prepare(db, err);
 }
 
 static int db_count_instance(struct store_db *db, struct store_image *img, struct cl_error *err)
@@ -595,13 +623,25 @@ static int db_count_instance(struct store_db *db, struct store_image *img, struc
 	return r == 0 ? store_db_commit(db, err) : r;
 }
 
-static int db_open_all(struct store_db *db, const char *dir, const char *path,
+static int condemned(const char *dir, struct cl_error *err)
+{
+	char why[STORE_WHY_MAX];
+	int r = store_condemned(dir, why, err);
+
+	return r > 0 ? cl_error_set(err, -CL_ECORRUPT, "%s", why) : r;
+}
+
+static int db_open_all(struct store_db *db, const char *dir, const char *anew, const char *path,
 		       struct store_image *img, struct cl_error *err)
 {
 	int r = guard_open(db, dir, err);
 
+	if (r == 0 && !anew)
+		r = condemned(dir, err);
+	if (r == 0 && !anew)
+		r = guard_alone(db, path, err);
 	if (r == 0)
-		r = db_open_file(db, path, &img->fresh, err);
+		r = db_open_file(db, path, anew, &img->fresh, err);
 	if (r == 0)
 		r = db_load(db, img, err);
 	if (r == 0)
@@ -609,8 +649,8 @@ static int db_open_all(struct store_db *db, const char *dir, const char *path,
 	return r == 0 ? db_count_instance(db, img, err) : r;
 }
 
-int store_db_open(const char *dir, struct store_db **ret, struct store_image *ret_image,
-		  struct cl_error *err)
+int store_db_open(const char *dir, const char *anew, struct store_db **ret,
+		  struct store_image *ret_image, struct cl_error *err)
 {
 	struct store_db *db = calloc(1, sizeof(*db));
 	struct store_image img = { 0 };
@@ -621,14 +661,15 @@ int store_db_open(const char *dir, struct store_db **ret, struct store_image *re
 		return cl_error_set(err, -ENOMEM, "out of memory");
 	db->guard_fd = -1;
 	(void)snprintf(path, sizeof(path), "%s/cluster.db", dir);
-	r = db_open_all(db, dir, path, &img, err);
+	r = db_open_all(db, dir, anew, path, &img, err);
 	if (r < 0) {
 		store_image_fini(&img);
 		store_db_close(db);
 		(void)cl_error_wrap(err, r, "%s", path);
 		if (r == -CL_ECORRUPT)
-			(void)cl_error_hint(err, "this node's memory is damaged and must not vote: "
-						 "move cluster.db* away, then `clusterctl join`");
+			(void)cl_error_hint(err,
+					    "this node's memory must not vote: clusterd sets it "
+					    "aside and asks the other nodes for a copy");
 		return r;
 	}
 	*ret = db;

@@ -7,8 +7,9 @@
 
 struct store_db;
 
-int store_db_open(const char *dir, struct store_db **ret, struct store_image *ret_image,
-		  struct cl_error *err);
+/* anew: as for store_open(). */
+int store_db_open(const char *dir, const char *anew, struct store_db **ret,
+		  struct store_image *ret_image, struct cl_error *err);
 void store_db_close(struct store_db *db);
 
 /* begin, any number of puts, commit (returns when durable). A failure of any is final. */

@@ -83,12 +83,21 @@ void core_persist(struct node *n, const struct raft_persist *p)
 {
 	struct node_action *a = core_emit(n, NODE_DO_PERSIST);
 
-	a->persist.seq = p->seq + n->seq_base;
+	a->persist.seq = n->seq_last = p->seq + n->seq_base;
 	a->persist.line = n->line;
 	memcpy(a->persist.database, n->database, sizeof(a->persist.database));
 	a->persist.data = copy_persist(p);
 	if (!a->persist.data)
 		n->out->no_memory = true;
+	slow_begun(n, a->persist.seq);
+}
+
+void core_condemn(struct node *n, const char *why)
+{
+	if (n->condemned)
+		return;
+	n->condemned = true;
+	CORE_COPY(core_emit(n, NODE_DO_CONDEMN)->reply.text, why);
 }
 
 void core_reply(struct node *n, uint64_t client, int code, const char *hint, const char *fmt, ...)

@@ -3,8 +3,8 @@
  * The agent: what runs here follows the state. It looks at the state, not at entries, so that it does
  * not matter how many of them it slept through. Rules:
  *
- *  - It starts generation g once, after the leader said `go` to a question of this life, with quorum
- *    and a lease of its own. Without the question a restarted daemon whose log lags would start a
+ *  - It starts generation g once, also as a migration's target, after the leader said `go` to a question
+ *    of this life, with quorum and a lease of its own. Without the question a restarted daemon whose log lags would start a
  *    generation that has stopped meanwhile and runs elsewhere.
  *  - What the state names here no more is killed, unless the state is older than the thing itself (a
  *    restarted daemon reads its log while VMs run): a state that has not given the number yet says
@@ -25,7 +25,9 @@
 #define ENDS (SM_TO(LOCAL_STOPPING) | SM_TO(LOCAL_GONE))
 
 static const struct sm_state local_states[] = {
-	[LOCAL_ASKING] = { "asking", SM_TO(LOCAL_STARTING) | SM_TO(LOCAL_GONE), SM_INITIAL },
+	[LOCAL_ASKING] = { "asking",
+			   SM_TO(LOCAL_STARTING) | SM_TO(LOCAL_INCOMING) | SM_TO(LOCAL_GONE),
+			   SM_INITIAL },
 	[LOCAL_STARTING] = { "starting", SM_TO(LOCAL_RUNNING) | ENDS, 0 },
 	[LOCAL_RUNNING] = { "running",
 			    SM_TO(LOCAL_PAUSING) | SM_TO(LOCAL_PAUSED) | SM_TO(LOCAL_DONE) | ENDS,
@@ -141,8 +143,8 @@ static enum role role_of(const struct node *n, const struct local *l,
 {
 	if (!r)
 		return n->state.applied >= l->generation ? ROLE_NONE : ROLE_UNKNOWN;
-	if (l->generation > r->top && l->generation > n->state.applied)
-		return ROLE_UNKNOWN;
+	if (l->generation > r->top)
+		return ROLE_UNKNOWN; /* given later than our state, which a restart set back */
 	if (owned_here(n, r) && r->generation == l->generation)
 		return ROLE_OWNER;
 	if (targeted_here(n, r) && r->reserved == l->generation)
@@ -242,13 +244,23 @@ static void go_on(struct node *n, struct local *l)
 
 /* ---- an owner ----------------------------------------------------------------------------------------- */
 
-static void ask_go(struct node *n, struct local *l)
+static void start(struct node *n, struct local *l, const struct state_resource *r)
+{
+	if (l->generation == r->reserved) {
+		core_vm(n, NODE_VM_START_INCOMING, l, r->quick ? "quick" : "");
+		local_enter(n, l, LOCAL_INCOMING, "go");
+	} else {
+		core_vm(n, NODE_VM_START, l, "");
+		local_enter(n, l, LOCAL_STARTING, "go");
+	}
+}
+
+void agent_ask_go(struct node *n, struct local *l, const struct state_resource *r)
 {
 	MESSAGE(GO_ASK, GoAsk, go_ask);
 
 	if ((n->cfg.defects & NODE_DEFECT_GO_NOT_ASKED) && !l->found) {
-		core_vm(n, NODE_VM_START, l, "");
-		local_enter(n, l, LOCAL_STARTING, "go");
+		start(n, l, r);
 		return;
 	}
 	if (raft_leader(n->raft).node == 0 || !agent_due(n, &l->told_ms))
@@ -295,7 +307,7 @@ static void owner_step(struct node *n, struct local *l, const struct state_resou
 	} else if (s == LOCAL_ASKING ||
 		   (l->found && (r->phase == STATE_ONLINE || r->phase == STATE_STARTING))) {
 		if (beats_may_begin(n))
-			ask_go(n, l);
+			agent_ask_go(n, l, r);
 	} else if (s == LOCAL_LOADED || (s == LOCAL_PAUSED && !l->found && settled(l, r))) {
 		/* Loaded: the commit is applied, or it would not be the owner. */
 		if (!n->lease.inherited &&
@@ -326,7 +338,10 @@ static void local_step(struct node *n, size_t i)
 			agent_kill(n, l, "it is no longer ours");
 		break;
 	case ROLE_OWNER:
-		owner_step(n, l, r);
+		if (local_state(l) == LOCAL_ASKING && r->phase != STATE_STARTING)
+			local_drop(n, i); /* an earlier life of ours had started it: owned_step() */
+		else
+			owner_step(n, l, r);
 		break;
 	case ROLE_TARGET:
 		agent_target(n, l, r);
@@ -373,12 +388,8 @@ static void resources_step(struct node *n)
 
 		if (owned_here(n, r))
 			owned_step(n, r);
-		if (targeted_here(n, r) && !other_life(n, r) && beats_may_begin(n)) {
-			struct local *l = local_new(n, r->name, r->reserved, LOCAL_INCOMING);
-
-			if (l)
-				core_vm(n, NODE_VM_START_INCOMING, l, r->quick ? "quick" : "");
-		}
+		if (targeted_here(n, r) && !other_life(n, r) && beats_may_begin(n))
+			(void)local_new(n, r->name, r->reserved, LOCAL_ASKING);
 		/* ABORTING: nothing of the target's number is here any more. */
 		if (r->phase == STATE_ABORTING && r->target == n->cfg.id &&
 		    r->target_incarnation == n->incarnation && n->incarnation &&
@@ -393,7 +404,7 @@ static void resources_step(struct node *n)
 
 void agent_step(struct node *n)
 {
-	if (n->cleaning || !n->started)
+	if (n->cleaning || !n->started || !n->raft)
 		return;
 	for (size_t i = n->locals.n; i-- > 0;)
 		local_step(n, i);
@@ -410,12 +421,14 @@ void agent_step(struct node *n)
 static void local_go(struct node *n, struct local *l)
 {
 	const struct state_resource *r = state_resource(&n->state, l->name);
+	enum role role = r ? role_of(n, l, r) : ROLE_NONE;
 
-	if (!r || role_of(n, l, r) != ROLE_OWNER || !beats_may_begin(n))
+	if ((role != ROLE_OWNER && role != ROLE_TARGET) || !beats_may_begin(n))
 		return;
-	if (local_state(l) == LOCAL_ASKING && r->phase == STATE_STARTING) {
-		core_vm(n, NODE_VM_START, l, "");
-		local_enter(n, l, LOCAL_STARTING, "go");
+	if (local_state(l) == LOCAL_ASKING && (r->phase == STATE_STARTING || role == ROLE_TARGET)) {
+		start(n, l, r);
+	} else if (role == ROLE_TARGET) {
+		return;
 	} else if (l->found && settled(l, r)) {
 		l->found = false;
 		l->told_ms = INT64_MIN / 2;
@@ -530,6 +543,9 @@ void agent_on_vm(struct node *n, const struct node_vm_event *ev)
 		CORE_COPY(l->uri, ev->text);
 	if (ev->downtime_ms)
 		l->downtime_ms = ev->downtime_ms;
+	/* The end of a move that an earlier daemon began: it stands, and has to be brought back. */
+	if (ev->report == NODE_VM_SOURCE_DONE && l->moving == 0)
+		l->moving = MOVING_UNKNOWN;
 	for (size_t i = 0; i < sizeof(plain) / sizeof(*plain); i++)
 		if (ev->report == plain[i].report && sm_may(&l->sm, (int)plain[i].to)) {
 			local_enter(n, l, plain[i].to, "reported");

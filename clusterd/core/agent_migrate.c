@@ -170,6 +170,10 @@ void agent_target(struct node *n, struct local *l, const struct state_resource *
 
 	if (l->found)
 		agent_kill(n, l, "the target's daemon was restarted");
+	if (local_state(l) == LOCAL_ASKING && beats_may_begin(n)) {
+		agent_ask_go(n, l, r);
+		return;
+	}
 	target_load(n, l, r);
 	if (!agent_due(n, &l->told_ms))
 		return;

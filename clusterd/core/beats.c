@@ -57,7 +57,7 @@ static void beat_send(struct node *n)
 	MESSAGE(BEAT, Beat, beat);
 
 	m.sent_ms = n->now_ms;
-	m.config_index = raft_config_index(n->raft);
+	m.config_version = raft_config(n->raft)->version;
 	m.n_volumes = beat_volumes(n, modes, list);
 	m.volumes = list;
 	m.n_vms = beat_vms(n, vms, states, state_list);
@@ -67,6 +67,7 @@ static void beat_send(struct node *n)
 	m.ended = n->ended;
 	m.isolated = n->life == NODE_ISOLATED;
 	m.applied = n->state.applied;
+	m.slow_ms = slow_ms(n);
 	message_send(n, 0, &msg);
 }
 
@@ -168,7 +169,7 @@ static bool may_ack(const struct node *n, const Core__Message *msg)
 	if (n->cfg.defects & NODE_DEFECT_ACK_FAILED)
 		return true;
 	return !log_failed(n, msg->from, msg->incarnation) &&
-	       msg->beat->config_index >= raft_config_index(n->raft);
+	       msg->beat->config_version >= raft_config(n->raft)->version;
 }
 
 void beats_on_beat(struct node *n, const Core__Message *in)
@@ -182,6 +183,7 @@ void beats_on_beat(struct node *n, const Core__Message *in)
 	p->incarnation = in->incarnation;
 	p->heard_ms = n->now_ms;
 	p->isolated = in->beat->isolated;
+	p->slow_ms = in->beat->slow_ms;
 	p->cleaned = in->beat->cleaned;
 	p->ended = in->beat->ended;
 	peer_volumes(n, p, in->beat);
@@ -375,8 +377,8 @@ static void expect_votes(struct node *n)
 
 void beats_step(struct node *n)
 {
-	if (raft_config_index(n->raft) != n->config_index) {
-		n->config_index = raft_config_index(n->raft);
+	if (raft_config(n->raft)->version != n->config_version) {
+		n->config_version = raft_config(n->raft)->version;
 		n->config_seen_ms = n->now_ms;
 	}
 	if (n->now_ms >= n->beat_ms) {

@@ -9,8 +9,11 @@
  *   agent.c     what runs here: follows the state (agent_migrate.c: its part in a live migration;
  *               agent_stand.c, stand.c: what should run and stands)
  *   manager.c   leader only: who failed, who is admitted (manager_place.c: who runs and coordinates
- *               what; manager_move.c: live migrations; manager_request.c: clients' requests)
+ *               what; manager_move.c: live migrations; manager_request.c: clients' requests;
+ *               manager_voters.c: who votes)
  *   job.c       what an operator asks of some node's csvd
+ *   force.c     a new line of history
+ *   slow.c      whether writes to our database are slow
  *   request.c   requests of this node's clients, until they are answered
  *   view.c      words for people
  *   actions.c   what goes out
@@ -43,6 +46,7 @@ enum {
 	CORE_LOST_PATH_MS = 3000, /* a coordinator without a path so long gives the volume away */
 	CORE_CALM_MS = 10000,	  /* without a change so long: volumes are spread anew */
 	CORE_NO_LEADER_MS = 5000, /* a request waits so long for somebody to decide */
+	FORCE_HEARD_MS = 10000,	  /* a node heard of within so long shows a sign of life */
 	CORE_MESSAGE_MAX = 8 << 20,
 	CORE_MOVES_PER_NODE = 2, /* at once, for a drain */
 };
@@ -71,10 +75,12 @@ CL_DEFINE_VEC(peer_vm_vec, struct peer_vm);
 
 struct peer {
 	uint32_t id;
+	uint8_t uuid[16]; /* of its database: .instance counts in it */
 	uint64_t instance, incarnation, seq;
 	int64_t heard_ms; /* last beat */
 	bool isolated;
-	bool cleaned; /* it has ended all of incarnations <= ended, and asks for admission */
+	uint32_t slow_ms; /* its writes to the database; 0 = are not slow */
+	bool cleaned;	  /* it has ended all of incarnations <= ended, and asks for admission */
 	uint64_t ended;
 	struct peer_volume_vec volumes;
 	struct peer_vm_vec vms;
@@ -251,9 +257,19 @@ struct volume_note {
 };
 CL_DEFINE_VEC(volume_note_vec, struct volume_note);
 
+/* A node that failed and is not heard of. */
+struct away {
+	uint32_t node;
+	int64_t since_ms; /* INT64_MAX: it is here */
+};
+CL_DEFINE_VEC(away_vec, struct away);
+
 struct manager {
 	bool active;
 	int64_t since_ms;
+	struct away_vec away;
+	int64_t stirred_ms; /* somebody came, went or was slow */
+	uint64_t voters_version;
 	struct in_flight_vec in_flight;
 	struct go_wait_vec go_waits;
 	struct move_vec moves;
@@ -287,6 +303,18 @@ struct failure { /* a `N failed` in our log, applied or not */
 	uint64_t incarnation;
 };
 CL_DEFINE_VEC(failure_vec, struct failure);
+
+/* A write to our database that is under way. */
+struct write_begun {
+	uint64_t seq;
+	int64_t at_ms;
+};
+CL_DEFINE_VEC(write_begun_vec, struct write_begun);
+
+struct slow {
+	struct write_begun_vec writes;
+	int64_t bad_ms, worst_ms; /* when one was slow last; the longest since it began */
+};
 CL_DEFINE_VEC(raft_result_queue, struct raft_result);
 
 /* ---- the node ------------------------------------------------------------------------------------ */
@@ -314,12 +342,17 @@ struct node {
 	uint64_t seq_base;	    /* our persist numbers are raft's plus this */
 	struct raft_snapshot first; /* `init`, until it is durable */
 	uint8_t *first_blob;
-	bool ticked;
+	uint64_t first_seq,
+		seq_last; /* the persist that makes it durable; the last one given out */
+	bool ticked, condemned;
 	struct raft_line line;
 	uint8_t database[RAFT_UUID_LEN];
 	uint64_t next_id; /* of proposals, reads, questions */
-	uint64_t config_index;
+	uint64_t config_version;
 	int64_t config_seen_ms;
+	struct raft_config voters; /* as of what is applied */
+
+	struct slow slow; /* slow.c */
 
 	/* message.c */
 	uint64_t message_seq, dropped;
@@ -363,6 +396,8 @@ void core_persist(struct node *n, const struct raft_persist *p);
 void core_reply(struct node *n, uint64_t client, int code, const char *hint, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
 void core_vm(struct node *n, enum node_vm_do what, const struct local *l, const char *text);
+/* This node's database must not be used again. Said once. */
+void core_condemn(struct node *n, const char *why);
 /* An event line about this node alone. */
 void core_event(struct node *n, const char *object, const char *event, const char *cause);
 /* The same about another node's; duration_ms -1: has none. */
@@ -380,6 +415,8 @@ int log_open(struct node *n, const struct raft_stored *stored, struct cl_error *
 void log_join(struct node *n, const struct raft_message *m);
 /* `init`: the state and the log of a new cluster. */
 void log_genesis(struct node *n, const char *cluster_name);
+/* A new line of history from the state as it is, with this node alone. Ends the present log. */
+void log_begin_line(struct node *n, const struct raft_line *line, uint64_t term);
 void log_persisted(struct node *n, uint64_t seq);
 void log_feed(struct node *n, struct raft_event *ev);
 /* Handle what proposals and reads came to; may propose. */
@@ -390,6 +427,14 @@ bool log_failed(const struct node *n, uint32_t node, uint64_t incarnation);
 /* Propose c about object; false when one about it is on its way already. */
 bool log_propose(struct node *n, const char *object, Log__Command *c);
 bool log_in_flight(const struct node *n, const char *object);
+
+/* ---- slow.c ----------------------------------------------------------------------------------- */
+
+void slow_begun(struct node *n, uint64_t seq);
+void slow_persisted(struct node *n, uint64_t seq);
+void slow_step(struct node *n);
+/* How long the slowest write took of late; 0 = none was slow. */
+uint32_t slow_ms(const struct node *n);
 
 /* ---- message.c -------------------------------------------------------------------------------- */
 
@@ -446,6 +491,8 @@ bool agent_tell_vm(const struct local *l, struct peer_vm *ret);
 /* agent_migrate.c */
 void agent_source(struct node *n, struct local *l, const struct state_resource *r);
 void agent_target(struct node *n, struct local *l, const struct state_resource *r);
+/* agent.c: may it be started, or continued? */
+void agent_ask_go(struct node *n, struct local *l, const struct state_resource *r);
 void agent_report(struct node *n, const char *name, uint64_t reserved, int what, const char *text,
 		  uint32_t percent, uint32_t downtime_ms);
 bool agent_due(struct node *n, int64_t *told_ms);
@@ -469,6 +516,9 @@ void manager_on_request(struct node *n, const Core__Message *msg);
 void manager_on_join(struct node *n, const Core__Message *msg);
 void manager_on_report(struct node *n, const Core__Message *msg);
 void manager_on_read(struct node *n, const struct raft_result *r);
+void manager_voters_step(struct node *n);
+/* A configuration was applied: the event lines. */
+void manager_voters_applied(struct node *n, const struct raft_config *to);
 void manager_place_step(struct node *n);
 void manager_volumes_step(struct node *n);
 void manager_move_step(struct node *n);
@@ -480,9 +530,15 @@ bool manager_backs_off(const struct node *n, const char *name);
 bool manager_begin_move(struct node *n, const struct state_resource *r, uint32_t target, bool quick,
 			const char *why, Log__RequestId *request);
 
+/* ---- force.c ----------------------------------------------------------------------------------- */
+
+/* `init --force` where there is a database. False: refused, and answered. */
+bool force_new(struct node *n, const struct node_request *rq);
+
 /* ---- request.c --------------------------------------------------------------------------------- */
 
 void request_new(struct node *n, const struct node_request *rq);
+void request_rejoin(struct node *n);
 void request_step(struct node *n);
 void request_client_gone(struct node *n, uint64_t client);
 /* A command of ours was applied. */

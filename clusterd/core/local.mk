@@ -7,6 +7,7 @@ clusterd_libcore_a_SOURCES = \
 	clusterd/core/agent_migrate.c \
 	clusterd/core/agent_stand.c \
 	clusterd/core/beats.c \
+	clusterd/core/force.c \
 	clusterd/core/internal.h \
 	clusterd/core/job.c \
 	clusterd/core/log.c \
@@ -15,9 +16,11 @@ clusterd_libcore_a_SOURCES = \
 	clusterd/core/manager_place.c \
 	clusterd/core/manager_request.c \
 	clusterd/core/manager_volume.c \
+	clusterd/core/manager_voters.c \
 	clusterd/core/message.c \
 	clusterd/core/node.c clusterd/core/node.h \
 	clusterd/core/request.c \
+	clusterd/core/slow.c \
 	clusterd/core/stand.c clusterd/core/stand.h \
 	clusterd/core/view.c
 

@@ -94,6 +94,8 @@ static struct raft_params params(const struct node *n)
 		.self.node = n->cfg.id,
 		.incarnation = n->cfg.instance,
 		.seed = n->cfg.seed,
+		.snapshot_every = n->cfg.snapshot_every,
+		.snapshot_trailing = n->cfg.snapshot_every / 8,
 		.defects = n->cfg.raft_defects,
 	};
 
@@ -185,33 +187,69 @@ static int genesis_state(struct node *n, const char *name, uint8_t **ret_blob, s
 	return r;
 }
 
-/* The first snapshot, with this node as the only voter. Raft begins when it is durable. */
-void log_genesis(struct node *n, const char *cluster_name)
+/* n->first with this node as the only voter. Raft begins when it is durable. */
+static void first_persist(struct node *n, uint64_t index, uint64_t term)
 {
 	struct raft_snapshot *s = &n->first;
-	struct raft_persist p = { .has_snapshot = true, .snapshot = s, .first_index = 2 };
 	struct raft_member self = { .id.node = n->cfg.id, .role = RAFT_VOTER };
+	struct raft_persist p = {
+		.has_snapshot = true,
+		.reset_log = true,
+		.snapshot = s,
+		.first_index = index + 1,
+		.has_vote = true,
+		.term = term,
+	};
 
-	*s = (struct raft_snapshot){ .index = 1, .term = 1 };
+	s->index = index;
+	s->term = term;
+	s->config = (struct raft_config){ 0 };
+	s->blob = n->first_blob;
 	memcpy(self.id.uuid, n->cfg.uuid, sizeof(self.id.uuid));
 	(void)raft_config_put(&s->config, &self);
+	/* As number 0 of the raft that begins with it. */
+	n->first_seq = n->seq_base = n->seq_last + 1;
+	core_persist(n, &p);
+}
+
+void log_genesis(struct node *n, const char *cluster_name)
+{
 	cluster_uuid(n, n->database);
 	n->line = (struct raft_line){ .number = 1, .random_id = n->cfg.seed };
-	if (genesis_state(n, cluster_name, &n->first_blob, &s->len) < 0) {
+	if (genesis_state(n, cluster_name, &n->first_blob, &n->first.len) < 0)
+		n->out->no_memory = true;
+	else
+		first_persist(n, 1, 1);
+}
+
+void log_begin_line(struct node *n, const struct raft_line *line, uint64_t term)
+{
+	uint64_t index = n->state.applied + 1;
+
+	n->state.applied = index;
+	n->line = *line;
+	if (state_encode(&n->state, &n->first_blob, &n->first.len) < 0) {
 		n->out->no_memory = true;
 		return;
 	}
-	s->blob = n->first_blob;
-	p.has_vote = true;
-	p.term = 1;
-	core_persist(n, &p); /* as number 0 of raft's, 1 of ours */
-	n->out->v.v[n->out->v.n - 1].persist.seq = 1;
-	n->seq_base = 1;
+	raft_free(n->raft);
+	n->raft = NULL;
+	raft_result_queue_clear(&n->results);
+	failure_vec_clear(&n->failures);
+	manager_reset(n);
+	n->config_version = 0;
+	n->config_seen_ms = n->now_ms;
+	n->expected_votes = 0;
+	first_persist(n, index, term);
 }
 
 static void genesis_durable(struct node *n)
 {
-	struct raft_stored stored = { .line = n->line, .term = 1, .snapshot = n->first };
+	struct raft_stored stored = {
+		.line = n->line,
+		.term = n->first.term,
+		.snapshot = n->first,
+	};
 	struct raft_params p = params(n);
 
 	if (raft_new(&p, &stored, n->now_ms, &n->raft, NULL) < 0)
@@ -223,7 +261,8 @@ void log_persisted(struct node *n, uint64_t seq)
 {
 	struct raft_event ev = { .type = RAFT_PERSISTED };
 
-	if (n->first_blob && seq >= 1)
+	slow_persisted(n, seq);
+	if (n->first_blob && seq >= n->first_seq)
 		genesis_durable(n);
 	if (!n->raft || seq <= n->seq_base)
 		return;
@@ -239,16 +278,23 @@ static void log_restore(struct node *n, const struct raft_snapshot *s)
 
 	/* Our own leader made it, or we did: if it does not hold together we must not go on. */
 	if (state_decode(s->blob, s->len, &fresh, NULL) < 0) {
-		struct node_action *a = core_emit(n, NODE_DO_STOP);
-
-		CORE_COPY(a->reply.text, "the snapshot of the cluster database is damaged");
+		core_condemn(n, "its snapshot is damaged");
 		return;
 	}
 	state_fini(&n->state);
 	n->state = fresh;
 	n->state.applied = s->index;
+	n->voters = s->config;
 	failures_forget(n);
 	n->tables_stale = true;
+}
+
+static void log_config(struct node *n, const struct raft_entry *e)
+{
+	struct raft_config c;
+
+	if (e->type == RAFT_ENTRY_CONFIG && raft_config_decode(e->data, e->len, &c) == 0)
+		manager_voters_applied(n, &c);
 }
 
 static void log_apply(struct node *n, const struct raft_entry *e)
@@ -257,6 +303,7 @@ static void log_apply(struct node *n, const struct raft_entry *e)
 
 	if (e->type != RAFT_ENTRY_COMMAND) {
 		n->state.applied = e->index;
+		log_config(n, e);
 		return;
 	}
 	state_change_vec_clear(&n->changes);
@@ -310,8 +357,7 @@ void log_feed(struct node *n, struct raft_event *ev)
 	for (size_t i = 0; i < a->send.n; i++)
 		message_raft(n, &a->send.v[i]);
 	if (a->newer_line)
-		CORE_COPY(core_emit(n, NODE_DO_STOP)->reply.text,
-			  "the cluster was started anew with --force without this node");
+		core_condemn(n, "the cluster was begun anew with --force, without this node");
 	if (a->want_snapshot)
 		log_snapshot(n);
 }

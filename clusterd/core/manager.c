@@ -19,6 +19,7 @@ void manager_reset(struct node *n)
 	bound_ask_vec_fini(&n->mgr.bounds);
 	backoff_vec_fini(&n->mgr.backoffs);
 	volume_note_vec_fini(&n->mgr.notes);
+	away_vec_fini(&n->mgr.away);
 	n->mgr = (struct manager){ 0 };
 }
 
@@ -217,55 +218,6 @@ static void node_step_one(struct node *n, const struct state_node *s)
 	}
 }
 
-/* ---- voters: one change at a time, raft sees to the rest -------------------------------------------- */
-
-static bool change(struct node *n, enum raft_change op, const struct raft_member *m)
-{
-	struct raft_event ev = { .type = RAFT_CHANGE };
-
-	if (!raft_config_equal(raft_config(n->raft), raft_config_committed(n->raft)))
-		return true;
-	ev.change.id = ++n->next_id;
-	ev.change.op = op;
-	ev.change.member = *m;
-	log_feed(n, &ev);
-	return true;
-}
-
-static bool voter_known(const struct node *n, const struct raft_id *id)
-{
-	for (size_t i = 0; i < n->state.nodes.n; i++) {
-		struct raft_id s = raft_id_of(&n->state.nodes.v[i]);
-
-		if (raft_id_equal(&s, id))
-			return true;
-	}
-	return false;
-}
-
-static void voters_step(struct node *n)
-{
-	const struct raft_config *config = raft_config(n->raft);
-
-	/* A re-installed node's old database goes before the new one comes. */
-	for (uint32_t i = 0; i < config->n; i++)
-		if (!voter_known(n, &config->member[i].id)) {
-			(void)change(n, RAFT_CHANGE_REMOVE, &config->member[i]);
-			return;
-		}
-	for (size_t i = 0; i < n->state.nodes.n; i++) {
-		struct raft_member m = {
-			.id = raft_id_of(&n->state.nodes.v[i]),
-			.role = RAFT_JOINING,
-		};
-
-		if (!raft_config_find(config, &m.id)) {
-			(void)change(n, RAFT_CHANGE_PUT, &m);
-			return;
-		}
-	}
-}
-
 /* ---- go ------------------------------------------------------------------------------------------------- */
 
 /* Answered after a read-index round: a leader that was replaced unawares must not say yes. */
@@ -312,6 +264,9 @@ static bool go_holds(const struct node *n, const struct go_wait *w, const char *
 	if (w->volume)
 		return v && v->epoch == w->number && v->coordinator == w->from &&
 		       v->coordinator_incarnation == w->incarnation;
+	/* The target of a move: before it is the owner it holds the reserved number. */
+	if (r && !w->resume && r->reserved == w->number && r->target == w->from)
+		return r->target_incarnation == w->incarnation && r->phase != STATE_ABORTING;
 	return r && r->generation == w->number && r->owner == w->from &&
 	       r->owner_incarnation == w->incarnation &&
 	       ((r->phase == STATE_STARTING && volumes_fenced(n, r)) ||
@@ -393,9 +348,9 @@ void manager_step(struct node *n)
 	}
 	if (!n->mgr.active) {
 		n->mgr.active = true;
-		n->mgr.since_ms = n->now_ms;
+		n->mgr.since_ms = n->mgr.stirred_ms = n->now_ms;
 	}
-	voters_step(n);
+	manager_voters_step(n);
 	for (size_t i = 0; i < n->state.nodes.n; i++)
 		node_step_one(n, &n->state.nodes.v[i]);
 	manager_volumes_step(n);

@@ -12,12 +12,30 @@
 
 /* ---- places ------------------------------------------------------------------------------------------- */
 
-static bool takes(const struct node *n, const struct state_node *s)
+static bool is_able(const struct node *n, const struct state_node *s)
 {
 	const struct peer *p = beats_peer(n, s->id);
 
 	return s->phase == STATE_NODE_LIVING && !s->draining && beats_heard(n, s->id) && p &&
 	       !p->isolated && p->incarnation == s->incarnation;
+}
+
+static bool is_slow(const struct node *n, const struct state_node *s)
+{
+	const struct peer *p = beats_peer(n, s->id);
+
+	return p && p->slow_ms > 0;
+}
+
+/* A slow one gets nothing new, unless all are slow: then none of them is to blame. */
+static bool takes(const struct node *n, const struct state_node *s)
+{
+	if (!is_able(n, s))
+		return false;
+	for (size_t i = 0; i < n->state.nodes.n && is_slow(n, s); i++)
+		if (is_able(n, &n->state.nodes.v[i]) && !is_slow(n, &n->state.nodes.v[i]))
+			return false;
+	return true;
 }
 
 static size_t plan_nodes(struct node *n, struct plan_node *nodes)

@@ -316,9 +316,24 @@ static const char *join_refused(const struct node *n, const Core__Message *msg)
 		return "the named node is no member of this cluster";
 	if (same && same->id != msg->from)
 		return "another member has this node's name";
-	if (s && s->phase == STATE_NODE_LIVING && memcmp(s->uuid, j->uuid.data, 16) != 0)
+	if (s && s->phase == STATE_NODE_LIVING && memcmp(s->uuid, j->uuid.data, 16) != 0 &&
+	    !j->cleaned)
 		return "this node's old self still counts as living: try again in a moment";
 	return NULL;
+}
+
+/* It has another database and has ended all that ran: its old self is over, and need not be waited for. */
+static bool old_self_failed(struct node *n, const struct state_node *s)
+{
+	COMMAND(NODE_FAILED, NodeFailed, node_failed);
+
+	if (s->phase != STATE_NODE_LIVING)
+		return false;
+	m.node = s->id;
+	m.incarnation = s->incarnation;
+	m.cause = COMMAND_STRING("its database is another one now");
+	(void)log_propose(n, s->name, &c);
+	return true;
 }
 
 void manager_on_join(struct node *n, const Core__Message *in)
@@ -342,6 +357,8 @@ void manager_on_join(struct node *n, const Core__Message *in)
 	s = state_node(&n->state, in->from);
 	if (s && memcmp(s->uuid, j->uuid.data, 16) == 0)
 		return; /* known: the log is on its way */
+	if (s && old_self_failed(n, s))
+		return; /* it asks again */
 	node.id = in->from;
 	node.name = j->name;
 	node.uuid = j->uuid;

@@ -22,6 +22,8 @@ static void message_out(struct node *n, uint32_t to, Core__Message *m)
 		n->out->no_memory = true;
 }
 
+static void on_old_copy(struct node *n, const Core__OldCopy *m);
+
 static void message_dispatch(struct node *n, const Core__Message *m)
 {
 	switch (m->what_case) {
@@ -66,6 +68,9 @@ static void message_dispatch(struct node *n, const Core__Message *m)
 	case CORE__MESSAGE__WHAT_JOIN:
 		manager_on_join(n, m);
 		break;
+	case CORE__MESSAGE__WHAT_OLD_COPY:
+		on_old_copy(n, m->old_copy);
+		break;
 	default:
 		n->dropped++;
 	}
@@ -78,6 +83,9 @@ void message_send(struct node *n, uint32_t to, Core__Message *m)
 		m->cluster.len = 0;
 	m->from = n->cfg.id;
 	m->instance = n->cfg.instance;
+	m->database = (ProtobufCBinaryData){ sizeof(n->cfg.uuid), n->cfg.uuid };
+	m->line = n->raft ? n->line.number : 0;
+	m->line_id = n->raft ? n->line.random_id : 0;
 	m->incarnation = n->incarnation;
 	m->term = n->raft ? raft_term(n->raft) : 0;
 	m->seq = ++n->message_seq;
@@ -152,26 +160,101 @@ static bool is_ours(const struct node *n, const Core__Message *m)
 	       memcmp(m->cluster.data, n->database, sizeof(n->database)) == 0;
 }
 
+/* ---- whose words count ------------------------------------------------------------------------------------ */
+
+static void new_life(struct peer *p, const Core__Message *m)
+{
+	p->instance = m->instance;
+	p->cleaned = false;
+	p->seq = 0;
+}
+
+/*
+ * Lives are counted in a database. Which of two databases of a node is the later one is the log's word
+ * (the node asked to be added with it); before that it is heard as somebody who asks to join.
+ */
+static bool of_another_database(struct node *n, struct peer *p, const Core__Message *m)
+{
+	static const uint8_t none[16];
+	const struct state_node *s = state_node(&n->state, m->from);
+
+	if (memcmp(p->uuid, m->database.data, sizeof(p->uuid)) == 0)
+		return false;
+	if (memcmp(p->uuid, none, sizeof(none)) != 0 && s &&
+	    memcmp(s->uuid, m->database.data, sizeof(s->uuid)) != 0)
+		/* Raft looks by itself: by the log alone we may learn who the other is now. */
+		return m->what_case != CORE__MESSAGE__WHAT_JOIN &&
+		       m->what_case != CORE__MESSAGE__WHAT_RAFT;
+	memcpy(p->uuid, m->database.data, sizeof(p->uuid));
+	new_life(p, m);
+	return false;
+}
+
+/* Long ago it was there at a later life. A word that is late by itself does no harm: see on_old_copy(). */
+static void say_old_copy(struct node *n, const struct peer *p, const Core__Message *from)
+{
+	MESSAGE(OLD_COPY, OldCopy, old_copy);
+
+	if (from->what_case != CORE__MESSAGE__WHAT_BEAT)
+		return;
+	m.database = (ProtobufCBinaryData){ sizeof(p->uuid), (uint8_t *)(uintptr_t)p->uuid };
+	m.instance = p->instance;
+	message_send(n, p->id, &msg);
+}
+
 /* The bus may deliver messages of a sender's earlier life after those of its present one. */
 static bool of_an_earlier_life(struct node *n, const Core__Message *m)
 {
 	struct peer *p = message_peer(n, m->from);
 
-	if (!p || m->instance < p->instance)
+	if (!p || m->database.len != sizeof(p->uuid) || of_another_database(n, p, m))
 		return true;
-	if (m->instance > p->instance) {
-		p->instance = m->instance;
-		p->cleaned = false;
-		p->seq = 0;
+	if (memcmp(p->uuid, m->database.data, sizeof(p->uuid)) != 0)
+		return false; /* asks to join, or is raft's */
+	if (m->instance < p->instance) {
+		say_old_copy(n, p, m);
+		return true;
 	}
+	if (m->instance > p->instance)
+		new_life(p, m);
 	return false;
+}
+
+/*
+ * Somebody knows a later life of this database than ours: it was put back from a copy, together with its
+ * guard. What it voted and acknowledged since is forgotten: with it this node could vote twice in a term,
+ * or elect a leader without an entry that it had vouched for.
+ */
+static void on_old_copy(struct node *n, const Core__OldCopy *m)
+{
+	if (m->database.len != sizeof(n->cfg.uuid) ||
+	    memcmp(m->database.data, n->cfg.uuid, sizeof(n->cfg.uuid)) != 0 ||
+	    m->instance <= n->cfg.instance)
+		return;
+	core_condemn(n, "it is an old copy: the other nodes know a later life of it");
+}
+
+/* A line that --force began precedes all terms: what we have of the old one is history. */
+static bool of_another_line(struct node *n, const Core__Message *m)
+{
+	struct raft_line line = { .number = m->line, .random_id = m->line_id };
+	int order;
+
+	if (!n->raft || m->line == 0)
+		return false;
+	order = raft_line_compare(&line, &n->line);
+	if (n->cfg.defects & NODE_DEFECT_OLD_LINE)
+		return false;
+	if (order > 0)
+		core_condemn(n, "the cluster was begun anew with --force, without this node");
+	return order != 0;
 }
 
 void message_receive(struct node *n, const uint8_t *data, size_t len)
 {
 	Core__Message *m = len <= CORE_MESSAGE_MAX ? core__message__unpack(NULL, len, data) : NULL;
 
-	if (!m || !is_ours(n, m) || of_an_earlier_life(n, m))
+	if (!m || !is_ours(n, m) || of_another_line(n, m) || of_an_earlier_life(n, m))
 		n->dropped++;
 	else if (m->what_case == CORE__MESSAGE__WHAT_RAFT)
 		receive_raft(n, m);

@@ -100,13 +100,31 @@ static void life_living(struct node *n)
 			   "a majority of the voters does not answer: VMs are paused");
 }
 
+/* Without a database nothing is known of what runs here: it ends before this node asks to come back. */
+static void life_empty(struct node *n)
+{
+	char why[STATE_REASON_MAX];
+
+	if (!n->cfg.anew[0]) {
+		life_enter(n, NODE_EMPTY, "no database: `init` or `join`");
+		return;
+	}
+	if (n->started && n->incarnation)
+		clean(n, n->incarnation);
+	(void)snprintf(why, sizeof(why), "its database was set aside (%.80s): asks to come back",
+		       n->cfg.anew);
+	life_enter(n, NODE_EMPTY, why);
+}
+
 static void life_step(struct node *n)
 {
 	const struct state_node *s = state_node(&n->state, n->cfg.id);
 	char why[STATE_REASON_MAX];
 
-	if (!n->raft) {
-		life_enter(n, NODE_EMPTY, "no database: `init` or `join`");
+	if (n->first_blob) {
+		return; /* in a moment there is one */
+	} else if (!n->raft) {
+		life_empty(n);
 	} else if (!s) {
 		life_enter(n, NODE_JOINING, "waiting for the cluster's database");
 	} else if (s->phase == STATE_NODE_LIVING && is_ours(n, s)) {
@@ -144,6 +162,10 @@ static void dispatch(struct node *n, const struct node_event *ev)
 		break;
 	case NODE_EV_STARTED:
 		n->started = true;
+		if (!n->raft && n->cfg.anew[0]) {
+			core_event(n, n->cfg.name, "database-set-aside", n->cfg.anew);
+			request_rejoin(n);
+		}
 		break;
 	case NODE_EV_VIEW:
 		beats_on_view(n, ev->view);
@@ -189,6 +211,7 @@ static void consequences(struct node *n)
 	log_results(n);
 	life_step(n);
 	if (n->raft) {
+		slow_step(n);
 		beats_step(n);
 		agent_step(n);
 		manager_step(n);
@@ -255,6 +278,7 @@ int node_new(const struct node_config *config, const struct raft_stored *found, 
 	n->quorate_since_ms = INT64_MAX;
 	n->config_seen_ms = now_ms;
 	n->beat_ms = now_ms;
+	n->slow.bad_ms = INT64_MIN / 2;
 	n->incarnation = config->incarnation;
 	n->life = NODE_EMPTY;
 	/* Message numbers of this life follow those of earlier ones in time, not in value. */
@@ -279,6 +303,7 @@ void node_free(struct node *n)
 	raft_actions_fini(&n->raft_out);
 	raft_result_queue_fini(&n->results);
 	failure_vec_fini(&n->failures);
+	write_begun_vec_fini(&n->slow.writes);
 	state_fini(&n->state);
 	state_change_vec_fini(&n->changes);
 	free(n->first_blob);

@@ -56,6 +56,11 @@ enum node_defect {
 	NODE_DEFECT_LEASE_FROM_ACK = 1 << 9,	 /* lease counted from the ack, not from the send */
 	NODE_DEFECT_BOUND_OF_ONE = 1 << 10,	 /* bound from the leader's own memory alone */
 	NODE_DEFECT_UNCLEAN_ADMISSION = 1 << 11, /* admitted before it ended what ran before */
+	NODE_DEFECT_VOTERS_BELOW_THREE = 1 << 12, /* the voter set shrinks to one */
+	NODE_DEFECT_OLD_VOTER_FIRST = 1 << 13,	  /* replaced before its heir has caught up */
+	NODE_DEFECT_FORCE_NO_JUMP = 1 << 14,	  /* a new line's numbers go on where they were */
+	NODE_DEFECT_FORCE_NO_DEBTS = 1 << 15,	  /* a new line fences nobody */
+	NODE_DEFECT_OLD_LINE = 1 << 16,		  /* a higher line is not heeded */
 };
 
 struct node_config {
@@ -69,11 +74,16 @@ struct node_config {
 	uint64_t memory_bytes; /* what VMs may use here */
 	uint32_t cpus;
 	uint32_t token_ms, consensus_ms; /* corosync's: L = token + consensus + 3 s */
-	uint64_t incarnation;	/* found in NODE_DO_INCARNATION's file; 0 = not in this boot */
-	int64_t lease_until_ms; /* NODE_DO_CSVD_LEASE's last word, from its file; 0 = not known */
-	uint64_t seed;		/* for the election's random part */
-	uint32_t defects;	/* enum node_defect */
-	uint64_t raft_defects;	/* mask of RAFT_DEFECT(): the simulator's */
+	uint64_t incarnation;	 /* found in NODE_DO_INCARNATION's file; 0 = not in this boot */
+	int64_t lease_until_ms;	 /* NODE_DO_CSVD_LEASE's last word, from its file; 0 = not known */
+	uint64_t seed;		 /* for the election's random part */
+	int64_t voters_away_ms;	 /* who is away so long votes no more; 0 = VOTERS_AWAY_MS */
+	uint32_t snapshot_every; /* applied entries between two snapshots; 0 = raft's default */
+	/* The database is empty because the node's former one had to be set aside: why. The node asks
+	 * by itself to be a member again. "": it did not. */
+	char anew[STATE_REASON_MAX];
+	uint32_t defects;      /* enum node_defect */
+	uint64_t raft_defects; /* mask of RAFT_DEFECT(): the simulator's */
 };
 
 /*
@@ -111,8 +121,10 @@ struct node_view {
 };
 
 enum node_verb {
-	NODE_INIT = 1,	    /* object: the cluster's name. Makes line 0 with this node alone */
-	NODE_JOIN,	    /* object: name of any member, or "" : a member admits us */
+	NODE_INIT = 1, /* object: the cluster's name. Makes line 1 with this node alone; force: line
+			       + 1 from this node's database, volumes: names of nodes that are left
+			       behind though they show signs of life, uuid: random */
+	NODE_JOIN,     /* object: name of any member, or "" : a member admits us */
 	NODE_CREATE_VOLUME, /* object, url */
 	NODE_DELETE_VOLUME, /* object */
 	NODE_CREATE_VM,	    /* object, spec, volumes, memory_bytes, cpus, priority, target, start */
@@ -250,6 +262,8 @@ enum node_action_type {
 	NODE_DO_EXPECT,	 /* .votes: votequorum_setexpected() */
 	NODE_DO_EVENT,	 /* .event: a line for `clusterctl events` and the log */
 	NODE_DO_STOP,	 /* .reply.text: this process must end (removed, its log disk failed) */
+	NODE_DO_CONDEMN, /* .reply.text: its database must not be used again, by any process: mark it,
+			    durably, then end. The next one begins with an empty one, config.anew */
 };
 
 enum node_vm_do {
@@ -384,6 +398,9 @@ void node_get_self(const struct node *node, struct node_self *ret_self);
 
 /* The database as applied here. Valid until the next step. */
 const struct state *node_state(const struct node *node);
+
+/* Who is a member of the log and who votes, as of what is applied here; NULL: no database. */
+const struct raft_config *node_voters(const struct node *node);
 
 /* How a node reaches a volume, as it said in its last beat. False: not heard of. */
 bool node_get_volume_mode(const struct node *node, uint32_t id, const char *volume,

@@ -43,10 +43,18 @@ static void pack(struct node *n, struct pending *p, const struct node_request *r
 		n->out->no_memory = true;
 }
 
+/* Anew from the database that is here. Without one, `init --force` is an `init`. */
+static bool is_forced(const struct node *n, const struct node_request *rq)
+{
+	return rq->verb == NODE_INIT && rq->force && n->raft;
+}
+
 static bool refuse(struct node *n, const struct node_request *rq)
 {
 	bool founding = rq->verb == NODE_INIT || rq->verb == NODE_JOIN;
 
+	if (is_forced(n, rq))
+		return false;
 	if (founding && (n->raft || n->first_blob)) {
 		core_reply(n, rq->client, -CL_EREFUSED, "clusterctl status shows the cluster",
 			   "this node has a cluster's database already");
@@ -74,7 +82,7 @@ void request_new(struct node *n, const struct node_request *rq)
 		.told_ms = INT64_MIN / 2,
 	};
 
-	if (refuse(n, rq))
+	if (refuse(n, rq) || (is_forced(n, rq) && !force_new(n, rq)))
 		return;
 	if (rq->verb == NODE_JOB) {
 		job_new(n, rq);
@@ -88,8 +96,23 @@ void request_new(struct node *n, const struct node_request *rq)
 		n->out->no_memory = true;
 		return;
 	}
-	if (rq->verb == NODE_INIT)
+	if (rq->verb == NODE_INIT && !n->first_blob)
 		log_genesis(n, rq->object && rq->object[0] ? rq->object : "cluster");
+}
+
+/* This node's former database had to be set aside: it asks by itself to be a member again. */
+void request_rejoin(struct node *n)
+{
+	struct pending p = {
+		.verb = NODE_JOIN,
+		.client_gone = true,
+		.since_ms = n->now_ms,
+		.told_ms = INT64_MIN / 2,
+		.seq = ++n->request_seq,
+	};
+
+	if (pending_vec_push(&n->pending, p) < 0)
+		n->out->no_memory = true;
 }
 
 static void done(struct node *n, size_t i)
@@ -130,6 +153,7 @@ static void send_join(struct node *n, const struct pending *p)
 	m.memory_bytes = n->cfg.memory_bytes;
 	m.cpus = n->cfg.cpus;
 	m.member = COMMAND_STRING(p->object);
+	m.cleaned = n->incarnation == 0 && n->cleaning == 0;
 	message_send(n, 0, &msg);
 }
 
@@ -200,6 +224,8 @@ void request_on_answer(struct node *n, const Core__Message *msg)
 		return;
 	if (!p->client_gone)
 		core_reply(n, p->client, a->code, a->hint, "%s", a->text);
+	else if (p->verb == NODE_JOIN)
+		return; /* nobody else would ask for it again */
 	done(n, i);
 }
 

@@ -53,6 +53,11 @@ const struct state *node_state(const struct node *n)
 	return &n->state;
 }
 
+const struct raft_config *node_voters(const struct node *n)
+{
+	return n->raft ? &n->voters : NULL;
+}
+
 bool node_get_volume_mode(const struct node *n, uint32_t id, const char *volume,
 			  enum state_volume_mode *ret_mode, char reason[STATE_REASON_MAX],
 			  int64_t *ret_since_ms)
@@ -106,7 +111,13 @@ const char *node_get_node_word(const struct node *n, const struct state_node *s,
 		core_copy(reason, STATE_REASON_MAX, "has no run lease: its VMs are paused");
 		return "isolated";
 	}
-	return s->draining ? drain_word(n, s, reason) : "up";
+	if (s->draining)
+		return drain_word(n, s, reason);
+	if (p && p->slow_ms > 0)
+		(void)snprintf(reason, STATE_REASON_MAX,
+			       "slow: a write to its database took %u ms; it gets nothing new",
+			       p->slow_ms);
+	return "up";
 }
 
 static bool paused_there(const struct node *n, const struct state_resource *r)

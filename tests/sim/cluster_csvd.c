@@ -39,7 +39,8 @@ static void csvd_session(struct cworld *w, unsigned node)
 	struct cnode *c = &w->node[node];
 
 	if (c->csvd_incarnation == c->file_incarnation || c->file_incarnation == 0 ||
-	    c->storage_cut || !w->log.clear || w->log.living[node] != c->file_incarnation)
+	    c->storage_cut || sim_now(w->s) < w->lun.stalled_until || !w->log.clear ||
+	    w->log.living[node] != c->file_incarnation)
 		return;
 	c->csvd_incarnation = c->file_incarnation;
 	w->lun.key[node] = c->csvd_incarnation;
@@ -91,7 +92,9 @@ void csvd_pay(struct cworld *w, struct task *t)
 {
 	struct cnode *c = &w->node[t->node];
 
-	if (c->storage_cut || c->go_epoch != t->a) {
+	if (lun_waits(w, t))
+		return;
+	if (c->storage_cut || c->go_epoch != t->a || t->target != w->lun.instance) {
 		csvd_report(w, t->node,
 			    (struct node_csvd_event){ .report = NODE_CSVD_PAY_FAILED,
 						      .volume = "vol1",
@@ -130,6 +133,7 @@ void driver_csvd(struct cworld *w, unsigned node, const struct node_action *a)
 		t->a = a->csvd.epoch;
 		t->b = a->csvd.node;
 		t->c = a->csvd.incarnation;
+		t->target = w->lun.instance;
 		break;
 	case NODE_DO_CSVD_JOB:
 	case NODE_DO_JOB_ANSWER:

@@ -8,6 +8,7 @@
  *   cluster_lun.c      guests' writes and the LUN        cluster_csvd.c      csvds
  *   cluster_driver.c   a machine: boot, power, cleanup   cluster_judge.c     what is judged of it all
  *   cluster_nemesis.c  the table of faults               cluster_client.c    clients' requests
+ *   cluster_faults.c   disks, target, clocks             cluster_disk.c      databases
  *
  * A new part brings a file of its own. It adds its kinds of tasks to enum task_kind and to the table in
  * cluster_tasks.c, its faults to the table in cluster_nemesis.c, its actions to carry_out() in
@@ -49,6 +50,8 @@ void load_step(struct cworld *w, struct task *t);
 
 void guest_step(struct cworld *w, struct task *t);
 void lun_land(struct cworld *w, struct task *t);
+/* The target stands still: t comes again when it goes on. */
+bool lun_waits(struct cworld *w, const struct task *t);
 void csvd_report(struct cworld *w, unsigned node, struct node_csvd_event e);
 void csvd_tables(struct cworld *w, unsigned node);
 void csvd_step(struct cworld *w, struct task *t);
@@ -66,6 +69,8 @@ void judge_running(struct cworld *w, unsigned vm);
 void judge_accept(struct cworld *w, unsigned vm, const struct task *t);
 /* The VM is started on the node. */
 void judge_start(struct cworld *w, const char *name, unsigned node);
+/* The members, as somebody has them applied. */
+void judge_voters(struct cworld *w, const struct raft_config *c);
 /* q is given its number. */
 void judge_number(struct cworld *w, const struct qemu *q);
 
@@ -74,9 +79,22 @@ void judge_number(struct cworld *w, const struct qemu *q);
 void world_again(struct cworld *w, struct task *t);
 void world_view(struct cworld *w, struct task *t);
 
+/* ---- cluster_faults.c: n and m are random nodes, perhaps the same ------------------------------ */
+
+void fault_wall_clock(struct cworld *w, unsigned n, unsigned m);
+void fault_disk_slow(struct cworld *w, unsigned n, unsigned m);
+void fault_disk_full(struct cworld *w, unsigned n, unsigned m);
+void fault_memory_lost(struct cworld *w, unsigned n, unsigned m);
+void fault_target_stalls(struct cworld *w, unsigned n, unsigned m);
+void fault_target_restarts(struct cworld *w, unsigned n, unsigned m);
+
 /* ---- cluster_nemesis.c, cluster_client.c ------------------------------------------------------- */
 
 unsigned cw_random_node(struct cworld *w);
+/* The node, or only its process, ends, and begins again after so long. */
+void nemesis_crash(struct cworld *w, unsigned node, bool power, uint64_t off_ms);
+/* Who believes to lead, 0 = nobody. */
+unsigned nemesis_leader(const struct cworld *w);
 void nemesis_boot(struct cworld *w, struct task *t);
 void nemesis_thaw(struct cworld *w, struct task *t);
 void nemesis_step(struct cworld *w, struct task *t);

@@ -9,6 +9,8 @@
  *   old-life     a node takes on an incarnation when all that its earlier one ran is gone, with its
  *                requests: that is the proof by which the earlier one counts as silent
  *   free-but-runs a VM that the state calls free after generation g executes at none up to g
+ *   voters       one voter more or less at a time; fewer than three only for a moment, in which one
+ *                with a new database takes the place of its old self, and has what is committed
  *   early-start  none starts while a failed node that had it can still write
  */
 #include "config.h"
@@ -129,6 +131,49 @@ void judge_number(struct cworld *w, const struct qemu *q)
 }
 
 /* A QEMU that is being killed and has no request left is gone but for the report. */
+/* ---- who votes ------------------------------------------------------------------------------------ */
+
+static uint32_t not_in(const struct raft_config *a, const struct raft_config *b,
+		       struct raft_id *ret_id)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < a->n; i++) {
+		const struct raft_member *m = raft_config_find(b, &a->member[i].id);
+
+		if (a->member[i].role != RAFT_VOTER || (m && m->role == RAFT_VOTER))
+			continue;
+		*ret_id = a->member[i].id;
+		n++;
+	}
+	return n;
+}
+
+static bool has_data(const struct cworld *w, unsigned node, const struct raft_config *c)
+{
+	struct raft_id id = { .node = node };
+
+	memcpy(id.uuid, w->node[node].uuid, sizeof(id.uuid));
+	return raft_config_find(c, &id) && w->node[node].disk.snapshot.index > 0;
+}
+
+void judge_voters(struct cworld *w, const struct raft_config *c)
+{
+	struct raft_id id = { 0 };
+	uint32_t come, gone;
+
+	if (!c || c->version <= w->voters.version)
+		return;
+	come = not_in(c, &w->voters, &id);
+	gone = not_in(&w->voters, c, &id);
+	if (come + gone > c->version - w->voters.version)
+		sim_fail(w->s, "voters", "%u voters came and %u went in one change", come, gone);
+	if (gone > 0 && raft_config_voters(c) < 3 && !has_data(w, id.node, c))
+		sim_fail(w->s, "voters", "n%u votes no more: %u are left", id.node,
+			 raft_config_voters(c));
+	w->voters = *c;
+}
+
 static bool lives_on(const struct qemu *q)
 {
 	return q->state != Q_NONE && (q->state != Q_DEAD || q->writing);

@@ -19,7 +19,7 @@ static bool csvd_issues(const struct cworld *w, const struct qemu *q)
 
 	return c->csvd_incarnation && c->owner[q->vm].node == q->node &&
 	       c->owner[q->vm].generation == q->generation && !c->storage_cut &&
-	       sim_now(w->s) + c->clock_off < c->lease_ms;
+	       cw_clock(w, q->node) < c->lease_ms;
 }
 
 static void guest_write(struct cworld *w, struct qemu *q)
@@ -37,14 +37,37 @@ static void guest_write(struct cworld *w, struct qemu *q)
 	t->b = w->node[q->node].csvd_incarnation;
 	t->c = q->generation;
 	t->name[0] = (char)('0' + q->vm);
+	t->target = w->lun.instance;
+}
+
+/* A target that stands still keeps what it was sent, in order. */
+bool lun_waits(struct cworld *w, const struct task *t)
+{
+	struct task *later;
+
+	if (sim_now(w->s) >= w->lun.stalled_until || t->target != w->lun.instance)
+		return false;
+	later = task_new(w, t->kind, t->node, (uint64_t)(w->lun.stalled_until - sim_now(w->s)));
+	later->machine = t->machine;
+	later->instance = t->instance;
+	later->slot = t->slot;
+	later->life = t->life;
+	memcpy(later->name, t->name, sizeof(later->name));
+	later->a = t->a;
+	later->b = t->b;
+	later->c = t->c;
+	later->target = t->target;
+	return true;
 }
 
 void lun_land(struct cworld *w, struct task *t)
 {
 	unsigned vm = (unsigned)(t->name[0] - '0');
 	struct qemu *q = &w->qemu[t->slot];
-	bool ok = w->lun.key[t->node] == t->b;
+	bool ok = w->lun.key[t->node] == t->b && t->target == w->lun.instance;
 
+	if (lun_waits(w, t))
+		return;
 	if (ok)
 		judge_accept(w, vm, t);
 	else

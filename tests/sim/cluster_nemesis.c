@@ -19,20 +19,14 @@ static void set_cut(struct cworld *w, unsigned a, unsigned b, bool cut)
 	sim_cut(w->s, a, b, cut);
 }
 
-static void crash(struct cworld *w, unsigned node, bool power)
+void nemesis_crash(struct cworld *w, unsigned node, bool power, uint64_t off_ms)
 {
-	if (!sim_up(w->s, node) && !power)
-		return;
-	if (sim_frozen(w->s, node))
+	if (!sim_up(w->s, node) || sim_frozen(w->s, node))
 		return;
 	w->node[node].power_lost = power;
-	if (sim_up(w->s, node))
-		sim_crash(w->s, node, power);
-	else
-		return;
-	/* A process comes back at once, as init restarts it: a guest runs on without it, and nobody
-	 * would pause it. A machine takes its time. */
-	task_new(w, T_BOOT, node, power ? 2000 + sim_rand(w->s, 15000) : 20 + sim_rand(w->s, 700));
+	sim_crash(w->s, node, power);
+	w->node[node].power_lost = false;
+	task_new(w, T_BOOT, node, off_ms);
 }
 
 static void isolate(struct cworld *w, unsigned node, bool in, bool out)
@@ -66,8 +60,7 @@ static void mend(struct cworld *w)
 				set_cut(w, a, b, false);
 }
 
-/* Who believes to lead, 0 = nobody. */
-static unsigned leader(const struct cworld *w)
+unsigned nemesis_leader(const struct cworld *w)
 {
 	uint64_t term = 0;
 	unsigned best = 0;
@@ -92,7 +85,7 @@ static unsigned leader(const struct cworld *w)
  */
 static void estrange(struct cworld *w, unsigned node, unsigned m)
 {
-	unsigned at = leader(w);
+	unsigned at = nemesis_leader(w);
 
 	(void)m;
 	mend(w);
@@ -108,13 +101,22 @@ static void estrange(struct cworld *w, unsigned node, unsigned m)
 static void lose_power(struct cworld *w, unsigned n, unsigned m)
 {
 	(void)m;
-	crash(w, n, true);
+	nemesis_crash(w, n, true, 2000 + sim_rand(w->s, 15000));
+}
+
+/* So long that the others go on without its vote. */
+static void stay_away(struct cworld *w, unsigned n, unsigned m)
+{
+	(void)m;
+	nemesis_crash(w, n, true, 20000 + sim_rand(w->s, 40000));
 }
 
 static void end_process(struct cworld *w, unsigned n, unsigned m)
 {
 	(void)m;
-	crash(w, n, false);
+	/* It comes back at once, as init restarts it: a guest runs on without it, and nobody would
+	 * pause it. */
+	nemesis_crash(w, n, false, 20 + sim_rand(w->s, 700));
 }
 
 static void cut_off(struct cworld *w, unsigned n, unsigned m)
@@ -167,6 +169,8 @@ static void mend_all(struct cworld *w, unsigned n, unsigned m)
 	(void)n;
 	(void)m;
 	mend(w);
+	for (unsigned i = 1; i <= w->nodes; i++)
+		sim_disk_slow(w->s, i, 0);
 }
 
 /* n and m are random nodes, perhaps the same. */
@@ -176,12 +180,24 @@ static const struct {
 	uint64_t alone_ms; /* left alone for so much longer than others */
 	void (*make)(struct cworld *w, unsigned n, unsigned m);
 } faults[] = {
-	{ "power", 15, 0, lose_power }, { "process", 20, 0, end_process },
-	{ "cut", 15, 0, cut_off },	{ "cut-in", 7, 0, cut_in },
-	{ "cut-out", 5, 0, cut_out },	{ "cut-between", 8, 0, cut_between },
-	{ "freeze", 8, 0, freeze_one }, { "storage", 5, 0, cut_storage },
-	{ "guest", 5, 0, kill_guest },	{ "estrange", 4, 6000, estrange },
+	{ "power", 15, 0, lose_power },
+	{ "process", 20, 0, end_process },
+	{ "cut", 15, 0, cut_off },
+	{ "cut-in", 7, 0, cut_in },
+	{ "cut-out", 5, 0, cut_out },
+	{ "cut-between", 8, 0, cut_between },
+	{ "freeze", 8, 0, freeze_one },
+	{ "storage", 5, 0, cut_storage },
+	{ "guest", 5, 0, kill_guest },
+	{ "estrange", 4, 6000, estrange },
 	{ "mend", 8, 0, mend_all },
+	{ "away", 2, 0, stay_away },
+	{ "disk-slow", 3, 0, fault_disk_slow },
+	{ "disk-full", 2, 0, fault_disk_full },
+	{ "memory-lost", 3, 0, fault_memory_lost },
+	{ "target-stalls", 2, 0, fault_target_stalls },
+	{ "target-restarts", 2, 0, fault_target_restarts },
+	{ "wall-clock", 1, 0, fault_wall_clock },
 };
 
 enum { FAULTS = sizeof(faults) / sizeof(*faults) };

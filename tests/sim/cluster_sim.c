@@ -22,7 +22,7 @@ enum { SETUP_MS = 40000, FAULTS_MS = 120000, HEAL_MS = 120000 };
 
 /*
  * Guards that can be left out; the quick ones come first. `make check` shows these caught, within a few
- * seeds (lease-from-ack: two hundred). The last one is known by name (docs/core.md says what is known).
+ * seeds (lease-from-ack: two hundred).
  */
 static const struct {
 	const char *name;
@@ -40,7 +40,9 @@ static const struct {
 	{ "bound-of-one", NODE_DEFECT_BOUND_OF_ONE, true },
 	{ "unclean-admission", NODE_DEFECT_UNCLEAN_ADMISSION, true },
 	{ "expect-nothing", NODE_DEFECT_EXPECT_NOTHING, true },
-	{ "go-not-asked", NODE_DEFECT_GO_NOT_ASKED, false },
+	{ "go-not-asked", NODE_DEFECT_GO_NOT_ASKED, true },
+	{ "voters-below-three", NODE_DEFECT_VOTERS_BELOW_THREE, true },
+	{ "old-voter-first", NODE_DEFECT_OLD_VOTER_FIRST, true },
 };
 
 static struct cworld *world_new(const struct suite_args *args)
@@ -66,11 +68,15 @@ static struct cworld *world_new(const struct suite_args *args)
 	if (args->defect && raft_defect_find(args->defect))
 		w->raft_defects = RAFT_DEFECT(raft_defect_find(args->defect));
 	w->s = sim_new(&cluster_ops, &c, w->nodes, args->seed, w);
+	/* A snapshot after few entries: a restarted node has one, and the rest is told anew. */
+	w->snapshot_every = (uint32_t[]){ 8, 24, 80, 0 }[sim_rand(w->s, 4)];
+	w->voters_away_ms = sim_chance(w->s, 700000) ? 6000 + (int64_t)sim_rand(w->s, 8000) : 0;
 	for (unsigned i = 1; i <= w->nodes; i++) {
 		(void)snprintf(w->node[i].name, sizeof(w->node[i].name), "node%u", i);
 		for (unsigned k = 0; k < 16; k++)
 			w->node[i].uuid[k] = (uint8_t)sim_rand(w->s, 256);
 		w->node[i].clock_off = (int64_t)sim_rand(w->s, 1u << 30);
+		w->node[i].clock_ppm = (int64_t)sim_rand(w->s, 9000) - 4500;
 		w->node[i].thawed_ms = INT64_MIN / 2;
 	}
 	return w;
@@ -110,7 +116,9 @@ static void heal(struct cworld *w)
 	w->faults = false;
 	c->latency_max_ms = 5;
 	c->tail_ppm = c->loss_ppm = 0;
+	w->lun.stalled_until = 0;
 	for (unsigned a = 1; a <= w->nodes; a++) {
+		sim_disk_slow(w->s, a, 0);
 		w->node[a].storage_cut = false;
 		for (unsigned b = 1; b <= w->nodes; b++)
 			w->cut[a][b] = false;

@@ -9,39 +9,6 @@
 
 #include "tests/sim/cluster_driver.h"
 
-/* ---- disk ------------------------------------------------------------------------------------------ */
-
-struct op {
-	struct raft_persist *p; /* taken from the action */
-	struct raft_line line;
-};
-
-static void disk_free(struct sim *s, void *ptr)
-{
-	struct op *op = ptr;
-
-	(void)s;
-	free(op->p);
-	free(op);
-}
-
-static void cut_back(struct image *img, uint64_t from)
-{
-	while (img->n && img->v[img->n - 1].index >= from)
-		free((void *)img->v[--img->n].data);
-}
-
-static void cut_front(struct image *img, uint64_t first)
-{
-	size_t drop = 0;
-
-	while (drop < img->n && img->v[drop].index < first)
-		free((void *)img->v[drop++].data);
-	img->n -= drop;
-	if (drop)
-		memmove(img->v, img->v + drop, img->n * sizeof(*img->v));
-}
-
 static void *copy(const void *from, size_t len)
 {
 	void *to = malloc(len + 1);
@@ -50,54 +17,6 @@ static void *copy(const void *from, size_t len)
 	if (len)
 		memcpy(to, from, len);
 	return to;
-}
-
-static void put_snapshot(struct image *img, const struct raft_persist *p)
-{
-	free(img->blob);
-	img->snapshot = *p->snapshot;
-	img->blob = copy(p->snapshot->blob, p->snapshot->len);
-	img->snapshot.blob = img->blob;
-	if (p->reset_log)
-		cut_back(img, 0);
-	else
-		cut_front(img, p->first_index);
-}
-
-/* One transaction: all or nothing, so that a torn write is a lost one. */
-static void disk_apply(struct sim *s, unsigned node, void *ptr, bool torn)
-{
-	struct cworld *w = sim_user(s);
-	struct image *img = &w->node[node].disk;
-	const struct op *op = ptr;
-
-	if (torn)
-		return;
-	img->any = true;
-	img->line = op->line;
-	if (op->p->has_snapshot)
-		put_snapshot(img, op->p);
-	if (op->p->truncate_from)
-		cut_back(img, op->p->truncate_from);
-	img->v = reallocarray(img->v, img->n + op->p->n_entries + 1, sizeof(*img->v));
-	cl_assert(img->v);
-	for (uint32_t i = 0; i < op->p->n_entries; i++) {
-		struct raft_entry e = op->p->entries[i];
-
-		e.data = copy(e.data, e.len);
-		img->v[img->n++] = e;
-	}
-	if (op->p->has_vote) {
-		img->term = op->p->term;
-		img->vote = op->p->vote;
-	}
-}
-
-void cw_image_fini(struct image *img)
-{
-	cut_back(img, 0);
-	free(img->v);
-	free(img->blob);
 }
 
 /* ---- carrying out ------------------------------------------------------------------------------------ */
@@ -134,24 +53,13 @@ static void send(struct cworld *w, unsigned from, const struct node_action *a)
 			send_one(w, from, to, a);
 }
 
-static void persist(struct cworld *w, unsigned node, struct node_action *a)
-{
-	struct op *op = calloc(1, sizeof(*op));
-
-	cl_assert(op);
-	op->p = a->persist.data;
-	op->line = a->persist.line;
-	a->persist.data = NULL;
-	sim_write(w->s, node, op, a->persist.seq);
-}
-
 static void carry_out(struct cworld *w, unsigned node, struct node_action *a)
 {
 	struct cnode *c = &w->node[node];
 
 	switch (a->type) {
 	case NODE_DO_PERSIST:
-		persist(w, node, a);
+		disk_write(w, node, a);
 		break;
 	case NODE_DO_SEND:
 		send(w, node, a);
@@ -177,6 +85,12 @@ static void carry_out(struct cworld *w, unsigned node, struct node_action *a)
 	case NODE_DO_EVENT:
 		sim_trace(w->s, "n%u event %" PRIu64 " %s %s: %s", node, a->event.id,
 			  a->event.event, a->event.object, a->event.cause);
+		break;
+	case NODE_DO_CONDEMN:
+		sim_trace(w->s, "n%u condemns its database: %s", node, a->reply.text);
+		disk_set_aside(w, node, a->reply.text);
+		sim_crash(w->s, node, false);
+		task_new(w, T_BOOT, node, 20 + sim_rand(w->s, 700));
 		break;
 	case NODE_DO_STOP:
 		sim_fail(w->s, "stopped", "n%u ended itself: %s", node, a->reply.text);
@@ -207,6 +121,7 @@ static void check_state(struct cworld *w, unsigned node)
 		return;
 	c->checked = s->applied;
 	driver_judge_free(w, s);
+	judge_voters(w, node_voters(c->core));
 	if (s->applied > w->log.applied)
 		see_log(w, s);
 	h = state_hash(s);
@@ -233,8 +148,8 @@ void cw_event(struct cworld *w, unsigned node, struct node_event *ev)
 
 	if (!c->core)
 		return;
-	ev->now_ms = sim_now(w->s) + c->clock_off;
-	ev->wall_ms = sim_now(w->s);
+	ev->now_ms = cw_clock(w, node);
+	ev->wall_ms = sim_now(w->s) + c->wall_off;
 	node_step(c->core, ev, &c->out);
 	cl_assert(!c->out.no_memory);
 	check_state(w, node);
@@ -249,7 +164,7 @@ void cw_event(struct cworld *w, unsigned node, struct node_event *ev)
 		node_actions_fini(&done);
 	}
 	if (c->core)
-		sim_timer(w->s, node, node_deadline(c->core) - c->clock_off);
+		sim_timer(w->s, node, cw_when(w, node, node_deadline(c->core)));
 }
 
 /* ---- the engine's calls --------------------------------------------------------------------------------- */
@@ -306,6 +221,8 @@ static void boot(struct sim *s, unsigned node)
 		.seed = w->seed * 1000 + node * 100 + c->instance,
 		.defects = w->defects,
 		.raft_defects = w->raft_defects,
+		.voters_away_ms = w->voters_away_ms,
+		.snapshot_every = w->snapshot_every,
 	};
 	struct raft_stored st = {
 		.line = c->disk.line,
@@ -318,7 +235,8 @@ static void boot(struct sim *s, unsigned node)
 
 	memcpy(cfg.name, c->name, sizeof(cfg.name));
 	memcpy(cfg.uuid, c->uuid, sizeof(cfg.uuid));
-	if (node_new(&cfg, c->disk.any ? &st : NULL, sim_now(s) + c->clock_off, &c->core, &err) < 0)
+	memcpy(cfg.anew, c->anew, sizeof(cfg.anew));
+	if (node_new(&cfg, c->disk.any ? &st : NULL, cw_clock(w, node), &c->core, &err) < 0)
 		sim_fail(s, "restart", "n%u: its own disk was refused: %s", node, err.msg);
 	c->checked = 0;
 	c->n_ring = c->n_group = 0;

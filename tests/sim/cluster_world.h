@@ -56,6 +56,8 @@ struct lun {
 	uint64_t seq[CW_VMS];
 	uint64_t generation[CW_VMS];
 	uint64_t accepted;
+	uint64_t instance; /* of the target */
+	int64_t stalled_until;
 };
 
 /* ---- a node -------------------------------------------------------------------------------------- */
@@ -82,9 +84,10 @@ struct cnode {
 	struct node_actions out;
 	struct image disk;
 	uint8_t uuid[16];
-	uint64_t instance; /* of the process */
-	uint64_t machine;  /* of the power-on */
-	int64_t clock_off;
+	uint64_t instance;	     /* of the process */
+	char anew[STATE_REASON_MAX]; /* the database was set aside: why */
+	uint64_t machine;	     /* of the power-on */
+	int64_t clock_off, clock_ppm, wall_off;
 	uint64_t file_incarnation; /* in /run: gone with the power */
 	int64_t file_lease_ms;
 	bool power_lost; /* the crash that is being done */
@@ -121,7 +124,8 @@ struct task {
 	uint64_t life;
 	char name[STATE_NAME_MAX];
 	uint64_t a, b, c;
-	uint8_t *data; /* T_AGAIN: the message */
+	uint64_t target; /* T_LAND: the instance that it was sent to */
+	uint8_t *data;	 /* T_AGAIN: the message */
 };
 
 struct cworld {
@@ -130,6 +134,8 @@ struct cworld {
 	unsigned nodes;
 	uint32_t defects;
 	uint64_t raft_defects;
+	int64_t voters_away_ms;
+	uint32_t snapshot_every;
 	bool cut[CW_NODES + 1][CW_NODES + 1];
 	bool faults; /* the nemesis is at work */
 	struct cnode node[CW_NODES + 1];
@@ -148,6 +154,7 @@ struct cworld {
 	uint64_t *hash;
 	size_t n_hash;
 	uint64_t replies, moves_done, starts;
+	struct raft_config voters; /* the newest one that was applied */
 };
 
 extern const struct sim_ops cluster_ops;
@@ -157,6 +164,15 @@ void cw_event(struct cworld *w, unsigned node, struct node_event *ev);
 const struct state *cw_truth(const struct cworld *w); /* of who has applied most; NULL = nobody */
 void cw_image_fini(struct image *img);
 bool cw_on(const struct cworld *w, unsigned node); /* power on and not frozen */
+/* A node's own clock, and when it will show `at`. */
+int64_t cw_clock(const struct cworld *w, unsigned node);
+int64_t cw_when(const struct cworld *w, unsigned node, int64_t at);
+/* cluster_disk.c: what a node's database holds */
+void disk_write(struct cworld *w, unsigned node, struct node_action *a);
+void disk_apply(struct sim *s, unsigned node, void *op, bool torn);
+void disk_free(struct sim *s, void *op);
+/* The next boot finds an empty one with another identity. */
+void disk_set_aside(struct cworld *w, unsigned node, const char *why);
 
 /* QEMUs, csvd, LUN: what cluster_world.c asks of them. The rest stands in cluster_driver.h. */
 void driver_order(struct cworld *w, unsigned node, const struct node_action *a);

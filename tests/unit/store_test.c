@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 
 #include "clusterd/store.h"
+#include "clusterd/store_aside.h"
 #include "clusterd/store_db.h"
 #include "lib/le.h"
 
@@ -39,19 +40,26 @@ static void path_of(const char *name, char path[400])
 	(void)snprintf(path, 400, "%s/%s", dir, name);
 }
 
-static void wipe(void)
+static void wipe_dir(const char *at)
 {
-	DIR *d = opendir(dir);
+	DIR *d = opendir(at);
 	struct dirent *e;
-	char path[400];
+	char path[800];
 
 	while (d && (e = readdir(d))) {
-		path_of(e->d_name, path);
-		if (e->d_name[0] != '.')
-			(void)unlink(path);
+		(void)snprintf(path, sizeof(path), "%s/%s", at, e->d_name);
+		if (e->d_name[0] == '.' || unlink(path) == 0)
+			continue;
+		wipe_dir(path); /* what was set aside */
+		(void)rmdir(path);
 	}
 	if (d)
 		(void)closedir(d);
+}
+
+static void wipe(void)
+{
+	wipe_dir(dir);
 }
 
 static int teardown(void **state)
@@ -218,7 +226,7 @@ static void run_begin(uint64_t from, uint64_t until, int report_fd)
 	run.until = until;
 	run.report_fd = report_fd;
 	if (cl_loop_new(&run.loop) < 0 ||
-	    store_open(dir, run.loop, &ops, &run, &run.st, &img, &err) < 0) {
+	    store_open(dir, NULL, run.loop, &ops, &run, &run.st, &img, &err) < 0) {
 		(void)fprintf(stderr, "%s\n", err.msg);
 		_exit(2);
 	}
@@ -237,7 +245,7 @@ static void run_until(uint64_t from, uint64_t until, int report_fd)
 static int open_image(struct store_image *img, struct cl_error *err)
 {
 	struct store_db *db;
-	int r = store_db_open(dir, &db, img, err);
+	int r = store_db_open(dir, NULL, &db, img, err);
 
 	if (r == 0)
 		store_db_close(db);
@@ -275,7 +283,7 @@ static void test_second_opener_is_refused(void **state)
 
 	(void)state;
 	wipe();
-	assert_int_equal(store_db_open(dir, &db, &img, &err), 0);
+	assert_int_equal(store_db_open(dir, NULL, &db, &img, &err), 0);
 	store_image_fini(&img);
 	pid = fork();
 	if (pid == 0)
@@ -559,6 +567,138 @@ static void test_garbage_file_is_refused(void **state)
 	assert_non_null(strstr(err.msg, "cluster.db"));
 }
 
+/* ---- set aside ---------------------------------------------------------------------------------
+ */
+
+static bool is_there(const char *name)
+{
+	return size_of(name) >= 0;
+}
+
+/* As clusterd does it at its start. */
+static void heal(const char *why, uint8_t ret_uuid[16])
+{
+	struct cl_error err = CL_ERROR_INIT;
+	struct store_image img;
+	struct store_db *db;
+	char where[400];
+
+	if (store_set_aside(dir, why, where, sizeof(where), &err) < 0)
+		fail_msg("%s", err.msg);
+	assert_int_equal(store_db_open(dir, why, &db, &img, &err), 0);
+	store_db_close(db);
+	assert_true(img.fresh);
+	assert_string_equal(img.anew, why);
+	memcpy(ret_uuid, img.uuid, 16);
+	store_image_fini(&img);
+}
+
+static void assert_healed(const uint8_t old[16], const uint8_t uuid[16], const char *why)
+{
+	struct store_image img;
+
+	assert_memory_not_equal(old, uuid, 16);
+	assert_int_equal(open_image(&img, NULL),
+			 0); /* the next process: it is sound, and still new */
+	assert_memory_equal(img.uuid, uuid, 16);
+	assert_string_equal(img.anew, why);
+	assert_int_equal(img.log.n, 0);
+	store_image_fini(&img);
+	assert_true(is_there("aside-1/why"));
+	assert_true(is_there("aside-1/cluster.guard"));
+}
+
+static void uuid_now(uint8_t uuid[16])
+{
+	struct store_image img;
+
+	assert_int_equal(open_image(&img, NULL), 0);
+	memcpy(uuid, img.uuid, 16);
+	store_image_fini(&img);
+}
+
+/* Every byte of some pages, one after the other, until one is noticed: there the node heals. */
+static void test_damaged_is_set_aside(void **state)
+{
+	struct cl_error err = CL_ERROR_INIT;
+	uint8_t old[16], uuid[16];
+	struct store_image img;
+	off_t at = 4096;
+
+	(void)state;
+	wipe();
+	run_until(0, 300, -1);
+	uuid_now(old);
+	while (open_image(&img, &err) == 0) {
+		store_image_fini(&img);
+		flip("cluster.db", at, 0x10);
+		at += 97;
+		assert_true(at < size_of("cluster.db"));
+	}
+	assert_int_equal(err.code, -CL_ECORRUPT);
+	heal(err.msg, uuid);
+	assert_healed(old, uuid, err.msg);
+	assert_true(is_there("aside-1/cluster.db"));
+}
+
+static void test_missing_file_is_noticed(void **state)
+{
+	struct cl_error err = CL_ERROR_INIT;
+	uint8_t old[16], uuid[16];
+	struct store_image img;
+	char path[400];
+
+	(void)state;
+	wipe();
+	run_until(0, 50, -1);
+	uuid_now(old);
+	path_of("cluster.db", path);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(open_image(&img, &err), -CL_ECORRUPT);
+	assert_non_null(strstr(err.msg, "it is gone"));
+	assert_false(is_there("cluster.db")); /* looking at it made none */
+	heal(err.msg, uuid);
+	assert_healed(old, uuid, err.msg);
+}
+
+/* Taken apart half way: the next start sees a guard without a database. */
+static void test_interrupted_while_setting_aside(void **state)
+{
+	uint8_t uuid[16], old[16] = { 0 };
+	struct store_image img;
+	char from[400], to[400];
+
+	(void)state;
+	wipe();
+	run_until(0, 50, -1);
+	path_of("aside-1", to);
+	assert_int_equal(mkdir(to, 0700), 0);
+	path_of("cluster.db", from);
+	path_of("aside-1/cluster.db", to);
+	assert_int_equal(rename(from, to), 0);
+	assert_int_equal(open_image(&img, NULL), -CL_ECORRUPT);
+	heal("again", uuid);
+	assert_memory_not_equal(old, uuid, 16);
+	assert_true(is_there("aside-1/cluster.db") && is_there("aside-2/why"));
+}
+
+static void test_condemned_is_not_opened(void **state)
+{
+	struct cl_error err = CL_ERROR_INIT;
+	uint8_t old[16], uuid[16];
+	struct store_image img;
+
+	(void)state;
+	wipe();
+	run_until(0, 50, -1);
+	uuid_now(old);
+	assert_int_equal(store_condemn(dir, "a newer line", &err), 0);
+	assert_int_equal(open_image(&img, &err), -CL_ECORRUPT);
+	assert_non_null(strstr(err.msg, "a newer line"));
+	heal("a newer line", uuid);
+	assert_healed(old, uuid, "a newer line");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -569,6 +709,10 @@ int main(void)
 		cmocka_unit_test(test_torn_checkpoint_is_noticed),
 		cmocka_unit_test(test_flipped_byte_never_changes_what_is_read),
 		cmocka_unit_test(test_garbage_file_is_refused),
+		cmocka_unit_test(test_damaged_is_set_aside),
+		cmocka_unit_test(test_missing_file_is_noticed),
+		cmocka_unit_test(test_interrupted_while_setting_aside),
+		cmocka_unit_test(test_condemned_is_not_opened),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
