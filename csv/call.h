@@ -15,11 +15,12 @@
 
 /* Where it is on its way. */
 enum call_way {
-	CALL_WAITING,  /* here: no coordinator, lease over */
-	CALL_SENT,     /* at the coordinator, by the present connection */
-	CALL_ASKING,   /* for a layout */
-	CALL_BLOCK,    /* at the coordinator, by place on the LUN */
-	CALL_DIRECT,   /* at the LUN */
+	CALL_WAITING, /* here: no coordinator, lease over */
+	CALL_SENT,    /* at the coordinator, by the present connection */
+	CALL_ASKING,  /* for a layout */
+	CALL_BLOCK,   /* at the coordinator, by place on the LUN */
+	CALL_DIRECT,  /* at the LUN */
+	CALL_GROWING, /* its data are on the LUN, behind the end of file; the GROW is at the coordinator */
 	CALL_HELD,     /* was at the LUN, fate unknown: until its nexus is known to be dead */
 	CALL_DRAINING, /* a release: until the direct I/O of its handle has ended */
 };
@@ -40,6 +41,7 @@ struct call {
 	bool sent;    /* at least once: it may have been executed */
 	enum call_way way;
 	bool no_direct; /* has been found to be the coordinator's */
+	bool no_grow;	/* growth by itself was tried, or is not for it */
 	bool no_block;	/* the coordinator does not do it by place */
 	bool released;	/* release: what it holds here is forgotten */
 	unsigned asks;	/* for layouts so far */

@@ -128,7 +128,8 @@ void client_down(struct client *c)
 	if (c->sm.state == CLIENT_OFFLINE)
 		return;
 	for (struct call *call = c->calls; call; call = call->next)
-		if (call->way == CALL_SENT || call->way == CALL_ASKING || call->way == CALL_BLOCK)
+		if (call->way == CALL_SENT || call->way == CALL_ASKING || call->way == CALL_BLOCK ||
+		    call->way == CALL_GROWING)
 			call->way = CALL_WAITING;
 	client_forget_questions(c);
 	c->draining = false;

@@ -156,7 +156,7 @@ static void count(const struct client *c, const struct call *call, const Csv__Re
 	if (res->error || (!writes && call->op.kind != CSV__KIND__READ))
 		return;
 	counters_add_io(c->cfg.counters,
-			call->way == CALL_DIRECT  ? COUNTERS_DIRECT
+			call->way == CALL_DIRECT || call->way == CALL_GROWING ? COUNTERS_DIRECT
 			: call->way == CALL_BLOCK ? COUNTERS_BLOCK_REDIRECTED
 						  : COUNTERS_FILE_REDIRECTED,
 			writes, writes ? call->op.data.len : res->data.len, (uint64_t)ns / 1000);
@@ -322,12 +322,14 @@ void client_on_result(struct client *c, const Csv__Result *res)
 		return;
 	call = find_call(c, res->unique);
 	/* Failed by order meanwhile, or answered on an earlier connection. */
-	if (!call || call->way != CALL_SENT)
+	if (!call || (call->way != CALL_SENT && call->way != CALL_GROWING))
 		return;
 	if (res->again) {
 		call->way = CALL_WAITING;
 		return;
 	}
+	if (call->way == CALL_GROWING && !client_grown(c, call, res))
+		return;
 	if (!res->error)
 		remember(c, call, res);
 	client_answer(c, call, res);

@@ -31,6 +31,7 @@ struct dio {
 	uint64_t nexus;		      /* the key of the nexus that carries it */
 	int64_t since_ms;
 	uint64_t unique;	/* redirected: of the call, which may be answered */
+	bool grow;		/* behind the end of file: a GROW has to show it */
 	bool redirected;	/* at the coordinator, no piece at the LUN from here */
 	bool held;		/* its nexus is lost: its fate is unknown */
 	unsigned n, sent, left; /* pieces: all, given to the LUN, not ended */
@@ -49,7 +50,7 @@ struct dio_list {
 /* A question for a layout that has not been answered. */
 struct ask {
 	uint64_t id, ino, start, end;
-	bool write;
+	bool write, grow;
 };
 CL_DEFINE_VEC(ask_vec, struct ask);
 
@@ -159,11 +160,22 @@ bool client_on_block_result(struct client *c, const Csv__Result *res);
 /* Welcome: none that was sent before is under way any more; their calls wait to be sent again. */
 void client_settle_blocks(struct client *c);
 
+/* ---- client_grow.c ---- */
+
+/* A write of a shape that may go behind the end of file by itself. */
+bool client_may_grow(const struct call *call);
+/* Its data have landed: the coordinator is told. */
+void client_send_grow(struct client *c, struct call *call);
+/* The coordinator's word; false: it was not done, and the call goes another way. */
+bool client_grown(struct client *c, struct call *call, const Csv__Result *res);
+
 /* ---- client_layout.c ---- */
 
 /* Asks for what the call needs; false: there is nothing to be had. */
 bool client_ask_layout(struct client *c, struct call *call, uint64_t start, uint64_t end,
 		       bool write);
+/* Asks for blocks behind the end of file. */
+bool client_ask_growth(struct client *c, struct call *call, uint64_t start, uint64_t end);
 bool client_on_layout(struct client *c, const Csv__Layout *layout);
 void client_on_recall(struct client *c, const Csv__Recall *recall);
 /* A second has passed: whose recall is not met is told so. */

@@ -121,7 +121,7 @@ static void complete(struct dio *d, int error)
 		res.data.len = d->end - d->start;
 	}
 	res.count = d->end - d->start;
-	if (d->kind == CSV__KIND__WRITE)
+	if (d->kind == CSV__KIND__WRITE && !d->grow)
 		client_touch(c, d->ino);
 	client_dio_free(d);
 	if (call) {
@@ -129,6 +129,21 @@ static void complete(struct dio *d, int error)
 		client_answer(c, call, &res);
 	}
 	buf_unref(buf);
+	client_dio_ended(c, !call);
+}
+
+/*
+ * The GROW goes before the word that nothing is under way any more: a recall that waits for this write would
+ * take its blocks away, and all of it would have to go again.
+ */
+static void landed(struct dio *d)
+{
+	struct client *c = d->client;
+	struct call *call = d->call;
+
+	client_dio_free(d);
+	if (call)
+		client_send_grow(c, call);
 	client_dio_ended(c, !call);
 }
 
@@ -176,7 +191,10 @@ static void dio_end(struct dio *d)
 {
 	switch (d->worst) {
 	case LUN_OK:
-		complete(d, 0);
+		if (d->grow)
+			landed(d);
+		else
+			complete(d, 0);
 		return;
 	case LUN_ERROR:
 	case LUN_UNSUPPORTED:
@@ -342,27 +360,45 @@ static bool start_read(struct client *c, struct call *call, const struct map_ext
 	return true;
 }
 
+/* What grows needs no FUA: the GROW's commit makes it durable. */
 static bool start_write(struct client *c, struct call *call, const struct map_extent *pieces, int n)
 {
 	struct dio *d = client_dio_new(c, call);
 
 	if (!d)
 		return false;
+	d->grow = pieces[0].grow;
 	d->buf = call->buf ? buf_ref(call->buf) : NULL;
 	d->start = call->op.offset;
 	d->end = d->start + call->op.data.len;
 	for (int i = 0; i < n; i++)
 		add_io(d, LUN_WRITE, pieces[i].address,
 		       call->op.data.data + (pieces[i].start - d->start),
-		       pieces[i].end - pieces[i].start, call->op.sync);
+		       pieces[i].end - pieces[i].start, call->op.sync && !d->grow);
 	push(d);
 	return true;
+}
+
+/* What the map does not know: it is asked for; as growth, where there is no layout but behind the end of file. */
+static bool ask(struct client *c, struct call *call, uint64_t off, uint64_t end, bool write,
+		bool grows)
+{
+	int64_t now = cl_mono_ms(cl_mono_now());
+	uint64_t ino = call->op.ino;
+
+	if (call->asks >= ASKS_MAX)
+		return false;
+	if (!map_refused(&c->map, ino, end, now) && !(grows && map_goes_on(&c->map, ino, off)))
+		return client_ask_layout(c, call, off, end, write);
+	return grows && !map_growth_refused(&c->map, ino, now) &&
+	       client_ask_growth(c, call, off, end);
 }
 
 static bool read_or_write(struct client *c, struct call *call, uint64_t len)
 {
 	bool write = call->op.kind == CSV__KIND__WRITE;
 	uint64_t off = call->op.offset, end = off + len;
+	bool grows = write && data_path(c->data) && client_may_grow(call);
 	struct map_extent pieces[DIO_PIECES];
 	int n;
 
@@ -375,10 +411,11 @@ static bool read_or_write(struct client *c, struct call *call, uint64_t len)
 		return n == 1 && client_send_block(c, call, pieces);
 	if (n)
 		return write ? start_write(c, call, pieces, n) : start_read(c, call, pieces, n);
-	if (call->asks >= ASKS_MAX ||
-	    map_refused(&c->map, call->op.ino, end, cl_mono_ms(cl_mono_now())))
-		return false;
-	return client_ask_layout(c, call, off, end, write);
+	if (grows)
+		n = map_lookup_growth(&c->map, call->op.ino, off, end, pieces, DIO_PIECES);
+	if (n)
+		return n > 0 && start_write(c, call, pieces, n);
+	return ask(c, call, off, end, write, grows);
 }
 
 static bool try_write(struct client *c, struct call *call)

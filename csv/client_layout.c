@@ -27,7 +27,8 @@ static const struct ask *find_ask(const struct client *c, uint64_t ino, uint64_t
 	for (size_t i = 0; i < c->asks.n; i++) {
 		const struct ask *a = &c->asks.v[i];
 
-		if (a->ino == ino && a->write == write && a->start <= start && a->end >= end)
+		if (a->ino == ino && a->write == write && !a->grow && a->start <= start &&
+		    a->end >= end)
 			return a;
 	}
 	return NULL;
@@ -44,6 +45,7 @@ static bool send_ask(struct client *c, const struct ask *a, uint64_t fh)
 	body.offset = a->start;
 	body.length = a->end - a->start;
 	body.write = a->write;
+	body.grow = a->grow;
 	msg.msg_case = CSV__MESSAGE__MSG_LAYOUT_GET;
 	msg.layout_get = &body;
 	return client_send(c, false, &msg);
@@ -71,31 +73,42 @@ static struct ask for_writing(struct client *c, uint64_t ino, uint64_t start, ui
 	return a;
 }
 
+/* Sends a (a broken connection asks again); the call waits for it, or for one that asks the same. */
+static bool wait_for(struct client *c, struct call *call, const struct ask *same, struct ask *a)
+{
+	if (!same) {
+		a->id = ++c->last_ask;
+		a->ino = call->op.ino;
+		if (ask_vec_push(&c->asks, *a) < 0)
+			return false;
+		same = &c->asks.v[c->asks.n - 1];
+		(void)send_ask(c, same, call->op.fh);
+	}
+	call->ask = same->id;
+	call->asks++;
+	call->way = CALL_ASKING;
+	return true;
+}
+
+bool client_ask_growth(struct client *c, struct call *call, uint64_t start, uint64_t end)
+{
+	struct ask a = { .start = start, .end = end, .write = true, .grow = true };
+
+	return client_may_send(c) && end <= INT64_MAX - WINDOW && wait_for(c, call, NULL, &a);
+}
+
 bool client_ask_layout(struct client *c, struct call *call, uint64_t start, uint64_t end,
 		       bool write)
 {
 	struct map_extent pieces[DIO_PIECES];
 	uint64_t ino = call->op.ino;
-	const struct ask *same;
 	struct ask a;
 	int n = write ? map_lookup(&c->map, ino, start, end, false, pieces, DIO_PIECES) : 0;
 
 	if (n < 0 || !client_may_send(c) || end > INT64_MAX - WINDOW)
 		return false;
 	a = n ? for_writing(c, ino, start, end, pieces, n) : for_reading(start, end);
-	same = find_ask(c, ino, a.start, a.end, a.write);
-	if (!same) {
-		a.id = ++c->last_ask;
-		a.ino = ino;
-		if (ask_vec_push(&c->asks, a) < 0)
-			return false;
-		same = &c->asks.v[c->asks.n - 1];
-		(void)send_ask(c, same, call->op.fh); /* a broken connection asks again */
-	}
-	call->ask = same->id;
-	call->asks++;
-	call->way = CALL_ASKING;
-	return true;
+	return wait_for(c, call, find_ask(c, ino, a.start, a.end, a.write), &a);
 }
 
 /* ---- grants -------------------------------------------------------------------------------- */
@@ -107,7 +120,8 @@ static bool to_extents(const Csv__Layout *l, struct map_extent_vec *out)
 		struct map_extent x = { .start = e->offset,
 					.end = e->offset + e->length,
 					.address = e->address,
-					.write = l->write && e->address };
+					.write = l->write && e->address,
+					.grow = l->grow };
 
 		if (e->offset % LAYOUT_ALIGN || e->address % LAYOUT_ALIGN ||
 		    e->offset > INT64_MAX || e->length > INT64_MAX ||
@@ -123,7 +137,10 @@ static void note_refused(struct client *c, const struct ask *a, const Csv__Layou
 {
 	int64_t now = cl_mono_ms(cl_mono_now());
 
-	if (!got->n && *l->reason)
+	if (a->grow) {
+		if (!got->n)
+			(void)map_refuse_growth(&c->map, a->ino, now + REFUSED_MS);
+	} else if (!got->n && *l->reason)
 		(void)map_refuse(&c->map, a->ino, 0, now + REDIRECTED_MS);
 	else if (!got->n)
 		(void)map_refuse(&c->map, a->ino, a->start, now + REFUSED_MS);

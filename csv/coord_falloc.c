@@ -59,8 +59,10 @@ static int clear_way(struct coord *c, struct req *q, const struct fs_attr *attr)
 	if (op->flags & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
 		r = recall_clear(c, q, attr->ino, op->offset / FS_BLOCK_SIZE,
 				 (end + FS_BLOCK_SIZE - 1) / FS_BLOCK_SIZE, false, 0);
-	if (!(op->flags & FALLOC_FL_KEEP_SIZE))
+	if (!(op->flags & FALLOC_FL_KEEP_SIZE)) {
 		r = recall_both(r, recall_clear_tail(c, q, attr, end));
+		r = recall_both(r, recall_growth(c, q, attr->ino, 0));
+	}
 	return r;
 }
 

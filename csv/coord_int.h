@@ -22,6 +22,7 @@ struct handle {
 	char resource[64];
 	uint64_t generation; /* 0 = not tagged */
 	bool grew; /* space was prepared behind the end of file: trimmed at the last close */
+	uint64_t grow_step; /* bytes given ahead the last time it grew by a layout */
 	uint64_t filled_to; /* block behind the last hole that was filled for it */
 };
 CL_DEFINE_VEC(handle_vec, struct handle);
@@ -210,6 +211,13 @@ void layout_touched(struct coord *c, const struct session *s, const Csv__Touched
 int layout_clear_holes(struct coord *c, struct req *q, uint32_t ino, uint64_t start, uint64_t end,
 		       uint64_t except);
 bool layout_redirected(const struct coord *c);
+/* The answer to q, a LayoutGet. */
+void layout_reply(struct coord *c, const struct req *q, Csv__Layout *body);
+
+/* coord_grow.c */
+/* A LayoutGet for growth: as layout_get(). */
+int grow_get(struct coord *c, struct req *q);
+int op_grow(struct coord *c, struct req *q, struct res *res);
 
 /* coord_recall.c; places in blocks */
 /*
@@ -218,6 +226,10 @@ bool layout_redirected(const struct coord *c);
  */
 int recall_clear(struct coord *c, struct req *q, uint32_t ino, uint64_t start, uint64_t end,
 		 bool keep_read, uint64_t except);
+/* The same for growth only: there, and of the whole file, before anybody but its holder moves the end of file. */
+int recall_growth_in(struct coord *c, struct req *q, uint32_t ino, uint64_t start, uint64_t end,
+		     uint64_t except);
+int recall_growth(struct coord *c, struct req *q, uint32_t ino, uint64_t except);
 /* The last block, when the file grows to that size: the rest of it is zeroed or written. */
 int recall_clear_tail(struct coord *c, struct req *q, const struct fs_attr *attr, uint64_t size);
 /*

@@ -136,6 +136,8 @@ static int clear_way(struct job *j)
 		r = recall_both(r, recall_clear(j->c, j->q, ino, j->last - 1, j->last, true, 0));
 	if (j->change)
 		r = recall_both(r, layout_clear_holes(j->c, j->q, ino, j->first, j->last, 0));
+	if (j->grow)
+		r = recall_both(r, recall_growth(j->c, j->q, ino, 0));
 	return r;
 }
 

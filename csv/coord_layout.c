@@ -39,24 +39,30 @@ static uint64_t blocks_up(uint64_t bytes)
 	return bytes / FS_BLOCK_SIZE + (bytes % FS_BLOCK_SIZE ? 1 : 0);
 }
 
-static void reply(struct coord *c, const struct get *g, int error, Csv__Extent **extents, size_t n)
+void layout_reply(struct coord *c, const struct req *q, Csv__Layout *body)
 {
 	Csv__Message msg = CSV__MESSAGE__INIT;
-	Csv__Layout body = CSV__LAYOUT__INIT;
-	const struct session *s = session_by_id(&c->sessions, g->q->session);
+	const struct session *s = session_by_id(&c->sessions, q->session);
 
 	if (!s)
 		return;
-	body.id = g->in->id;
-	body.ino = g->in->ino;
+	body->id = q->msg->layout_get->id;
+	body->ino = q->msg->layout_get->ino;
+	msg.msg_case = CSV__MESSAGE__MSG_LAYOUT;
+	msg.layout = body;
+	session_send(c, s, &msg);
+}
+
+static void reply(struct coord *c, const struct get *g, int error, Csv__Extent **extents, size_t n)
+{
+	Csv__Layout body = CSV__LAYOUT__INIT;
+
 	body.error = (uint32_t)error;
 	body.extents = extents;
 	body.n_extents = n;
 	body.write = g->write;
 	body.reason = (char *)(uintptr_t)(g->reason ? g->reason : "");
-	msg.msg_case = CSV__MESSAGE__MSG_LAYOUT;
-	msg.layout = &body;
-	session_send(c, s, &msg);
+	layout_reply(c, g->q, &body);
 }
 
 bool layout_redirected(const struct coord *c)
@@ -154,6 +160,8 @@ static int fill_holes(struct coord *c, struct get *g)
 	b = g->end;
 	widen(c, g, &a, &b);
 	r = layout_clear_holes(c, g->q, g->h->ino, a, b, g->q->session);
+	/* Also the asker's own growth: what it has under way there would be filled with zeros. */
+	r = recall_both(r, recall_growth_in(c, g->q, g->h->ino, a, b, 0));
 	if (r)
 		return r;
 	r = fill(c, g->h->ino, a, b);
@@ -218,11 +226,14 @@ static int grant(struct coord *c, struct get *g)
 {
 	Csv__Extent ext[EXTENTS_MAX], *ptr[EXTENTS_MAX], *last;
 	uint64_t size = blocks_up(g->attr.size), to = g->from + WINDOW;
-	struct layout_piece p = { g->q->session, g->h->ino, g->write, g->from, 0 };
+	struct layout_piece p = {
+		.session = g->q->session, .ino = g->h->ino, .write = g->write, .start = g->from
+	};
 	size_t n;
 	int r;
 
 	to = recall_unwanted_up_to(c, g->h->ino, g->from, to < size ? to : size);
+	to = layout_no_growth_up_to(&c->layouts, g->h->ino, g->from, to);
 	r = read_map(c, g, to, ext, &n);
 	if (r < 0 || !n)
 		return r;
@@ -267,6 +278,10 @@ static int look(struct coord *c, struct get *g)
 	/* Behind those who wait for recalls there, and behind one's own. */
 	if (recall_unwanted_up_to(c, g->h->ino, g->start, g->end) < g->end)
 		return OP_PARK;
+	/* Where a file grew with a gap: what is being written there would be a hole to others. */
+	r = recall_growth_in(c, g->q, g->h->ino, g->start, g->end, 0);
+	if (r)
+		return r;
 	r = g->in->write ? fill_holes(c, g) : 0;
 	return r ? r : grant(c, g);
 }
@@ -276,6 +291,8 @@ int layout_get(struct coord *c, struct req *q)
 	struct get g = { .q = q, .in = q->msg->layout_get };
 	int r, may;
 
+	if (g.in->grow)
+		return grow_get(c, q);
 	g.h = handle_find(c, q->session, g.in->fh);
 	r = g.h && g.h->ino == ino_in(g.in->ino) ? handle_may(c, g.h, g.in->write) : -ESTALE;
 	if (r == OP_PARK)

@@ -186,7 +186,9 @@ static int clear_for_size(struct coord *c, struct req *q, uint32_t ino)
 	size = q->op->attr->size;
 	if (size < attr.size)
 		return recall_clear(c, q, ino, size / FS_BLOCK_SIZE, UINT64_MAX, false, 0);
-	return recall_clear_tail(c, q, &attr, size);
+	if (size == attr.size)
+		return 0;
+	return recall_both(recall_growth(c, q, ino, 0), recall_clear_tail(c, q, &attr, size));
 }
 
 /* A file that gets set-id bits is written here from now on: see drop_setid(). */
@@ -339,22 +341,39 @@ static int op_setxattr(struct coord *c, struct req *q, struct res *res)
 typedef int (*op_fn)(struct coord *c, struct req *q, struct res *res);
 
 static const op_fn ops[] = {
-	[CSV__KIND__LOOKUP] = op_lookup,      [CSV__KIND__GETATTR] = op_getattr,
-	[CSV__KIND__SETATTR] = op_setattr,    [CSV__KIND__READLINK] = op_readlink,
-	[CSV__KIND__MKNOD] = op_make,	      [CSV__KIND__MKDIR] = op_make,
-	[CSV__KIND__UNLINK] = op_remove,      [CSV__KIND__RMDIR] = op_remove,
-	[CSV__KIND__SYMLINK] = op_make,	      [CSV__KIND__RENAME] = op_rename,
-	[CSV__KIND__LINK] = op_link,	      [CSV__KIND__OPEN] = op_open,
-	[CSV__KIND__READ] = op_read,	      [CSV__KIND__WRITE] = op_write,
-	[CSV__KIND__RELEASE] = op_release,    [CSV__KIND__FSYNC] = op_fsync,
-	[CSV__KIND__READDIR] = op_readdir,    [CSV__KIND__STATFS] = op_statfs,
-	[CSV__KIND__SETXATTR] = op_setxattr,  [CSV__KIND__GETXATTR] = op_getxattr,
-	[CSV__KIND__LISTXATTR] = op_getxattr, [CSV__KIND__REMOVEXATTR] = op_setxattr,
-	[CSV__KIND__CREATE] = op_create,      [CSV__KIND__GETLK] = op_getlk,
-	[CSV__KIND__SETLK] = op_setlk,	      [CSV__KIND__FALLOCATE] = op_fallocate,
-	[CSV__KIND__LSEEK] = op_lseek,	      [CSV__KIND__TAG] = op_tag,
-	[CSV__KIND__FLUSH] = op_flush,	      [CSV__KIND__NAME_PRIVATE] = op_name_private,
-	[CSV__KIND__BLOCK_READ] = op_block,    [CSV__KIND__BLOCK_WRITE] = op_block,
+	[CSV__KIND__LOOKUP] = op_lookup,
+	[CSV__KIND__GETATTR] = op_getattr,
+	[CSV__KIND__SETATTR] = op_setattr,
+	[CSV__KIND__READLINK] = op_readlink,
+	[CSV__KIND__MKNOD] = op_make,
+	[CSV__KIND__MKDIR] = op_make,
+	[CSV__KIND__UNLINK] = op_remove,
+	[CSV__KIND__RMDIR] = op_remove,
+	[CSV__KIND__SYMLINK] = op_make,
+	[CSV__KIND__RENAME] = op_rename,
+	[CSV__KIND__LINK] = op_link,
+	[CSV__KIND__OPEN] = op_open,
+	[CSV__KIND__READ] = op_read,
+	[CSV__KIND__WRITE] = op_write,
+	[CSV__KIND__GROW] = op_grow,
+	[CSV__KIND__RELEASE] = op_release,
+	[CSV__KIND__FSYNC] = op_fsync,
+	[CSV__KIND__READDIR] = op_readdir,
+	[CSV__KIND__STATFS] = op_statfs,
+	[CSV__KIND__SETXATTR] = op_setxattr,
+	[CSV__KIND__GETXATTR] = op_getxattr,
+	[CSV__KIND__LISTXATTR] = op_getxattr,
+	[CSV__KIND__REMOVEXATTR] = op_setxattr,
+	[CSV__KIND__CREATE] = op_create,
+	[CSV__KIND__GETLK] = op_getlk,
+	[CSV__KIND__SETLK] = op_setlk,
+	[CSV__KIND__FALLOCATE] = op_fallocate,
+	[CSV__KIND__LSEEK] = op_lseek,
+	[CSV__KIND__TAG] = op_tag,
+	[CSV__KIND__FLUSH] = op_flush,
+	[CSV__KIND__NAME_PRIVATE] = op_name_private,
+	[CSV__KIND__BLOCK_READ] = op_block,
+	[CSV__KIND__BLOCK_WRITE] = op_block,
 };
 
 /*

@@ -84,6 +84,25 @@ int recall_clear(struct coord *c, struct req *q, uint32_t ino, uint64_t start, u
 	return OP_PARK;
 }
 
+int recall_growth_in(struct coord *c, struct req *q, uint32_t ino, uint64_t start, uint64_t end,
+		     uint64_t except)
+{
+	int r = c->cfg.defects & COORD_DEFECT_NO_RECALL
+			? 0
+			: layout_take_growth(&c->layouts, ino, start, end, except);
+
+	recall_send(c);
+	if (r <= 0)
+		return r;
+	want(q, ino, start, end);
+	return OP_PARK;
+}
+
+int recall_growth(struct coord *c, struct req *q, uint32_t ino, uint64_t except)
+{
+	return recall_growth_in(c, q, ino, 0, UINT64_MAX, except);
+}
+
 int recall_clear_tail(struct coord *c, struct req *q, const struct fs_attr *attr, uint64_t size)
 {
 	uint64_t tail = attr->size / FS_BLOCK_SIZE;

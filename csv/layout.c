@@ -51,7 +51,7 @@ static void join(struct layout_table *t, struct layout_piece *p)
 	for (size_t i = 0; i < v->n;) {
 		struct layout_piece *q = &v->v[i];
 
-		if (!same_holder(q, p) || q->write != p->write ||
+		if (!same_holder(q, p) || q->write != p->write || q->grow != p->grow ||
 		    (q->end != p->start && q->start != p->end)) {
 			i++;
 			continue;
@@ -114,19 +114,24 @@ int layout_grant(struct layout_table *t, const struct layout_piece *piece)
 
 /* ---- asking -------------------------------------------------------------------------------- */
 
+static bool serves(const struct layout_piece *q, const struct layout_piece *p)
+{
+	return same_holder(q, p) && (q->write || !p->write) && (q->grow || !p->grow);
+}
+
 /* How far from `at` on the rights go without a gap. */
 static uint64_t reach(const struct layout_table *t, const struct layout_piece *p, uint64_t at)
 {
 	for (size_t i = 0; i < t->granted.n; i++) {
 		const struct layout_piece *q = &t->granted.v[i];
 
-		if (same_holder(q, p) && q->start <= at && at < q->end && (q->write || !p->write))
+		if (serves(q, p) && q->start <= at && at < q->end)
 			return q->end;
 	}
 	for (size_t i = 0; i < t->recalls.n; i++) {
 		const struct layout_piece *q = &t->recalls.v[i].piece;
 
-		if (same_holder(q, p) && q->start <= at && at < q->end && (q->write || !p->write))
+		if (serves(q, p) && q->start <= at && at < q->end)
 			return q->end;
 	}
 	return at;
@@ -186,7 +191,7 @@ static int take_part(struct layout_table *t, size_t i, uint64_t start, uint64_t 
 		return -ENOMEM;
 	(void)cut(&t->granted, i, part.start, part.end);
 	part.write = false;
-	if (keep_read) {
+	if (keep_read && !part.grow) {
 		join(t, &part);
 		(void)layout_piece_vec_push(&t->granted, part);
 	}
@@ -222,6 +227,43 @@ int layout_take_back(struct layout_table *t, uint32_t ino, uint64_t start, uint6
 		i = 0; /* pieces have moved */
 	}
 	return in_the_way(t, ino, start, end, keep_read, except);
+}
+
+static bool grows(const struct layout_piece *p, uint32_t ino, uint64_t start, uint64_t end,
+		  uint64_t except)
+{
+	return p->grow && overlaps(p, ino, start, end) && p->session != except;
+}
+
+int layout_take_growth(struct layout_table *t, uint32_t ino, uint64_t start, uint64_t end,
+		       uint64_t except)
+{
+	for (size_t i = 0; i < t->granted.n;) {
+		if (!grows(&t->granted.v[i], ino, start, end, except)) {
+			i++;
+			continue;
+		}
+		if (take_part(t, i, start, end, false) < 0)
+			return -ENOMEM;
+		i = 0; /* pieces have moved */
+	}
+	for (size_t i = 0; i < t->recalls.n; i++)
+		if (grows(&t->recalls.v[i].piece, ino, start, end, except))
+			return 1;
+	return 0;
+}
+
+uint64_t layout_no_growth_up_to(const struct layout_table *t, uint32_t ino, uint64_t start,
+				uint64_t end)
+{
+	for (size_t i = 0; i < t->granted.n; i++)
+		if (grows(&t->granted.v[i], ino, start, end, 0))
+			end = t->granted.v[i].start > start ? t->granted.v[i].start : start;
+	for (size_t i = 0; i < t->recalls.n; i++)
+		if (grows(&t->recalls.v[i].piece, ino, start, end, 0))
+			end = t->recalls.v[i].piece.start > start ? t->recalls.v[i].piece.start
+								  : start;
+	return end;
 }
 
 int layout_take_writing(struct layout_table *t, uint64_t session, uint32_t ino)

@@ -19,6 +19,11 @@ struct layout_piece {
 	uint32_t ino;
 	bool write; /* else reading only */
 	uint64_t start, end;
+	/*
+	 * Behind the end of file, to write what a GROW will show: then write is set, too, and nothing may be read.
+	 * While it is out nobody but its holder moves the end of file.
+	 */
+	bool grow;
 };
 CL_DEFINE_VEC(layout_piece_vec, struct layout_piece);
 
@@ -53,6 +58,13 @@ bool layout_allows(const struct layout_table *t, const struct layout_piece *piec
  */
 int layout_take_back(struct layout_table *t, uint32_t ino, uint64_t start, uint64_t end,
 		     bool keep_read, uint64_t except);
+
+/* The same for growth there only. */
+int layout_take_growth(struct layout_table *t, uint32_t ino, uint64_t start, uint64_t end,
+		       uint64_t except);
+/* [start, the result) is no growth of anybody, under recall or not; at most end. */
+uint64_t layout_no_growth_up_to(const struct layout_table *t, uint32_t ino, uint64_t start,
+				uint64_t end);
 
 /* The same for the right of one session to write anywhere in the file. */
 int layout_take_writing(struct layout_table *t, uint64_t session, uint32_t ino);

@@ -15,7 +15,7 @@ csv_libcsvd_a_SOURCES = \
 	csv/call.c csv/call.h \
 	csv/buf.c csv/buf.h \
 	csv/client.c csv/client.h csv/client_int.h \
-	csv/client_call.c csv/client_dying.c csv/dying.c csv/dying.h csv/client_io.c csv/client_block.c csv/client_layout.c \
+	csv/client_call.c csv/client_dying.c csv/dying.c csv/dying.h csv/client_io.c csv/client_block.c csv/client_grow.c csv/client_layout.c \
 	csv/data.c csv/data.h csv/isid.h \
 	csv/holding.c csv/holding.h \
 	csv/map.c csv/map.h \
@@ -26,7 +26,7 @@ csv_libcsvd_a_SOURCES = \
 	csv/coord_private.c \
 	csv/coord_nexus.c \
 	csv/coord_block.c csv/coord_tell.c csv/space.c csv/space.h \
-	csv/layout.c csv/layout.h csv/coord_layout.c csv/coord_recall.c \
+	csv/layout.c csv/layout.h csv/coord_layout.c csv/coord_grow.c csv/coord_recall.c \
 	csv/wire.c csv/wire.h csv/wtime.h \
 	csv/link.c csv/link.h \
 	csv/peer.c csv/peer.h \
@@ -110,6 +110,14 @@ tests_unit_csv_coherence_test_LDADD = $(CSVD_LIBS) $(CMOCKA_LIBS)
 tests_unit_csv_coherence_test_LDFLAGS = $(AM_LDFLAGS) $(EXT2FS_WRAP)
 $(tests_unit_csv_coherence_test_OBJECTS): $(BUILT_SOURCES)
 FILE_RIG = tests/unit/file_rig.c tests/unit/file_rig.h $(COORD_RIG)
+check_PROGRAMS += tests/unit/csv_grow_test tests/unit/csv_mount_grow_test
+tests_unit_csv_grow_test_SOURCES = tests/unit/csv_grow_test.c $(FILE_RIG)
+tests_unit_csv_grow_test_LDADD = $(CSVD_LIBS) $(CMOCKA_LIBS)
+tests_unit_csv_grow_test_LDFLAGS = $(AM_LDFLAGS) $(EXT2FS_WRAP)
+$(tests_unit_csv_grow_test_OBJECTS): $(BUILT_SOURCES)
+tests_unit_csv_mount_grow_test_SOURCES = tests/unit/csv_mount_grow_test.c $(MOUNT_RIG)
+tests_unit_csv_mount_grow_test_LDADD = csv/libcsvd.a proto/libpb.a lib/libcl.a $(PROTOBUFC_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
+$(tests_unit_csv_mount_grow_test_OBJECTS): $(BUILT_SOURCES)
 tests_unit_csv_recall_test_SOURCES = tests/unit/csv_recall_test.c $(FILE_RIG)
 tests_unit_csv_recall_test_LDADD = $(CSVD_LIBS) $(CMOCKA_LIBS)
 tests_unit_csv_recall_test_LDFLAGS = $(AM_LDFLAGS) $(EXT2FS_WRAP)

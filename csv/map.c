@@ -156,7 +156,8 @@ static void take_out(struct map *map, struct map_file *f, uint64_t start, uint64
 
 static bool continues(const struct map_extent *a, const struct map_extent *b)
 {
-	if (a->end != b->start || a->write != b->write || !a->address != !b->address)
+	if (a->end != b->start || a->write != b->write || a->grow != b->grow ||
+	    !a->address != !b->address)
 		return false;
 	return !a->address || a->address + (a->end - a->start) == b->address;
 }
@@ -250,8 +251,17 @@ void map_fini(struct map *map)
 	map_clear(map);
 }
 
-int map_lookup(struct map *map, uint64_t ino, uint64_t start, uint64_t end, bool write,
-	       struct map_extent *pieces, size_t max)
+enum need { NEED_READ, NEED_WRITE, NEED_GROWTH };
+
+static bool serves(const struct map_extent *e, enum need need)
+{
+	if (need == NEED_GROWTH || e->grow)
+		return need == NEED_GROWTH && e->grow && e->write;
+	return need == NEED_READ || (e->write && e->address);
+}
+
+static int lookup(struct map *map, uint64_t ino, uint64_t start, uint64_t end, enum need need,
+		  struct map_extent *pieces, size_t max)
 {
 	struct map_file *f = find(map, ino);
 	size_t n = 0;
@@ -261,7 +271,7 @@ int map_lookup(struct map *map, uint64_t ino, uint64_t start, uint64_t end, bool
 	for (size_t i = first_after(f, start); start < end; i++) {
 		const struct map_extent *e = &f->extents.v[i];
 
-		if (i == f->extents.n || e->start > start || (write && (!e->write || !e->address)))
+		if (i == f->extents.n || e->start > start || !serves(e, need))
 			return 0;
 		if (n == max)
 			return -E2BIG;
@@ -269,6 +279,47 @@ int map_lookup(struct map *map, uint64_t ino, uint64_t start, uint64_t end, bool
 		start = pieces[n++].end;
 	}
 	return (int)n;
+}
+
+int map_lookup(struct map *map, uint64_t ino, uint64_t start, uint64_t end, bool write,
+	       struct map_extent *pieces, size_t max)
+{
+	return lookup(map, ino, start, end, write ? NEED_WRITE : NEED_READ, pieces, max);
+}
+
+int map_lookup_growth(struct map *map, uint64_t ino, uint64_t start, uint64_t end,
+		      struct map_extent *pieces, size_t max)
+{
+	return lookup(map, ino, start, end, NEED_GROWTH, pieces, max);
+}
+
+void map_grown(struct map *map, uint64_t ino, uint64_t start, uint64_t end)
+{
+	struct map_file *f = find(map, ino);
+	struct map_extent e;
+
+	if (f)
+		f->grown_to = end;
+	for (; start < end && map_lookup_growth(map, ino, start, start + 1, &e, 1) == 1;
+	     start = e.end) {
+		f = find(map, ino);
+		e = cut(&f->extents.v[first_after(f, start)], start, end);
+		e.grow = false;
+		if (map_insert(map, ino, &e, 1) < 0)
+			return; /* less is known, no harm */
+	}
+}
+
+bool map_goes_on(struct map *map, uint64_t ino, uint64_t off)
+{
+	struct map_file *f = find(map, ino);
+
+	return f && f->grown_to == off && off;
+}
+
+static bool is_data(const struct map_extent *e)
+{
+	return e->address && !e->grow;
 }
 
 void map_widen(struct map *map, uint64_t ino, uint64_t *start, uint64_t *end, uint64_t min,
@@ -280,10 +331,10 @@ void map_widen(struct map *map, uint64_t ino, uint64_t *start, uint64_t *end, ui
 	if (!f)
 		return;
 	first = last = first_after(f, *start);
-	while (first > 0 && f->extents.v[first - 1].address &&
+	while (first > 0 && is_data(&f->extents.v[first - 1]) &&
 	       f->extents.v[first - 1].end == f->extents.v[first].start)
 		first--;
-	while (last + 1 < f->extents.n && f->extents.v[last + 1].address &&
+	while (last + 1 < f->extents.n && is_data(&f->extents.v[last + 1]) &&
 	       f->extents.v[last].end == f->extents.v[last + 1].start)
 		last++;
 	if (last >= f->extents.n)
@@ -310,4 +361,21 @@ bool map_refused(struct map *map, uint64_t ino, uint64_t end, int64_t now_ms)
 	struct map_file *f = find(map, ino);
 
 	return f && end > f->refused_from && now_ms < f->refused_until_ms;
+}
+
+int map_refuse_growth(struct map *map, uint64_t ino, int64_t until_ms)
+{
+	struct map_file *f = find_or_make(map, ino);
+
+	if (!f)
+		return -ENOMEM;
+	f->growth_refused_until_ms = until_ms;
+	return 0;
+}
+
+bool map_growth_refused(struct map *map, uint64_t ino, int64_t now_ms)
+{
+	struct map_file *f = find(map, ino);
+
+	return f && now_ms < f->growth_refused_until_ms;
 }

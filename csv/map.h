@@ -22,6 +22,7 @@ struct map_extent {
 	uint64_t start, end; /* bytes of the file, end exclusive */
 	uint64_t address;    /* of start, on the LUN; 0 = a hole */
 	bool write;	     /* DATA may be written, too */
+	bool grow;	     /* behind the end of file: only to be written, before a GROW */
 };
 CL_DEFINE_VEC(map_extent_vec, struct map_extent);
 
@@ -35,7 +36,8 @@ struct map_file {
 	struct map_file *newer, *older; /* by use */
 	/* What the coordinator does not give: not asked for again before that time. */
 	uint64_t refused_from;
-	int64_t refused_until_ms;
+	int64_t refused_until_ms, growth_refused_until_ms;
+	uint64_t grown_to; /* where the last growth from here ended; 0 = none */
 };
 
 struct map {
@@ -65,6 +67,15 @@ void map_clear(struct map *map);
 int map_lookup(struct map *map, uint64_t ino, uint64_t start, uint64_t end, bool write,
 	       struct map_extent *pieces, size_t max);
 
+/* Likewise, where all of it is granted for growth. */
+int map_lookup_growth(struct map *map, uint64_t ino, uint64_t start, uint64_t end,
+		      struct map_extent *pieces, size_t max);
+
+/* Grown: what of [start, end) is granted for growth is DATA from here on. */
+void map_grown(struct map *map, uint64_t ino, uint64_t start, uint64_t end);
+/* A write at off goes on where the last growth ended: it is growth again. A hint. */
+bool map_goes_on(struct map *map, uint64_t ino, uint64_t off);
+
 /* Widens [*start, *end), which is known DATA, to all known DATA around it, within [min, max). */
 void map_widen(struct map *map, uint64_t ino, uint64_t *start, uint64_t *end, uint64_t min,
 	       uint64_t max);
@@ -72,5 +83,8 @@ void map_widen(struct map *map, uint64_t ino, uint64_t *start, uint64_t *end, ui
 /* The coordinator gave nothing from `from` on. -ENOMEM is harmless: it is asked again. */
 int map_refuse(struct map *map, uint64_t ino, uint64_t from, int64_t until_ms);
 bool map_refused(struct map *map, uint64_t ino, uint64_t end, int64_t now_ms);
+/* The same for growth, of the whole file. */
+int map_refuse_growth(struct map *map, uint64_t ino, int64_t until_ms);
+bool map_growth_refused(struct map *map, uint64_t ino, int64_t now_ms);
 
 #endif

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One file, three nodes, at random: direct reads and writes under layouts, operations at the coordinator
- * (also of parts of blocks), truncation, punching, appends, broken connections, restarted clients, crashed
+ * One file, three nodes, at random: direct reads and writes under layouts, growth by the writer himself,
+ * operations at the coordinator (also of parts of blocks), truncation, punching, appends, broken connections, restarted clients, crashed
  * coordinators. A model knows what each half block has to be. The clients here do what csvd's do, by the
  * book, and nothing more: a layout is used until its recall is read, a recall is answered when no direct
  * write is under way.
  *
- *     csv_coherence_test [SEED [RUNS [no-recall]]]
+ *     csv_coherence_test [SEED [RUNS [no-recall|grow]]]
  */
 #include "config.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,7 +26,7 @@
 #define UNIT 2048u /* half a block: what is written in parts meets what is written directly */
 #define UNITS 96
 #define CLIENTS 3
-#define STEPS 400
+#define STEPS 800
 #define PUNCH 3 /* KEEP_SIZE | PUNCH_HOLE */
 
 struct place {
@@ -38,6 +39,13 @@ struct flight {
 	bool used;
 	unsigned unit;
 	uint64_t address, stamp;
+};
+
+/* A write behind the end of file: on its way, landed, or (landed, and an operation) being shown. */
+struct growth {
+	bool used, landed;
+	unsigned first, last;
+	uint64_t stamp, address[8];
 };
 
 /* An operation that is not answered. */
@@ -59,8 +67,9 @@ struct recall {
 struct client {
 	struct peer peer;
 	uint64_t fh;
-	struct place map[UNITS];
+	struct place map[UNITS], grow[UNITS];
 	struct flight flight[4];
+	struct growth growth;
 	struct pending op;
 	struct recall recalls[256];
 	size_t n_recalls;
@@ -75,6 +84,7 @@ static uint64_t size;		/* units */
 static unsigned busy[UNITS];	/* being written, by one way or the other: nobody else writes */
 static unsigned unclear[UNITS]; /* an operation is about it: not compared */
 static unsigned seed = 1, runs = 12, defects;
+static unsigned n_grown, n_refused; /* growths that were shown, and that had to go as writes */
 
 static unsigned pick(unsigned n)
 {
@@ -141,14 +151,29 @@ static void land(struct flight *f)
 	f->used = false;
 }
 
+/* Nobody sees it: nothing is expected of it. */
+static void land_growth(struct client *c)
+{
+	struct growth *g = &c->growth;
+
+	for (unsigned u = g->first; g->used && !g->landed && u < g->last; u++)
+		fill(rig->mem + g->address[u - g->first], g->stamp, 1);
+	g->landed = true;
+}
+
 static void land_all(struct client *c)
 {
 	for (int i = 0; i < 4; i++)
 		land(&c->flight[i]);
+	land_growth(c);
 }
 
 static bool flies_in(const struct client *c, uint64_t first, uint64_t last)
 {
+	const struct growth *g = &c->growth;
+
+	if (g->used && !g->landed && g->first < last && first < g->last)
+		return true;
 	for (int i = 0; i < 4; i++)
 		if (c->flight[i].used && c->flight[i].unit >= first && c->flight[i].unit < last)
 			return true;
@@ -176,9 +201,14 @@ static void answer_recalls(struct client *c)
 
 /* ---- operations ------------------------------------------------------------------------------ */
 
+static bool writes(const struct pending *p)
+{
+	return p->op.kind == CSV__KIND__WRITE || p->op.kind == CSV__KIND__GROW;
+}
+
 static void mark(const struct pending *p, int by)
 {
-	bool write = p->op.kind == CSV__KIND__WRITE || p->again;
+	bool write = writes(p) || p->again;
 
 	for (uint64_t u = p->from; u < p->last; u++) {
 		unclear[u] += (unsigned)by;
@@ -217,8 +247,10 @@ static void submit(struct client *c, bool resent)
 static void begin_write(struct client *c)
 {
 	struct pending *p = &c->op;
-	bool append = pick(4) == 0;
-	uint64_t n = 1 + pick(8), first = append ? size : pick(UNITS);
+	bool append = pick(8) == 0;
+	/* Seldom far behind the end: it would be at UNITS soon, and nothing would grow any more. */
+	unsigned to = pick(8) && size + 4 < UNITS ? (unsigned)size + 4 : UNITS;
+	uint64_t n = 1 + pick(8), first = append ? size : pick(to);
 
 	if (first + n > UNITS || (first + n > size && somebody_moves_the_end()))
 		return;
@@ -237,12 +269,81 @@ static void begin_write(struct client *c)
 	fill(p->data, p->stamp, n);
 }
 
+static void take_off_growth(struct client *c)
+{
+	struct growth *g = &c->growth;
+	unsigned first = ((unsigned)size + 1) / 2 * 2, last;
+
+	while (first < UNITS && !c->grow[first].valid)
+		first += 2;
+	first += pick(4) == 0 ? 2 : 0;
+	last = first + 2 * (1 + pick(4));
+	if (last > UNITS || !all_quiet(first, last))
+		return;
+	for (unsigned u = first; u < last; u++) {
+		if (!c->grow[u].valid)
+			return;
+		g->address[u - first] = c->grow[u].address;
+	}
+	g->used = true;
+	g->landed = false;
+	g->first = first;
+	g->last = last;
+	g->stamp = ++stamps;
+}
+
+static void show_growth(struct client *c)
+{
+	struct pending *p = &c->op;
+	struct growth *g = &c->growth;
+
+	if (p->used || (g->last > size && somebody_moves_the_end()) ||
+	    !all_quiet(g->first, g->last) || (g->first > size && !all_quiet(size, g->first)))
+		return;
+	csv__op__init(&p->op);
+	p->used = true;
+	p->op.kind = CSV__KIND__GROW;
+	p->op.offset = (uint64_t)g->first * UNIT;
+	p->op.length = (uint64_t)(g->last - g->first) * UNIT;
+	p->first = g->first;
+	p->last = g->last;
+	p->from = g->first < size ? g->first : size;
+	p->stamp = g->stamp;
+	fill(p->data, p->stamp, p->last - p->first);
+	g->used = false;
+	p->op.ino = ino;
+	p->op.fh = c->fh;
+	mark(p, 1);
+	submit(c, false);
+}
+
+static void growth_step(struct client *c)
+{
+	if (!c->growth.used)
+		take_off_growth(c);
+	else if (!c->growth.landed)
+		land_growth(c);
+	else
+		show_growth(c);
+}
+
+/* What the answer has made DATA is a layout, as far as it was not called back. */
+static void keep_grown(struct client *c, const struct pending *p)
+{
+	for (uint64_t u = p->first; u < p->last; u++) {
+		if (c->grow[u].valid)
+			c->map[u] = c->grow[u];
+		c->grow[u].valid = false;
+	}
+}
+
 static void begin_cut(struct client *c)
 {
 	struct pending *p = &c->op;
-	uint64_t to = pick(UNITS);
+	uint64_t to = pick(4) ? pick(UNITS / 2) / 2 * 2 : pick(UNITS);
 
-	if (somebody_moves_the_end() || !all_quiet(to < size ? to : size, UNITS))
+	/* To the size that it has: nothing is taken from anybody. */
+	if (to == size || somebody_moves_the_end() || !all_quiet(to < size ? to : size, UNITS))
 		return;
 	csv__op__init(&p->op);
 	csv__attr__init(&p->attr);
@@ -298,11 +399,21 @@ static void begin_op(struct client *c)
 static void finish_op(struct client *c, const Csv__Result *res)
 {
 	struct pending *p = &c->op;
-	bool write = p->op.kind == CSV__KIND__WRITE;
+	bool write = writes(p);
 
 	if (!p->used || res->unique != p->op.unique)
 		return;
+	if (p->op.kind == CSV__KIND__GROW && res->error == EAGAIN) {
+		n_refused++;
+		p->op.kind = CSV__KIND__WRITE; /* it has its data still */
+		submit(c, false);
+		return;
+	}
 	assert_int_equal(res->error, 0);
+	if (p->op.kind == CSV__KIND__GROW) {
+		n_grown++;
+		keep_grown(c, p);
+	}
 	for (int i = 0; i < CLIENTS && !write; i++)
 		if (flies_in(&clients[i], p->first, p->last))
 			fail_msg("node %u writes where it was taken away", clients[i].peer.node);
@@ -325,8 +436,9 @@ static void on_layout(struct client *c, const Csv__Layout *l)
 	for (size_t i = 0; i < l->n_extents; i++) {
 		const Csv__Extent *e = l->extents[i];
 
-		for (uint64_t off = e->offset; off < e->offset + e->length; off += UNIT)
-			c->map[off / UNIT] =
+		for (uint64_t off = e->offset; off < e->offset + e->length && off < UNITS * UNIT;
+		     off += UNIT)
+			(l->grow ? c->grow : c->map)[off / UNIT] =
 				(struct place){ true, l->write,
 						e->address ? e->address + (off - e->offset) : 0 };
 	}
@@ -339,6 +451,7 @@ static void on_recall(struct client *c, const Csv__Recall *r)
 	for (uint64_t u = r->offset / UNIT; u < last; u++) {
 		c->map[u].write = false;
 		c->map[u].valid &= r->keep_read;
+		c->grow[u].valid = false;
 	}
 	assert_true(c->n_recalls < 256);
 	c->recalls[c->n_recalls++] = (struct recall){ r->id, r->offset / UNIT, last };
@@ -387,6 +500,11 @@ static void ask(struct client *c)
 	body.offset = (uint64_t)pick(UNITS) * UNIT;
 	body.length = (1 + pick(16)) * UNIT;
 	body.write = pick(3) != 0;
+	body.grow = pick(3) == 0;
+	if (body.grow) {
+		body.offset = ((size + 1) / 2 + (pick(4) == 0)) * 2 * UNIT;
+		body.length = (1 + pick(4)) * 2 * UNIT;
+	}
 	msg.msg_case = CSV__MESSAGE__MSG_LAYOUT_GET;
 	msg.layout_get = &body;
 	peer_send(&c->peer, &msg);
@@ -440,6 +558,8 @@ static void restart_client(struct client *c)
 	poll_all();
 	will_be_sent_again(c);
 	memset(c->map, 0, sizeof(c->map));
+	memset(c->grow, 0, sizeof(c->grow));
+	c->growth.used = false;
 	c->peer.process++;
 	come_back(c);
 }
@@ -455,6 +575,7 @@ static void fail_over(void)
 	for (int i = 0; i < CLIENTS; i++) {
 		land_all(&clients[i]);
 		memset(clients[i].map, 0, sizeof(clients[i].map));
+		memset(clients[i].grow, 0, sizeof(clients[i].grow));
 		come_back(&clients[i]);
 	}
 }
@@ -466,24 +587,29 @@ static void step(void)
 	struct client *c = &clients[pick(CLIENTS)];
 	unsigned what = pick(100), u = pick(UNITS);
 
+	/* Half of the time it has answered before the next step, or little would happen in one history. */
+	if (pick(2))
+		rig_settle(rig);
 	poll_all();
 	if (what < 12)
 		ask(c);
 	else if (what < 34)
 		(void)read_one(c);
-	else if (what < 50)
+	else if (what < 42)
 		take_off(c, u);
-	else if (what < 64)
+	else if (what < 60)
+		growth_step(c);
+	else if (what < 70)
 		land(&c->flight[pick(4)]);
-	else if (what < 78)
+	else if (what < 80)
 		check_direct(c, u);
 	else if (what < 88)
 		begin_op(c);
-	else if (what < 97)
-		answer_recalls(c);
-	else if (what < 98)
-		break_connection(c);
 	else if (what < 99)
+		answer_recalls(c);
+	else if (pick(3) == 0)
+		break_connection(c);
+	else if (pick(2) == 0)
 		restart_client(c);
 	else if (pick(3) == 0)
 		fail_over();
@@ -523,7 +649,9 @@ static void compare_all(struct client *c)
 	assert_int_equal(n, size * UNIT);
 	for (unsigned u = 0; u < size; u++)
 		if (!is_stamp(got + u * UNIT, expected[u]))
-			fail_msg("unit %u is not what was written last", u);
+			fail_msg("unit %u is not what was written last: %llu, not %llu", u,
+				 (unsigned long long)*(uint64_t *)(void *)(got + u * UNIT),
+				 (unsigned long long)expected[u]);
 }
 
 static void one_history(void)
@@ -563,6 +691,8 @@ static void histories(void **state)
 		rig_free(rig);
 		seed = this + 1;
 	}
+	print_message("%u growths, %u refused\n", n_grown, n_refused);
+	assert_true(n_grown && n_refused);
 }
 
 int main(int argc, char **argv)
@@ -575,5 +705,7 @@ int main(int argc, char **argv)
 		runs = (unsigned)strtoul(argv[2], NULL, 10);
 	if (argc > 3 && !strcmp(argv[3], "no-recall"))
 		defects = COORD_DEFECT_NO_RECALL;
+	if (argc > 3 && !strcmp(argv[3], "grow"))
+		defects = COORD_DEFECT_GROW;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

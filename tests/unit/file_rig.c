@@ -72,7 +72,7 @@ uint64_t file_fh(const struct peer *p)
 	return p == &file.two ? file.fh2 : file.fh3;
 }
 
-void file_ask(struct peer *p, uint64_t off, uint64_t len, bool write)
+static void ask(struct peer *p, uint64_t off, uint64_t len, bool write, bool grow)
 {
 	Csv__Message msg = CSV__MESSAGE__INIT;
 	Csv__LayoutGet body = CSV__LAYOUT_GET__INIT;
@@ -83,9 +83,26 @@ void file_ask(struct peer *p, uint64_t off, uint64_t len, bool write)
 	body.offset = off;
 	body.length = len;
 	body.write = write;
+	body.grow = grow;
 	msg.msg_case = CSV__MESSAGE__MSG_LAYOUT_GET;
 	msg.layout_get = &body;
 	peer_send(p, &msg);
+}
+
+void file_ask(struct peer *p, uint64_t off, uint64_t len, bool write)
+{
+	ask(p, off, len, write, false);
+}
+
+void file_ask_growth(struct peer *p, uint64_t off, uint64_t len)
+{
+	ask(p, off, len, true, true);
+}
+
+Csv__Message *file_get_growth(struct peer *p, uint64_t off, uint64_t len)
+{
+	file_ask_growth(p, off, len);
+	return peer_expect(p, CSV__MESSAGE__MSG_LAYOUT);
 }
 
 Csv__Message *file_get(struct peer *p, uint64_t off, uint64_t len, bool write)

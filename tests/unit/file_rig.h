@@ -33,6 +33,9 @@ void file_result(struct peer *p, uint64_t unique);
 void file_ask(struct peer *p, uint64_t off, uint64_t len, bool write);
 Csv__Message *file_get(struct peer *p, uint64_t off, uint64_t len, bool write);
 void file_hold(struct peer *p, uint64_t off, uint64_t len, bool write);
+/* Growth: the answer is the caller's. */
+void file_ask_growth(struct peer *p, uint64_t off, uint64_t len);
+Csv__Message *file_get_growth(struct peer *p, uint64_t off, uint64_t len);
 Csv__Layout *layout_good(Csv__Message *msg);
 /* The extent that covers off. */
 const Csv__Extent *layout_at(const Csv__Layout *l, uint64_t off);

@@ -182,8 +182,10 @@ static bool on_send(void *user, bool bulk, Csv__Message *msg)
 		rig.ask_start = msg->layout_get->offset;
 		rig.ask_end = rig.ask_start + msg->layout_get->length;
 		rig.ask_write = msg->layout_get->write;
+		rig.ask_grow = msg->layout_get->grow;
 		break;
 	case CSV__MESSAGE__MSG_RECALLED:
+		rig.grow_before_returned = rig.op_kind == CSV__KIND__GROW;
 		rig.n_returned += msg->recalled->returned;
 		rig.n_busy += !msg->recalled->returned;
 		break;
@@ -306,7 +308,7 @@ void rig_result(uint64_t unique)
 	assert_true(rig_tell(&msg, CSV__MESSAGE__MSG_RESULT, EPOCH));
 }
 
-void rig_grant(uint64_t start, uint64_t end, uint64_t address, bool write)
+static void answer_ask(uint64_t start, uint64_t end, uint64_t address, bool write, bool grow)
 {
 	Csv__Message msg = CSV__MESSAGE__INIT;
 	Csv__Layout body = CSV__LAYOUT__INIT;
@@ -320,8 +322,19 @@ void rig_grant(uint64_t start, uint64_t end, uint64_t address, bool write)
 	body.n_extents = start < end;
 	body.extents = list;
 	body.write = write;
+	body.grow = grow;
 	msg.layout = &body;
 	assert_true(rig_tell(&msg, CSV__MESSAGE__MSG_LAYOUT, EPOCH));
+}
+
+void rig_grant(uint64_t start, uint64_t end, uint64_t address, bool write)
+{
+	answer_ask(start, end, address, write, false);
+}
+
+void rig_grant_growth(uint64_t start, uint64_t end, uint64_t address)
+{
+	answer_ask(start, end, address, true, true);
 }
 
 void rig_recall(uint64_t start, uint64_t len, bool keep_read)
@@ -359,7 +372,7 @@ void rig_read(uint64_t off, uint64_t len)
 	client_submit(rig.client, call);
 }
 
-void rig_write(uint64_t off, uint64_t len, unsigned flags)
+static void do_write(uint64_t off, uint64_t len, unsigned flags, bool sync)
 {
 	struct call *call = new_call(CSV__KIND__WRITE);
 	struct buf *buf = buf_new(len);
@@ -370,7 +383,18 @@ void rig_write(uint64_t off, uint64_t len, unsigned flags)
 	buf_unref(buf);
 	call->op.offset = off;
 	call->op.flags = flags;
+	call->op.sync = sync;
 	client_submit(rig.client, call);
+}
+
+void rig_write(uint64_t off, uint64_t len, unsigned flags)
+{
+	do_write(off, len, flags, false);
+}
+
+void rig_write_sync(uint64_t off, uint64_t len)
+{
+	do_write(off, len, 0, true);
 }
 
 void rig_simple(Csv__Kind kind)

@@ -8,6 +8,7 @@
 
 #include "csv/client.h"
 #include "csv/data.h"
+#include "iscsi/lun.h"
 
 #define EPOCH 3
 #define KB 1024u
@@ -34,7 +35,8 @@ struct mount_rig {
 	/* coordinator */
 	int n_ops, n_asks, n_reclaims, n_returned, n_busy, n_touched, n_reconnects, n_byes;
 	Csv__Kind op_kind;
-	bool op_sync, ask_write;
+	bool op_sync, ask_write, ask_grow;
+	bool grow_before_returned; /* the last operation before the last RETURNED */
 	uint64_t op_unique, op_address, op_length, ask_id, ask_start, ask_end, hello_nexus;
 	uint64_t file_size; /* as an OPEN says */
 	/* kernel */
@@ -69,11 +71,14 @@ void rig_result(uint64_t unique);
 void rig_failed(uint64_t unique, int error);
 /* [start, end) of the file: DATA at address, or a hole (0). */
 void rig_grant(uint64_t start, uint64_t end, uint64_t address, bool write);
+/* The same, behind the end of file, for growth; start == end: nothing. */
+void rig_grant_growth(uint64_t start, uint64_t end, uint64_t address);
 void rig_recall(uint64_t start, uint64_t len, bool keep_read);
 
 /* ---- the kernel asks ---- */
 void rig_read(uint64_t off, uint64_t len);
 void rig_write(uint64_t off, uint64_t len, unsigned flags);
+void rig_write_sync(uint64_t off, uint64_t len);
 void rig_simple(Csv__Kind kind);
 /* fdatasync(2), answered by the LUN */
 void rig_sync_data(void);
