@@ -53,7 +53,22 @@ static int write_all(int fd, const char *p, size_t len)
 	return 0;
 }
 
-int cl_file_write(const char *path, const char *text, mode_t mode, struct cl_error *err)
+/* The directory's entry is durable when the directory is. */
+static int sync_directory(const char *path)
+{
+	_cleanup_free_ char *dir = strdup(path);
+	_cleanup_close_ int fd = -1;
+	char *slash = dir ? strrchr(dir, '/') : NULL;
+
+	if (!slash)
+		return -ENOMEM;
+	slash[slash == dir] = '\0';
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
+}
+
+static int write_file(const char *path, const void *data, size_t len, mode_t mode, bool sync,
+		      struct cl_error *err)
 {
 	_cleanup_free_ char *tmp = NULL;
 	_cleanup_close_ int fd = -1;
@@ -64,12 +79,27 @@ int cl_file_write(const char *path, const char *text, mode_t mode, struct cl_err
 	fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
 	if (fd < 0)
 		return cl_error_errno(err, -errno, "%s", tmp);
-	r = write_all(fd, text, strlen(text));
+	r = write_all(fd, data, len);
+	if (r == 0 && sync && fsync(fd) < 0)
+		r = -errno;
 	if (r == 0 && rename(tmp, path) < 0)
 		r = -errno;
+	if (r == 0 && sync)
+		r = sync_directory(path);
 	if (r < 0) {
 		unlink(tmp);
 		return cl_error_errno(err, r, "%s", path);
 	}
 	return 0;
+}
+
+int cl_file_write(const char *path, const char *text, mode_t mode, struct cl_error *err)
+{
+	return write_file(path, text, strlen(text), mode, false, err);
+}
+
+int cl_file_write_synced(const char *path, const void *data, size_t len, mode_t mode,
+			 struct cl_error *err)
+{
+	return write_file(path, data, len, mode, true, err);
 }

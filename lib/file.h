@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Small files as a whole. For state under /run: nothing here is synced to disk.
+ * Small files as a whole. For state under /run, unless the function says that it syncs.
  */
 #ifndef CL_LIB_FILE_H
 #define CL_LIB_FILE_H
@@ -18,5 +18,9 @@ int cl_file_read(const char *path, size_t max, char **ret, size_t *ret_len, stru
 
 /* Replace the file: readers see the old text or the new one, never a part. */
 int cl_file_write(const char *path, const char *text, mode_t mode, struct cl_error *err);
+
+/* The same for any bytes, and durable when it returns: blocks for as long as the disk takes. */
+int cl_file_write_synced(const char *path, const void *data, size_t len, mode_t mode,
+			 struct cl_error *err);
 
 #endif

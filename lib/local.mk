@@ -12,6 +12,7 @@ lib_libcl_a_SOURCES = \
 	lib/mailbox.c lib/mailbox.h \
 	lib/monotime.h \
 	lib/sm.c lib/sm.h \
+	lib/pki.c lib/pki.h lib/stream.h lib/tls.c lib/tls.h \
 	lib/vec.h \
 	lib/walltime.c lib/walltime.h lib/bytes.c lib/bytes.h
 

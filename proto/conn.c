@@ -17,6 +17,8 @@
 
 struct frame_conn {
 	int fd;
+	struct cl_stream stream; /* ops NULL: the bare socket */
+	bool shaken;		 /* its handshake is over */
 	struct frame_hello hello;
 	uint16_t version; /* 0 until agreed */
 	const struct frame_conn_ops *ops;
@@ -34,6 +36,8 @@ static void conn_destroy(struct frame_conn *conn)
 {
 	cl_source_free(conn->io);
 	cl_source_free(conn->closing);
+	if (conn->stream.ops)
+		conn->stream.ops->free(conn->stream.stream);
 	if (conn->fd >= 0)
 		(void)close(conn->fd);
 	frame_reader_fini(&conn->in);
@@ -95,18 +99,39 @@ static void on_closing(void *user)
 	(void)conn_leave(conn);
 }
 
+/* As the stream's: bytes or a negative errno. */
+static ssize_t conn_send(struct frame_conn *conn, const void *data, size_t len)
+{
+	ssize_t n;
+
+	if (conn->stream.ops)
+		return conn->stream.ops->send(conn->stream.stream, data, len);
+	n = send(conn->fd, data, len, MSG_NOSIGNAL);
+	return n < 0 ? -errno : n;
+}
+
+static ssize_t conn_recv(struct frame_conn *conn, void *data, size_t len)
+{
+	ssize_t n;
+
+	if (conn->stream.ops)
+		return conn->stream.ops->recv(conn->stream.stream, data, len);
+	n = recv(conn->fd, data, len, 0);
+	return n < 0 ? -errno : n;
+}
+
 static void conn_flush(struct frame_conn *conn)
 {
-	while (conn->out_start < conn->out_end) {
-		ssize_t n = send(conn->fd, conn->out + conn->out_start,
-				 conn->out_end - conn->out_start, MSG_NOSIGNAL);
+	while (conn->shaken && conn->out_start < conn->out_end) {
+		ssize_t n = conn_send(conn, conn->out + conn->out_start,
+				      conn->out_end - conn->out_start);
 
-		if (n < 0 && errno == EINTR)
+		if (n == -EINTR)
 			continue;
-		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		if (n == -EAGAIN)
 			break;
 		if (n < 0) {
-			conn_fail_errno(conn, -errno, "send");
+			conn_fail_errno(conn, (int)n, "send");
 			return;
 		}
 		conn->out_start += (size_t)n;
@@ -222,11 +247,11 @@ static void conn_read(struct frame_conn *conn)
 		conn_fail_errno(conn, r, "read");
 		return;
 	}
-	n = recv(conn->fd, room, READ_SIZE, 0);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	n = conn_recv(conn, room, READ_SIZE);
+	if (n == -EAGAIN || n == -EINTR)
 		return;
 	if (n < 0) {
-		conn_fail_errno(conn, -errno, "read");
+		conn_fail_errno(conn, (int)n, "read");
 		return;
 	}
 	if (n == 0) {
@@ -237,12 +262,35 @@ static void conn_read(struct frame_conn *conn)
 	conn_drain_frames(conn);
 }
 
+static void conn_shake(struct frame_conn *conn)
+{
+	const struct cl_stream *s = &conn->stream;
+	struct cl_error why = CL_ERROR_INIT;
+	int r = s->ops ? s->ops->handshake(s->stream, &why) : 1;
+
+	if (r < 0) {
+		conn_fail(conn, &why);
+		return;
+	}
+	if (r == 0) {
+		(void)cl_fd_set_events(conn->io, s->ops->wants_write(s->stream) ? POLLOUT : POLLIN);
+		return;
+	}
+	conn->shaken = true;
+	conn_flush(conn);
+}
+
 static void on_io(void *user, int fd, uint32_t revents)
 {
 	struct frame_conn *conn = user;
 
 	(void)fd;
 	conn_enter(conn);
+	if (!conn->shaken) {
+		conn_shake(conn);
+		(void)conn_leave(conn);
+		return;
+	}
 	if (revents & POLLOUT)
 		conn_flush(conn);
 	if (!conn->why.code && (revents & (POLLIN | POLLHUP | POLLERR)))
@@ -265,21 +313,32 @@ static int conn_setup(struct frame_conn *conn, struct cl_loop *loop)
 	if (r == 0)
 		r = conn_queue(conn, hello, sizeof(hello));
 	if (r == 0)
-		conn_flush(conn);
+		conn_shake(conn);
 	return r;
 }
 
 int frame_conn_new(struct cl_loop *loop, int fd, const struct frame_hello *hello, size_t queue_max,
 		   const struct frame_conn_ops *ops, void *user, struct frame_conn **ret)
 {
+	return frame_conn_new_on(loop, fd, (struct cl_stream){ 0 }, hello, queue_max, ops, user,
+				 ret);
+}
+
+int frame_conn_new_on(struct cl_loop *loop, int fd, struct cl_stream stream,
+		      const struct frame_hello *hello, size_t queue_max,
+		      const struct frame_conn_ops *ops, void *user, struct frame_conn **ret)
+{
 	struct frame_conn *conn = calloc(1, sizeof(*conn));
 	int r;
 
 	if (!conn) {
+		if (stream.ops)
+			stream.ops->free(stream.stream);
 		(void)close(fd);
 		return -ENOMEM;
 	}
 	conn->fd = fd;
+	conn->stream = stream;
 	conn->hello = *hello;
 	conn->ops = ops;
 	conn->user = user;

@@ -9,6 +9,7 @@
 #define CL_PROTO_CONN_H
 
 #include "lib/loop.h"
+#include "lib/stream.h"
 #include "proto/frame.h"
 
 struct frame_conn;
@@ -30,6 +31,12 @@ struct frame_conn_ops {
  */
 int frame_conn_new(struct cl_loop *loop, int fd, const struct frame_hello *hello, size_t queue_max,
 		   const struct frame_conn_ops *ops, void *user, struct frame_conn **ret);
+
+/* The same over a stream on fd (TLS), which is taken over too. HELLO goes out after its handshake; one
+ * that fails is on_closed(), with the stream's reason. */
+int frame_conn_new_on(struct cl_loop *loop, int fd, struct cl_stream stream,
+		      const struct frame_hello *hello, size_t queue_max,
+		      const struct frame_conn_ops *ops, void *user, struct frame_conn **ret);
 
 /* Accepts NULL. No callback runs after it. */
 void frame_conn_free(struct frame_conn *conn);
