@@ -29,10 +29,11 @@ verb_up() {
 up_stop() { kill -TERM -- "-$1" 2>/dev/null || kill -TERM "$1" 2>/dev/null || true; }
 
 up_options() {
-	count=3 links=1 vm=1 target=tgt bare=
+	count=3 spare=0 links=1 vm=1 target=tgt bare=
 	while (($#)); do
 		case $1 in
 		--nodes) [[ ${2-} =~ ^[0-9]+$ ]] || usage; count=$2; shift ;;
+		--spare) [[ ${2-} =~ ^[0-9]+$ ]] || usage; spare=$2; shift ;;
 		--links) [[ ${2-} =~ ^[12]$ ]] || usage; links=$2; shift ;;
 		--target) [[ ${2-} =~ ^(tgt|istgt)$ ]] || usage; target=$2; shift ;;
 		--no-vm) vm= ;;
@@ -41,7 +42,7 @@ up_options() {
 		esac
 		shift
 	done
-	((count >= 1 && count <= NODES_MAX)) || die "$E_USAGE" "--nodes 1 .. $NODES_MAX"
+	((count >= 1 && count + spare <= NODES_MAX)) || die "$E_USAGE" "--nodes 1 .. $NODES_MAX, spare ones too"
 }
 
 up_work() {
@@ -62,7 +63,7 @@ up_work() {
 	[[ ! $bare ]] || : >"$RUN/bare"
 	echo "$target" >"$RUN/target-kind"
 	up_build
-	up_machines "$count" "$links"
+	up_machines "$count" "$links" "$spare"
 	up_cluster
 	[[ ! $vm ]] || up_vm
 	trap '' TERM	# too late to take it back: it is whole
@@ -142,15 +143,16 @@ up_build() {
 	[[ $target == tgt ]] || istgt_fetch
 }
 
-up_machines() {	# COUNT LINKS
+up_machines() {	# COUNT LINKS SPARE
 	local node
-	for ((node = 1; node <= $1; node++)); do
+	for ((node = 1; node <= $1 + $3; node++)); do
 		echo "node$node"
 	done >"$RUN/nodes"
+	tail -n "$3" "$RUN/nodes" >"$RUN/spare"
 	write_hosts >"$DISK/hosts"
 	make_authkey
 	: >"$RUN/luns"
-	say "starting the switch, the target and $1 nodes"
+	say "starting the switch, the target and $(($1 + $3)) nodes"
 	switch_start
 	target_start_namespaces
 	lun_make vol1 4G
@@ -168,13 +170,13 @@ make_authkey() { head -c 256 /dev/urandom >"$DISK/authkey"; }
 up_cluster() {
 	local node
 	say "waiting for quorum"
-	for node in $(lab_nodes); do
+	for node in $(lab_members); do
 		until_true 60 node_sees_all "$node" || die "$E_FAIL" "$node does not see all nodes: lab/lab logs $node; $(node_quorum "$node" | xargs)"
 	done
 	[[ ! -e $RUN/bare && $(product_path clusterd) && $(product_path clusterctl) ]] || return 0
 	say "forming the cluster"
 	node_ctl node1 60 init
-	for node in $(lab_nodes | tail -n +2); do
+	for node in $(lab_members | tail -n +2); do
 		node_ctl "$node" 60 join node1
 	done
 	up_volume
@@ -187,7 +189,7 @@ up_volume() {
 	local insist=()
 	[[ $(target_kind) == tgt ]] || insist=(--unsafe-unfenceable)
 	node_ctl node1 60 create volume vol1 "${insist[@]}" --target "$(lun_url vol1)"
-	for node in $(lab_nodes); do
+	for node in $(lab_members); do
 		until_true 60 node_exec "$node" mountpoint -q /ClusterStorage/vol1 ||
 			die "$E_FAIL" "$node has no /ClusterStorage/vol1: lab/lab logs $node"
 	done
@@ -195,7 +197,7 @@ up_volume() {
 
 node_quorum() { node_exec "$1" corosync-quorumtool -s 2>/dev/null; }
 node_sees_all() {
-	node_quorum "$1" | awk -v want="$(wc -l <"$RUN/nodes")" '
+	node_quorum "$1" | awk -v want="$(lab_members | wc -l)" '
 		/^Quorate:/ { quorate = $2 } /^Total votes:/ { votes = $3 }
 		END { exit !(quorate == "Yes" && votes == want) }'
 }

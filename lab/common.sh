@@ -58,6 +58,9 @@ collector_address() { echo "$(subnet_of vm).250"; }
 is_up() { [[ -e $RUN/ready ]]; }
 need_up() { is_up || die "$E_NONE" "no lab '$LAB_NAME' is running: lab/lab up"; }
 lab_nodes() { cat "$RUN/nodes"; }
+# Of `up --spare`: machines that are in no cluster when the lab comes up.
+is_spare() { grep -qx "$1" "$RUN/spare" 2>/dev/null; }
+lab_members() { grep -vxFf "$RUN/spare" "$RUN/nodes"; }
 
 need_node() {	# NODE
 	need_up

@@ -52,7 +52,7 @@ corosync_conf() {	# LINKS NODE-COUNT
 		}
 		nodelist {
 	END
-	for node in $(lab_nodes); do
+	for node in $(lab_members); do
 		printf '    node {\n        nodeid: %d\n        name: %s\n' "${node#node}" "$node"
 		for ((link = 0; link < $1; link++)); do
 			printf '        ring%d_addr: %s\n' "$link" "$(address_of "$node" "${nets[link]}")"
@@ -87,8 +87,10 @@ node_prepare() {	# NODE LINKS COUNT
 	# shellcheck disable=SC2153 # DISK is common.sh's
 	local disk=$DISK/$1
 	mkdir -p "$disk"/{etc-clusterd,etc-corosync,clusterd,corosync,log} "$RUN/$1"/{root,cut,drops,rate}
-	corosync_conf "$2" "$3" >"$disk/etc-corosync/corosync.conf"
-	install -m 400 "$DISK/authkey" "$disk/etc-corosync/authkey"
+	if ! is_spare "$1"; then
+		corosync_conf "$2" "$3" >"$disk/etc-corosync/corosync.conf"
+		install -m 400 "$DISK/authkey" "$disk/etc-corosync/authkey"
+	fi
 	cat >"$disk/etc-clusterd/clusterd.conf" <<-END
 		node_name = $1
 		storage_address = $(address_of "$1" storage)
