@@ -271,8 +271,21 @@ void text_event(const json_t *event, FILE *out)
 	if (*json_text(event, "node") &&
 	    strcmp(json_text(event, "node"), json_text(event, "object")) != 0)
 		(void)fprintf(out, " (%s)", json_text(event, "node"));
+	if (*json_text(event, "user"))
+		(void)fprintf(out, " by %s", json_text(event, "user"));
 	(void)fprintf(out, "%s%s%s\n", *json_text(event, "cause") ? ": " : "",
 		      json_text(event, "cause"), duration);
+}
+
+void text_token(const json_t *result, FILE *out)
+{
+	const json_t *t = json_object_get(result, "token");
+
+	(void)fprintf(out,
+		      "%s\n\nGood once, for %lld minutes. On the new machine:\n"
+		      "  clusterctl join %s --token %s\n",
+		      json_text(t, "token"), (json_number(t, "expires_s") + 59) / 60,
+		      json_text(t, "node"), json_text(t, "token"));
 }
 
 void text_progress(const json_t *line, FILE *out)

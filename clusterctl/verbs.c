@@ -24,6 +24,21 @@ static const struct verb_option events_options[] = {
 
 static const struct verb_option init_options[] = {
 	{ "name", "NAME", false, "the cluster's name (default: corosync's cluster_name)" },
+	{ "address", "ADDRESS", true,
+	  "corosync's here, again for each link (default: migration_address)" },
+	{ NULL, NULL, false, NULL },
+};
+
+static const struct verb_option join_options[] = {
+	{ "token", "TOKEN", false,
+	  "from `create token` on NODE: for a machine without corosync.conf" },
+	{ "address", "ADDRESS", true,
+	  "corosync's here, again for each link (default: from where NODE is reached)" },
+	{ NULL, NULL, false, NULL },
+};
+
+static const struct verb_option create_token_options[] = {
+	{ "expires", "TIME", false, "good for so long: 90s, 15m, 2h, 1d (default 1h)" },
 	{ NULL, NULL, false, NULL },
 };
 
@@ -102,8 +117,24 @@ const struct verb verbs[] = {
 	{ "init", "", 0, 0, 0, "", init_options,
 	  "make a new cluster with this node as its first member", "clusterctl init --name lab",
 	  NULL },
-	{ "join", "NODE", 1, 1, 0, "node", NULL,
-	  "make this node a member of the cluster that NODE is in", "clusterctl join node1", NULL },
+	{ "join", "NODE", 1, 1, 0, "node", join_options,
+	  "make this node a member of the cluster that NODE is in",
+	  "clusterctl join node1 --token clj1.AbC...", NULL },
+	{ "create token", "", 0, 0, 0, "", create_token_options,
+	  "let one machine join through this node, once", "clusterctl create token --expires 15m",
+	  text_token },
+	{ "leave", "[NODE]", 0, 1, 0, "node", NULL,
+	  "drain NODE, or this node, and take it out of the cluster for good",
+	  "clusterctl leave node4", NULL },
+	{ "evict", "NODE", 1, 1, 0, "node", NULL,
+	  "take NODE, which is dead or unreachable, out of the cluster for good",
+	  "clusterctl evict node4", NULL },
+	{ "set address", "NODE ADDRESS[,ADDRESS]", 2, 2, 0, "node", NULL,
+	  "give NODE other corosync addresses, one per link",
+	  "clusterctl set address node3 10.0.0.13", NULL },
+	{ "rotate", "key|certificates", 1, 1, 0, "secret", NULL,
+	  "give the cluster a new corosync key, or a new CA and certificates",
+	  "clusterctl rotate certificates", NULL },
 	{ "create vm", "NAME", 1, 1, 0, "", create_vm_options, "a new virtual machine",
 	  "clusterctl create vm web --disk /ClusterStorage/vol1/web.raw --memory 512M --start",
 	  NULL },
@@ -302,7 +333,8 @@ static void completion_case(const struct verb *v, FILE *out)
 	(void)fputs("' ;;\n", out);
 }
 
-static void completion_words(bool second, FILE *out)
+/* Of two-word verbs that begin with `first`; of all when it is NULL the first words. */
+static void completion_words(const char *first, FILE *out)
 {
 	const char *before = "";
 
@@ -310,9 +342,9 @@ static void completion_words(bool second, FILE *out)
 		const char *space = strchr(v->name, ' ');
 		size_t len = space ? (size_t)(space - v->name) : strlen(v->name);
 
-		if (second && !space)
+		if (first && (!space || strlen(first) != len || strncmp(first, v->name, len) != 0))
 			continue;
-		if (second)
+		if (first)
 			(void)fprintf(out, "%s ", space + 1);
 		else if (strncmp(before, v->name, len) != 0 || before[len] != ' ')
 			(void)fprintf(out, "%.*s ", (int)len, v->name);
@@ -331,16 +363,19 @@ void verb_bash_completion(FILE *out)
 		"kind\n"
 		"\tlocal firsts='",
 		out);
-	completion_words(false, out);
-	(void)fputs("' seconds='", out);
-	completion_words(true, out);
+	completion_words(NULL, out);
+	(void)fputs("' creates='", out);
+	completion_words("create", out);
+	(void)fputs("' sets='", out);
+	completion_words("set", out);
 	(void)fputs("'\n\tCOMPREPLY=()\n"
 		    "\tif [ \"$COMP_CWORD\" = 1 ]; then\n"
 		    "\t\tCOMPREPLY=($(compgen -W \"$firsts\" -- \"$cur\")); return\n\tfi\n"
-		    "\tif [ \"$verb\" = create ]; then\n"
+		    "\tif [ \"$verb\" = create ] || [ \"$verb\" = set ]; then\n"
 		    "\t\tif [ \"$COMP_CWORD\" = 2 ]; then\n"
-		    "\t\t\tCOMPREPLY=($(compgen -W \"$seconds\" -- \"$cur\")); return\n\t\tfi\n"
-		    "\t\tverb=\"create ${COMP_WORDS[2]}\" at=3\n\tfi\n"
+		    "\t\t\t[ \"$verb\" = create ] || creates=$sets\n"
+		    "\t\t\tCOMPREPLY=($(compgen -W \"$creates\" -- \"$cur\")); return\n\t\tfi\n"
+		    "\t\tverb=\"$verb ${COMP_WORDS[2]}\" at=3\n\tfi\n"
 		    "\tcase $verb in\n",
 		    out);
 	for (const struct verb *v = verbs; v->name; v++)
@@ -361,6 +396,7 @@ void verb_bash_completion(FILE *out)
 		"\ttype) COMPREPLY=($(compgen -W 'node volume vm' -- \"$cur\")) ;;\n"
 		"\tvolume) COMPREPLY=($(compgen -W \"$(_clusterctl_names volume)\" -- "
 		"\"$cur\")) ;;\n"
+		"\tsecret) COMPREPLY=($(compgen -W 'key certificates' -- \"$cur\")) ;;\n"
 		"\tswitch) COMPREPLY=($(compgen -W 'on off' -- \"$cur\")) ;;\n"
 		"\tshell) COMPREPLY=($(compgen -W bash -- \"$cur\")) ;;\n"
 		"\tverb) COMPREPLY=($(compgen -W \"$firsts\" -- \"$cur\")) ;;\n"

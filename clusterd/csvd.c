@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "clusterd/certs.h"
 #include "clusterd/csvd_tables.h"
 #include "clusterd/daemon.h"
 #include "lib/log.h"
@@ -91,6 +92,21 @@ static void send_msg(struct csvd *csvd, const Vol__ToCsvd *msg)
 	}
 	(void)vol__to_csvd__pack(msg, buf);
 	(void)frame_conn_send(csvd->conn, VOLUME_TO_CSVD, buf, len);
+}
+
+void csvd_credentials(struct csvd *csvd)
+{
+	Vol__ToCsvd msg = VOL__TO_CSVD__INIT;
+	Vol__Credentials c = VOL__CREDENTIALS__INIT;
+
+	if (!certs_tls(csvd->d->certs))
+		return;
+	c.ca = (char *)certs_ca(csvd->d->certs);
+	c.chain = (char *)certs_chain(csvd->d->certs);
+	c.key = (char *)certs_key(csvd->d->certs);
+	msg.msg_case = VOL__TO_CSVD__MSG_CREDENTIALS;
+	msg.credentials = &c;
+	send_msg(csvd, &msg);
 }
 
 void csvd_tables(struct csvd *csvd)
@@ -654,6 +670,7 @@ static void on_hello(struct csvd *csvd, const Vol__Hello *hello)
 
 	log_notice("csvd %s connected, pid %u", hello->version, hello->pid);
 	csvd->hello = true;
+	csvd_credentials(csvd); /* first: with the tables it begins to connect */
 	csvd_tables(csvd);
 	csvd_lease(csvd, csvd->lease_until_ms);
 	TAILQ_FOREACH(o, &csvd->orders, link)

@@ -18,6 +18,8 @@ void csvd_free(struct csvd *csvd);
 void csvd_begin(struct csvd *csvd);
 
 /* NODE_DO_CSVD_* */
+/* This node's certificates, for csvd's own connections; nothing when there are none. */
+void csvd_credentials(struct csvd *csvd);
 void csvd_tables(struct csvd *csvd);
 void csvd_lease(struct csvd *csvd, int64_t until_ms);
 void csvd_go(struct csvd *csvd, const struct node_action *action);

@@ -12,7 +12,12 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
+#include "clusterd/audit.h"
 #include "clusterd/boot.h"
+#include "clusterd/certs.h"
+#include "clusterd/founding.h"
+#include "clusterd/join.h"
+#include "clusterd/leave.h"
 #include "clusterd/lease_file.h"
 #include "clusterd/store_aside.h"
 #include "clusterd/view.h"
@@ -21,6 +26,8 @@
 #include "lib/walltime.h"
 #include "proto/ipc.h"
 #include "quorum/lease.h"
+
+#define FORGET_MS 2000
 
 void daemon_stop(struct daemon *d, int code)
 {
@@ -46,8 +53,9 @@ static void do_event(struct daemon *d, const struct node_event_line *line)
 	struct store_write w = { .event_id = line->id };
 	char *json = view_event(line, n ? n->name : NULL);
 
-	log_notice("%s%s%s%s%s%s%s", line->event, *line->object ? " object=" : "", line->object,
-		   n ? " node=" : "", n ? n->name : "", *line->cause ? ": " : "", line->cause);
+	log_notice("%s%s%s%s%s%s%s%s%s", line->event, *line->object ? " object=" : "", line->object,
+		   n ? " node=" : "", n ? n->name : "", *line->user ? " user=" : "", line->user,
+		   *line->cause ? ": " : "", line->cause);
 	if (!json || !events_add(d->events, line->id, json))
 		return;
 	w.event = (struct store_blob){ (uint8_t *)json, strlen(json) };
@@ -95,6 +103,29 @@ static void condemn(struct daemon *d, const char *why)
 	daemon_stop(d, 1);
 }
 
+/* Who asked for it reads its answer first: what ends takes libqb's memory with it. */
+static void on_forget(void *user)
+{
+	struct daemon *d = user;
+
+	if (ipc_clients(d->ipc) && cl_mono_diff_ms(cl_mono_now(), d->forget_until) > 0)
+		(void)cl_timer_set_in(d->forget_timer, 20);
+	else
+		daemon_stop(d, 0);
+}
+
+/*
+ * This node is in no cluster any more, and nothing of it runs. Its part of the database is moved aside,
+ * not deleted: somebody may have meant another node. corosync ends with its configuration.
+ */
+static void forget_cluster(struct daemon *d)
+{
+	log_notice("removed from the cluster: its database here is moved aside");
+	d->forget = true;
+	d->forget_until = cl_mono_add_ms(cl_mono_now(), FORGET_MS);
+	on_forget(d);
+}
+
 static void do_one(struct daemon *d, const struct node_action *a)
 {
 	switch (a->type) {
@@ -105,7 +136,8 @@ static void do_one(struct daemon *d, const struct node_action *a)
 		ring_send(d->ring, a->send.to, a->send.data, a->send.len);
 		break;
 	case NODE_DO_REPLY:
-		requests_reply(d->requests, a);
+		if (!setup_replied(d->setup, a))
+			requests_reply(d->requests, a);
 		break;
 	case NODE_DO_VM:
 		vms_order(d->vms, a);
@@ -145,6 +177,18 @@ static void do_one(struct daemon *d, const struct node_action *a)
 		break;
 	case NODE_DO_CONDEMN:
 		condemn(d, a->reply.text);
+		break;
+	case NODE_DO_SETUP:
+		setup_written(d->setup);
+		break;
+	case NODE_DO_SETUP_RELOAD:
+		setup_reload(d->setup);
+		break;
+	case NODE_DO_SETUP_STRIP:
+		setup_strip(d->setup);
+		break;
+	case NODE_DO_REMOVED:
+		forget_cluster(d);
 		break;
 	case NODE_DO_STOP:
 		log_crit("%s", a->reply.text);
@@ -350,6 +394,7 @@ void daemon_vms_found(struct daemon *d)
 	csvd_begin(d->csvd);
 	if (d->have_view)
 		give_view(d);
+	founding_core_up(d->founding);
 }
 
 static void on_up(void *user)
@@ -364,6 +409,7 @@ static void on_up(void *user)
 		daemon_stop(d, 1);
 		return;
 	}
+	setup_on_ring(d->setup);
 	if (d->node)
 		return;
 	boot.id = facts.nodeid;
@@ -376,9 +422,20 @@ static const struct ring_ops ring_ops = { on_up, on_view, on_message };
 
 /* ---- IPC, signals ---------------------------------------------------------------------------------- */
 
-static void on_request(void *user, uint64_t client, enum ipc_role role, const Ipc__Request *msg)
+static void on_request(void *user, uint64_t client, const struct ipc_who *who,
+		       const Ipc__Request *msg)
 {
-	requests_take(((struct daemon *)user)->requests, client, role, msg);
+	requests_take(((struct daemon *)user)->requests, client, who, msg);
+}
+
+static void on_end(void *user, uint64_t client, const struct cl_error *why)
+{
+	audit_end(((struct daemon *)user)->audit, client, why);
+}
+
+static void on_stranger(void *user, const struct ipc_who *who)
+{
+	audit_stranger(((struct daemon *)user)->audit, who);
 }
 
 /* libqb closes a connection from within a send, too, and a send may be part of an action. */
@@ -394,7 +451,7 @@ static void on_gone(void *user, uint64_t client)
 	}
 }
 
-static const struct ipc_ops ipc_ops = { on_request, on_gone };
+static const struct ipc_ops ipc_ops = { on_request, on_end, on_stranger, on_gone };
 
 static void on_signal(void *user, int signo)
 {
@@ -461,13 +518,18 @@ static int open_all(struct daemon *d, struct cl_error *err)
 
 	d->events = calloc(1, sizeof(*d->events));
 	if (!d->events || cl_loop_new(&d->loop) < 0 || requests_new(d, &d->requests) < 0 ||
-	    cl_timer_new(d->loop, on_tick, d, &d->tick) < 0 || open_signals(d) < 0)
+	    cl_timer_new(d->loop, on_tick, d, &d->tick) < 0 ||
+	    cl_timer_new(d->loop, on_forget, d, &d->forget_timer) < 0 || open_signals(d) < 0)
 		return cl_error_set(err, -ENOMEM, "out of memory");
 	r = make_directory(d->conf.data_directory, 0700, err);
 	if (r == 0)
 		r = make_directory(d->conf.run_directory, 0711, err);
 	if (r == 0)
 		r = open_store(d, err);
+	if (r == 0 && (setup_new(d, &d->setup) < 0 || certs_new(d, &d->certs) < 0 ||
+		       join_new(d, &d->join) < 0 || founding_new(d, &d->founding) < 0 ||
+		       audit_new(d, &d->audit) < 0))
+		r = cl_error_set(err, -ENOMEM, "out of memory");
 	if (r == 0)
 		r = csvd_new(d, &d->csvd, err);
 	if (r == 0)
@@ -500,12 +562,18 @@ static void close_all(struct daemon *d)
 	csvd_free(d->csvd);
 	store_close(d->store); /* waits for what was submitted */
 	store_image_fini(&d->image);
+	audit_free(d->audit);
+	founding_free(d->founding);
+	join_free(d->join);
+	setup_free(d->setup);
+	certs_free(d->certs);
 	requests_free(d->requests);
 	node_actions_fini(&d->actions);
 	client_vec_fini(&d->gone);
 	node_free(d->node);
 	cl_closep(&d->lease_fd);
 	cl_source_free(d->tick);
+	cl_source_free(d->forget_timer);
 	cl_source_free(d->sigterm);
 	cl_source_free(d->sigint);
 	if (d->events)
@@ -518,6 +586,7 @@ int daemon_run(const struct conf *conf)
 {
 	struct daemon *d = calloc(1, sizeof(*d));
 	struct cl_error err = CL_ERROR_INIT;
+	bool forget;
 	int code;
 
 	cl_assert(d);
@@ -530,7 +599,10 @@ int daemon_run(const struct conf *conf)
 		cl_loop_run(d->loop);
 	}
 	code = d->exit_code;
+	forget = d->forget;
 	close_all(d);
+	if (forget)
+		leave_forget(&d->conf);
 	free(d);
 	return code;
 }

@@ -15,6 +15,7 @@
 #include "clusterd/raft_store.h"
 #include "clusterd/requests.h"
 #include "clusterd/ring.h"
+#include "clusterd/setup.h"
 #include "clusterd/store.h"
 #include "clusterd/vms.h"
 #include "lib/loop.h"
@@ -34,14 +35,21 @@ struct daemon {
 	struct vms *vms;
 	struct csvd *csvd;
 	struct events *events;
+	struct setup *setup;
+	struct certs *certs;
+	struct join *join;
+	struct founding *founding;
+	struct audit *audit;
 	struct node *node; /* NULL until this node's id is known */
 	struct node_actions actions;
 	struct client_vec gone; /* left while the core was being carried out: told after it */
-	struct cl_source *tick, *sigterm, *sigint;
+	struct cl_source *tick, *sigterm, *sigint, *forget_timer;
+	struct cl_mono forget_until;
 	int lease_fd; /* lease_file.h; -1 until there is a core */
 	uint32_t id;
 	char name[STATE_NAME_MAX];
 	bool stepping, have_view, vms_found;
+	bool forget;	       /* at the end: this node is in no cluster any more */
 	struct ring_view view; /* last one, given once the core exists */
 	int exit_code;
 };

@@ -9,6 +9,7 @@
 #include <qb/qbipcs.h>
 #include <qb/qbloop.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/queue.h>
 
@@ -30,7 +31,7 @@ struct conn {
 	LIST_ENTRY(conn) link;
 	struct ipc *ipc;
 	qb_ipcs_connection_t *qb;
-	enum ipc_role role;
+	struct ipc_who who;
 	uint64_t client; /* of the request under way; 0 = none */
 	char *id;	 /* the client's own name for it */
 	struct out *first, **last;
@@ -196,6 +197,11 @@ void ipc_progress(struct ipc *ipc, uint64_t client, const char *json)
 		conn_send_json(conn, json, false);
 }
 
+unsigned ipc_clients(const struct ipc *ipc)
+{
+	return ipc->n_conns;
+}
+
 void ipc_done(struct ipc *ipc, uint64_t client, const char *json)
 {
 	struct conn *conn = conn_find(ipc, client);
@@ -204,6 +210,7 @@ void ipc_done(struct ipc *ipc, uint64_t client, const char *json)
 		return;
 	conn_send_json(conn, json, true);
 	conn->client = 0;
+	ipc->ops->on_end(ipc->user, client, NULL);
 }
 
 static void conn_fail(struct conn *conn, const struct cl_error *error, const char *object)
@@ -229,6 +236,7 @@ void ipc_fail(struct ipc *ipc, uint64_t client, const struct cl_error *error, co
 		return;
 	conn_fail(conn, error, object);
 	conn->client = 0;
+	ipc->ops->on_end(ipc->user, client, error);
 }
 
 /* ---- libqb's callbacks ------------------------------------------------------------------------ */
@@ -236,11 +244,18 @@ void ipc_fail(struct ipc *ipc, uint64_t client, const struct cl_error *error, co
 /* The peer's ids are told here alone, so this is where the connection's own part begins. */
 static int32_t on_accept(qb_ipcs_connection_t *qb, uid_t uid, gid_t gid)
 {
-	enum ipc_role role = ipc_role_of(uid, gid);
+	struct ipc_who who = { .uid = uid, .role = ipc_role_of(uid, gid) };
+	struct passwd *pw = getpwuid(uid);
 	struct conn *conn;
 
-	if (role == IPC_NONE)
+	if (pw)
+		(void)snprintf(who.user, sizeof(who.user), "%s", pw->pw_name);
+	else
+		(void)snprintf(who.user, sizeof(who.user), "%u", (unsigned)uid);
+	if (who.role == IPC_NONE) {
+		the_ipc->ops->on_stranger(the_ipc->user, &who);
 		return -EACCES;
+	}
 	if (the_ipc->n_conns >= CLIENTS_MAX)
 		return -EMFILE;
 	conn = calloc(1, sizeof(*conn));
@@ -251,7 +266,7 @@ static int32_t on_accept(qb_ipcs_connection_t *qb, uid_t uid, gid_t gid)
 	conn->ipc = the_ipc;
 	conn->qb = qb;
 	conn->last = &conn->first;
-	conn->role = role;
+	conn->who = who;
 	LIST_INSERT_HEAD(&the_ipc->conns, conn, link);
 	the_ipc->n_conns++;
 	qb_ipcs_context_set(qb, conn);
@@ -290,7 +305,7 @@ static void conn_take(struct conn *conn, const Ipc__Request *msg)
 		return;
 	}
 	conn->client = ++ipc->next_client;
-	ipc->ops->on_request(ipc->user, conn->client, conn->role, msg);
+	ipc->ops->on_request(ipc->user, conn->client, &conn->who, msg);
 }
 
 static int32_t on_message(qb_ipcs_connection_t *qb, void *data, size_t size)

@@ -26,10 +26,20 @@ enum ipc_role {
 	IPC_ADMIN, /* root and group clusteradm: all */
 };
 
+struct ipc_who {
+	uid_t uid;
+	char user[32]; /* its name, or its number */
+	enum ipc_role role;
+};
+
 struct ipc_ops {
 	/* client: names this request from now on; never given twice. msg is borrowed. */
-	void (*on_request)(void *user, uint64_t client, enum ipc_role role,
+	void (*on_request)(void *user, uint64_t client, const struct ipc_who *who,
 			   const Ipc__Request *msg);
+	/* It was answered for good; why: NULL = it was done. Also from within an answer. */
+	void (*on_end)(void *user, uint64_t client, const struct cl_error *why);
+	/* Somebody in none of the groups wanted to connect. */
+	void (*on_stranger)(void *user, const struct ipc_who *who);
 	/* The client left before the last answer. */
 	void (*on_gone)(void *user, uint64_t client);
 };
@@ -38,6 +48,9 @@ struct ipc_ops {
 int ipc_new(struct cl_loop *loop, const char *service, const struct ipc_ops *ops, void *user,
 	    struct ipc **ret, struct cl_error *err);
 void ipc_free(struct ipc *ipc);
+
+/* How many are connected. */
+unsigned ipc_clients(const struct ipc *ipc);
 
 /* Answers. A client that is gone is not an error: nothing happens. Strings are copied. */
 void ipc_progress(struct ipc *ipc, uint64_t client, const char *json);

@@ -2,7 +2,16 @@
 include clusterd/core/local.mk
 noinst_LIBRARIES += clusterd/libclusterd.a
 clusterd_libclusterd_a_SOURCES = \
+	clusterd/audit.c clusterd/audit.h \
 	clusterd/boot.c clusterd/boot.h \
+	clusterd/certs.c clusterd/certs.h \
+	clusterd/corosync_conf.c clusterd/corosync_conf.h \
+	clusterd/founding.c clusterd/founding.h \
+	clusterd/join.c clusterd/join.h \
+	clusterd/leave.c clusterd/leave.h \
+	clusterd/life_requests.c \
+	clusterd/setup.c clusterd/setup.h \
+	clusterd/token.c clusterd/token.h \
 	clusterd/conf.c clusterd/conf.h \
 	clusterd/create.c clusterd/create.h \
 	clusterd/csvd.c clusterd/csvd.h \
@@ -30,6 +39,13 @@ check_PROGRAMS += tests/unit/conf_test
 tests_unit_conf_test_SOURCES = tests/unit/conf_test.c
 tests_unit_conf_test_LDADD = clusterd/libclusterd.a lib/libcl.a $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/corosync_conf_test tests/unit/tls_test
+tests_unit_corosync_conf_test_SOURCES = tests/unit/corosync_conf_test.c
+tests_unit_corosync_conf_test_LDADD = clusterd/libclusterd.a lib/libcl.a $(CMOCKA_LIBS)
+tests_unit_tls_test_SOURCES = tests/unit/tls_test.c
+tests_unit_tls_test_LDADD = clusterd/libclusterd.a proto/libproto.a lib/libcl.a \
+	$(QB_LIBS) $(GNUTLS_LIBS) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/lease_file_test
 tests_unit_lease_file_test_SOURCES = tests/unit/lease_file_test.c
 tests_unit_lease_file_test_LDADD = clusterd/libclusterd.a lib/libcl.a $(CMOCKA_LIBS)
@@ -53,7 +69,7 @@ clusterd_clusterd_SOURCES = clusterd/main.c
 clusterd_clusterd_LDADD = clusterd/libclusterd.a clusterd/libcore.a quorum/libquorum.a \
 	quorum/libstate.a resources/libplan.a resources/libvmspec.a migration/libmigration.a \
 	proto/libproto.a proto/libpb.a lib/libcl.a $(COROSYNC_LIBS) $(QB_LIBS) $(SQLITE_LIBS) \
-	$(UUID_LIBS) $(PROTOBUFC_LIBS) $(JANSSON_LIBS)
+	$(UUID_LIBS) $(PROTOBUFC_LIBS) $(JANSSON_LIBS) $(GNUTLS_LIBS)
 
 # systemd: where the paths are this build's.
 systemdunitdir = $(prefix)/lib/systemd/system

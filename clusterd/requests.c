@@ -7,6 +7,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "clusterd/audit.h"
+#include "clusterd/founding.h"
 #include "clusterd/requests_int.h"
 #include "clusterd/view.h"
 
@@ -205,22 +207,11 @@ static int core_simple(struct ask *ask, enum node_verb verb, struct cl_error *er
 	return core_ask(ask, &req, err);
 }
 
-static int do_init(struct ask *ask, struct cl_error *err)
+int ask_core_about(struct ask *ask, enum node_verb verb, const char *object, struct cl_error *err)
 {
-	const char *name = ask_option(ask, "name");
-	struct node_request req = { .verb = NODE_INIT };
-	struct ring_facts facts;
+	struct node_request req = { .verb = verb, .object = object };
 
-	ring_get_facts(ask->rq->d->ring, &facts);
-	req.object = name ? name : *facts.cluster_name ? facts.cluster_name : "cluster";
-	if (name && !state_name_valid(name))
-		return cl_error_set(err, -EINVAL, "'%.63s' cannot be a cluster's name", name);
 	return core_ask(ask, &req, err);
-}
-
-static int do_join(struct ask *ask, struct cl_error *err)
-{
-	return core_simple(ask, NODE_JOIN, err);
 }
 
 static int do_start(struct ask *ask, struct cl_error *err)
@@ -362,6 +353,11 @@ static const struct {
 	{ "explain", IPC_VIEW, 1, 1, do_explain },
 	{ "init", IPC_ADMIN, 0, 0, do_init },
 	{ "join", IPC_ADMIN, 1, 1, do_join },
+	{ "create token", IPC_ADMIN, 0, 0, do_create_token },
+	{ "leave", IPC_ADMIN, 0, 1, do_leave },
+	{ "evict", IPC_ADMIN, 1, 1, do_evict },
+	{ "set address", IPC_ADMIN, 2, 2, do_set_address },
+	{ "rotate", IPC_ADMIN, 1, 1, do_rotate },
 	{ "create vm", IPC_ADMIN, 1, 1, do_create_vm },
 	{ "create volume", IPC_ADMIN, 1, 1, do_create_volume },
 	{ "delete", IPC_ADMIN, 1, 1, do_delete },
@@ -386,37 +382,56 @@ static int check_operands(const Ipc__Request *msg, unsigned min, unsigned max, s
 	return 0;
 }
 
+static int no_core(struct cl_error *err)
+{
+	(void)cl_error_set(err, -CL_EUNREACH, "clusterd waits for corosync on this node");
+	return cl_error_hint(err,
+			     "is it to be a member? `clusterctl join`, `clusterctl init`; else "
+			     "`systemctl status corosync`");
+}
+
 static int dispatch(struct ask *ask, enum ipc_role role, struct cl_error *err)
 {
 	const Ipc__Request *msg = ask->msg;
 	int r;
 
-	if (!ask->rq->d->node) {
-		(void)cl_error_set(err, -CL_EUNREACH, "clusterd waits for corosync on this node");
-		return cl_error_hint(err, "is the service running? `systemctl status corosync`");
-	}
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
 		if (strcmp(verbs[i].verb, msg->verb) != 0)
 			continue;
 		if (role < verbs[i].role)
 			return cl_error_set(err, -CL_EREFUSED, "you may not: %s needs %s",
 					    msg->verb,
-					    verbs[i].role == IPC_ADMIN ? "group clusteradm"
-								       : "group clusterop");
-		r = check_operands(msg, verbs[i].min, verbs[i].max, err);
+					    verbs[i].role == IPC_ADMIN
+						    ? "root, or group clusteradm"
+						    : "root, or group clusterop or clusteradm");
 		ask->verb = verbs[i].verb;
+		r = check_operands(msg, verbs[i].min, verbs[i].max, err);
+		if (r == 0 && !ask->rq->d->node && verbs[i].run != do_init &&
+		    verbs[i].run != do_join)
+			return no_core(err);
 		return r == 0 ? verbs[i].run(ask, err) : r;
 	}
 	return cl_error_set(err, -EINVAL, "clusterd knows no verb '%.30s'", msg->verb);
 }
 
-void requests_take(struct requests *rq, uint64_t client, enum ipc_role role,
+/* What only reads leaves no trace. */
+static bool changes_something(const char *verb)
+{
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+		if (strcmp(verbs[i].verb, verb) == 0)
+			return verbs[i].role != IPC_VIEW;
+	return false;
+}
+
+void requests_take(struct requests *rq, uint64_t client, const struct ipc_who *who,
 		   const Ipc__Request *msg)
 {
 	struct ask ask = { rq, client, "", msg };
 	struct cl_error err = CL_ERROR_INIT;
 
-	if (dispatch(&ask, role, &err) < 0)
+	if (changes_something(msg->verb))
+		audit_begin(rq->d->audit, client, who, msg);
+	if (dispatch(&ask, who->role, &err) < 0)
 		ipc_fail(rq->d->ipc, client, &err, msg->n_args ? msg->args[0] : "");
 }
 
@@ -425,9 +440,14 @@ void requests_gone(struct requests *rq, uint64_t client)
 	struct node_event event = { .type = NODE_EV_CLIENT_GONE, .client = client };
 	struct pending *p = pending_find(rq, client);
 
+	audit_left(rq->d->audit, client);
 	if (!p)
 		return;
-	if (!p->follows)
+	if (p->founding)
+		founding_client_gone(rq->d->founding, client);
+	if (p->changes)
+		setup_forget(rq->d->setup, p);
+	if (!p->follows && rq->d->node)
 		daemon_step(rq->d, &event);
 	pending_free(p);
 }

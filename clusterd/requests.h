@@ -17,12 +17,14 @@ int requests_new(struct daemon *d, struct requests **ret);
 void requests_free(struct requests *rq);
 
 /* From ipc.h. */
-void requests_take(struct requests *rq, uint64_t client, enum ipc_role role,
+void requests_take(struct requests *rq, uint64_t client, const struct ipc_who *who,
 		   const Ipc__Request *msg);
 void requests_gone(struct requests *rq, uint64_t client);
 
 /* NODE_DO_REPLY. */
 void requests_reply(struct requests *rq, const struct node_action *action);
+/* From founding.h: what was begun for this client has failed. */
+void requests_founding_failed(struct requests *rq, uint64_t client, const struct cl_error *err);
 /* NODE_DO_JOB_ANSWER. */
 void requests_job_answer(struct requests *rq, const struct node_action *action);
 /* A new line of the event log, for those who follow. */

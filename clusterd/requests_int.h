@@ -34,6 +34,10 @@ struct pending {
 	char object[STATE_NAME_MAX];
 	struct cl_mono begun;
 	bool follows;
+	bool founding; /* init or join, before the core has it */
+	bool changes;  /* the setup; text: what to */
+	char text[256];
+	struct requests *rq;
 	struct create_volume volume;   /* "create volume", while csvd formats */
 	const enum volume_step *steps; /* the present one first; NULL: not one of these */
 	bool step_due;		       /* it is to be begun */
@@ -70,6 +74,19 @@ void pending_done(struct requests *rq, struct pending *p, json_t *json);
 void pending_progress(struct requests *rq, const struct pending *p, const char *text, int percent);
 /* {"done":{"verb","object","message"}} */
 json_t *pending_message(const struct pending *p, const char *message);
+
+/* The core is asked about this object. */
+int ask_core_about(struct ask *ask, enum node_verb verb, const char *object, struct cl_error *err);
+
+/* ---- life_requests.c: each like `run` of the table in requests.c --------------------------------- */
+
+int do_init(struct ask *ask, struct cl_error *err);
+int do_join(struct ask *ask, struct cl_error *err);
+int do_create_token(struct ask *ask, struct cl_error *err);
+int do_leave(struct ask *ask, struct cl_error *err);
+int do_evict(struct ask *ask, struct cl_error *err);
+int do_set_address(struct ask *ask, struct cl_error *err);
+int do_rotate(struct ask *ask, struct cl_error *err);
 
 /* ---- volume_requests.c: each like `run` of the table in requests.c ------------------------------- */
 

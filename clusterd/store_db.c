@@ -28,6 +28,7 @@
 #include "lib/assert.h"
 #include "lib/crc32c.h"
 #include "lib/le.h"
+#include "lib/walltime.h"
 
 #define FORMAT "1"
 #define GUARD_SIZE 32 /* uuid 16, commits u64, crc u32, 4 zeros */
@@ -617,6 +618,10 @@ static int db_count_instance(struct store_db *db, struct store_image *img, struc
 	uint8_t buf[8];
 	int r = store_db_begin(db, err);
 
+	/* A new database's first life comes after those of one that this node had before: who heard
+	 * that one takes lower numbers for old messages. */
+	if (!img->instance)
+		img->instance = (uint64_t)(cl_wall_ms() / 1000);
 	cl_put_le64(buf, ++img->instance);
 	if (r == 0)
 		r = put_blob(db, "instance", buf, sizeof(buf), err);

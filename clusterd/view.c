@@ -416,6 +416,10 @@ char *view_event(const struct node_event_line *line, const char *name)
 
 	if (!json)
 		return NULL;
+	if (line->user[0]) {
+		(void)json_object_set_new(json, "user", any_text(line->user));
+		(void)json_object_set_new(json, "uid", json_integer(line->uid));
+	}
 	text = json_dumps(json, JSON_COMPACT);
 	json_decref(json);
 	return text;

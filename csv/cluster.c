@@ -100,6 +100,9 @@ static bool dispatch(struct cluster *c, Vol__ToCsvd *msg)
 	case VOL__TO_CSVD__MSG_JOB:
 		c->cfg.ops->job(c->cfg.user, msg->job);
 		return true;
+	case VOL__TO_CSVD__MSG_CREDENTIALS:
+		c->cfg.ops->credentials(c->cfg.user, msg->credentials);
+		return true;
 	default:
 		return true; /* of a newer clusterd */
 	}

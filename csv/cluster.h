@@ -21,6 +21,7 @@ struct cluster_ops {
 	void (*go_answer)(void *user, const Vol__GoAnswer *answer);
 	void (*order)(void *user, const Vol__Order *order);
 	void (*job)(void *user, const Vol__Job *job);
+	void (*credentials)(void *user, const Vol__Credentials *credentials);
 };
 
 struct cluster_config {

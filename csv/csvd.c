@@ -101,8 +101,10 @@ static void try_listen(void *user)
 	peers_free(d->peers);
 	d->peers = NULL;
 	(void)snprintf(d->listening, sizeof(d->listening), "%s", me->storage_address);
-	if (peers_new(d->loop, d->listening, csvd_new_conn, &peers_ops, d, &d->peers, &err) >= 0)
+	if (peers_new(d->loop, d->listening, csvd_new_conn, &peers_ops, d, &d->peers, &err) >= 0) {
+		peers_set_tls(d->peers, d->tls);
 		return;
+	}
 	log_error("%s; trying on", err.msg);
 	(void)cl_timer_set_in(d->listen_timer, LISTEN_RETRY_MS);
 }
@@ -203,8 +205,26 @@ static void on_connected(void *user)
 		volume_tell_status(d->volumes.v[i]);
 }
 
-static const struct cluster_ops cluster_ops = { on_connected, on_tables,     on_lease,
-						on_go_answer, csvd_on_order, csvd_on_job };
+/* For connections from now on: those that stand were good when they were made. */
+static void on_credentials(void *user, const Vol__Credentials *c)
+{
+	struct csvd *d = user;
+	struct cl_error err = CL_ERROR_INIT;
+	struct cl_tls_creds *tls;
+
+	if (cl_tls_creds_new(c->ca, c->chain, c->key, &tls, &err) < 0) {
+		log_error("clusterd's certificates: %s", err.msg);
+		return;
+	}
+	cl_tls_creds_unref(d->tls);
+	d->tls = tls;
+	if (d->peers)
+		peers_set_tls(d->peers, tls);
+}
+
+static const struct cluster_ops cluster_ops = { on_connected,  on_tables,     on_lease,
+						on_go_answer,  csvd_on_order, csvd_on_job,
+						on_credentials };
 
 /* ---- keeper --------------------------------------------------------------------------------- */
 

@@ -35,6 +35,7 @@ struct csvd {
 	struct cluster *cluster;
 	struct keeper_link *keeper;
 	struct peers *peers;
+	struct cl_tls_creds *tls; /* NULL: connections between csvds are plain */
 	char listening[64];
 	struct cl_mailbox mail; /* from the coordinators' threads, from format */
 	struct cl_source *mail_io, *lease_timer, *stop_timer, *listen_timer, *term;

@@ -27,6 +27,8 @@ struct link {
 	void *user;
 	struct lane lanes[LANES];
 	struct cl_source *timer;
+	struct cl_tls_creds *tls;
+	char peer[CL_TLS_NAME_MAX];
 	bool is_up, is_down;
 	char why[128];
 };
@@ -90,10 +92,30 @@ static void on_closed(void *user, const struct cl_error *why)
 
 static const struct frame_conn_ops conn_ops = { on_ready, on_frame, on_closed };
 
+/* Takes the lane's descriptor over, whatever comes of it. */
+static int lane_begin(struct lane *lane, struct cl_error *err)
+{
+	struct link *link = lane->link;
+	struct cl_tls_config config = { .creds = link->tls, .unit = "node", .peer = link->peer };
+	struct cl_stream over = { 0 };
+	struct cl_tls *tls;
+
+	if (link->tls) {
+		if (cl_tls_new(&config, lane->fd, &tls, err) < 0)
+			return err->code;
+		over = cl_tls_stream(tls);
+	}
+	if (frame_conn_new_on(link->loop, cl_steal_fd(&lane->fd), over, &csv_hello, CSV_QUEUE_MAX,
+			      &conn_ops, lane, &lane->conn) < 0)
+		return cl_error_set(err, -ENOMEM, "out of memory");
+	return 0;
+}
+
 static void on_connected(void *user, int fd, uint32_t revents)
 {
 	struct lane *lane = user;
 	struct link *link = lane->link;
+	struct cl_error why = CL_ERROR_INIT;
 	socklen_t len = sizeof(int);
 	int error = 0;
 
@@ -106,10 +128,8 @@ static void on_connected(void *user, int fd, uint32_t revents)
 		go_down(link, strerror(error));
 		return;
 	}
-	lane->fd = -1;
-	if (frame_conn_new(link->loop, fd, &csv_hello, CSV_QUEUE_MAX, &conn_ops, lane,
-			   &lane->conn) < 0)
-		go_down(link, "out of memory");
+	if (lane_begin(lane, &why) < 0)
+		go_down(link, why.msg);
 }
 
 static int lane_connect(struct lane *lane, const struct sockaddr_storage *from, int from_len,
@@ -128,8 +148,9 @@ static int lane_connect(struct lane *lane, const struct sockaddr_storage *from, 
 			 &lane->connecting);
 }
 
-int link_new(struct cl_loop *loop, const char *from, const char *to, const struct link_ops *ops,
-	     void *user, struct link **ret, struct cl_error *err)
+int link_new(struct cl_loop *loop, const char *from, const char *to, struct cl_tls_creds *tls,
+	     const char *peer, const struct link_ops *ops, void *user, struct link **ret,
+	     struct cl_error *err)
 {
 	struct sockaddr_storage a, b;
 	int a_len = csv_wire_address(from, 0, &a), b_len = csv_wire_address(to, CSV_PORT, &b);
@@ -144,6 +165,8 @@ int link_new(struct cl_loop *loop, const char *from, const char *to, const struc
 	link->loop = loop;
 	link->ops = ops;
 	link->user = user;
+	link->tls = tls ? cl_tls_creds_ref(tls) : NULL;
+	(void)snprintf(link->peer, sizeof(link->peer), "%s", peer);
 	for (int i = 0; i < LANES; i++)
 		link->lanes[i] = (struct lane){ .link = link, .fd = -1 };
 	r = cl_timer_new(loop, on_timer, link, &link->timer);
@@ -169,6 +192,7 @@ void link_free(struct link *link)
 			(void)close(link->lanes[i].fd);
 	}
 	cl_source_free(link->timer);
+	cl_tls_creds_unref(link->tls);
 	free(link);
 }
 

@@ -8,6 +8,7 @@
 
 #include "csv/wire.h"
 #include "lib/loop.h"
+#include "lib/tls.h"
 
 struct link;
 
@@ -19,9 +20,11 @@ struct link_ops {
 	void (*down)(void *user, const char *why);
 };
 
-/* from: this node's storage address; to: the coordinator's. Does not block. */
-int link_new(struct cl_loop *loop, const char *from, const char *to, const struct link_ops *ops,
-	     void *user, struct link **ret, struct cl_error *err);
+/* from: this node's storage address; to: the coordinator's. tls: NULL = plain; else the other side's
+ * certificate has to name `peer`. Does not block. */
+int link_new(struct cl_loop *loop, const char *from, const char *to, struct cl_tls_creds *tls,
+	     const char *peer, const struct link_ops *ops, void *user, struct link **ret,
+	     struct cl_error *err);
 void link_free(struct link *link);
 bool link_send(struct link *link, bool bulk, const Csv__Message *msg);
 

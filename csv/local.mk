@@ -40,7 +40,7 @@ csv_libcsvd_a_SOURCES = \
 $(csv_libcsvd_a_OBJECTS): $(BUILT_SOURCES)
 
 CSVD_LIBS = csv/libcsvd.a csv/libcsvfs.a iscsi/libiscsilun.a proto/libproto.a proto/libpb.a \
-	lib/libcl.a $(EXT2FS_LIBS) $(ISCSI_LIBS) $(URING_LIBS) $(PROTOBUFC_LIBS) $(QB_LIBS) -lpthread
+	lib/libcl.a $(EXT2FS_LIBS) $(ISCSI_LIBS) $(URING_LIBS) $(PROTOBUFC_LIBS) $(QB_LIBS) $(GNUTLS_LIBS) -lpthread
 
 pkglibexec_PROGRAMS += csvd csv-keeper
 csvd_SOURCES = csv/csvd.c csv/csvd_main.c csv/csvd_orders.c csv/csvd_int.h csv/format.c \

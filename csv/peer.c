@@ -42,6 +42,7 @@ struct peers {
 	void *user;
 	uint64_t (*new_conn)(void *user);
 	int fd;
+	struct cl_tls_creds *tls;
 	struct cl_source *accepting;
 	struct stream_vec strangers;
 	struct pair_vec pairs;
@@ -223,6 +224,23 @@ static void on_silent(void *user)
 
 static const struct frame_conn_ops conn_ops = { .on_frame = on_frame, .on_closed = on_closed };
 
+static int stranger_connect(struct stream *s, int fd)
+{
+	struct cl_tls_config config = { .creds = s->peers->tls, .server = true, .unit = "node" };
+	struct cl_stream over = { 0 };
+	struct cl_tls *tls;
+
+	if (config.creds) {
+		if (cl_tls_new(&config, fd, &tls, NULL) < 0) {
+			(void)close(fd);
+			return -ENOMEM;
+		}
+		over = cl_tls_stream(tls);
+	}
+	return frame_conn_new_on(s->peers->loop, fd, over, &csv_hello, CSV_QUEUE_MAX, &conn_ops, s,
+				 &s->conn);
+}
+
 static void add_stranger(struct peers *peers, int fd)
 {
 	struct stream *s = peers->strangers.n < STRANGERS_MAX ? calloc(1, sizeof(*s)) : NULL;
@@ -233,8 +251,7 @@ static void add_stranger(struct peers *peers, int fd)
 	}
 	s->peers = peers;
 	csv_wire_tune(fd);
-	if (frame_conn_new(peers->loop, fd, &csv_hello, CSV_QUEUE_MAX, &conn_ops, s, &s->conn) <
-	    0) {
+	if (stranger_connect(s, fd) < 0) {
 		free(s);
 		return;
 	}
@@ -292,6 +309,12 @@ int peers_new(struct cl_loop *loop, const char *address, uint64_t (*new_conn)(vo
 	return 0;
 }
 
+void peers_set_tls(struct peers *peers, struct cl_tls_creds *tls)
+{
+	cl_tls_creds_unref(peers->tls);
+	peers->tls = tls ? cl_tls_creds_ref(tls) : NULL;
+}
+
 void peers_free(struct peers *peers)
 {
 	if (!peers)
@@ -302,6 +325,7 @@ void peers_free(struct peers *peers)
 		pair_remove(peers, peers->pairs.v[0]);
 	stream_vec_fini(&peers->strangers);
 	pair_vec_fini(&peers->pairs);
+	cl_tls_creds_unref(peers->tls);
 	cl_source_free(peers->accepting);
 	if (peers->fd >= 0)
 		(void)close(peers->fd);

@@ -9,6 +9,7 @@
 
 #include "csv/wire.h"
 #include "lib/loop.h"
+#include "lib/tls.h"
 
 struct peers;
 
@@ -26,6 +27,8 @@ struct peers_ops {
 int peers_new(struct cl_loop *loop, const char *address, uint64_t (*new_conn)(void *user),
 	      const struct peers_ops *ops, void *user, struct peers **ret, struct cl_error *err);
 void peers_free(struct peers *peers);
+/* Connections accepted from now on: TLS with these. NULL: plain. Counted by itself. */
+void peers_set_tls(struct peers *peers, struct cl_tls_creds *tls);
 
 /* A packed message to pair conn; false when it is gone. */
 bool peers_send(struct peers *peers, uint64_t conn, bool bulk, const void *body, size_t len);

@@ -122,8 +122,8 @@ static void connect_there(struct volume *v, const Vol__Node *me, const Vol__Node
 
 	v->to_node = v->coordinator;
 	v->to_epoch = v->epoch;
-	if (link_new(v->d->loop, me->storage_address, them->storage_address, &link_ops, v, &v->link,
-		     &err) >= 0)
+	if (link_new(v->d->loop, me->storage_address, them->storage_address, v->d->tls, them->name,
+		     &link_ops, v, &v->link, &err) >= 0)
 		return;
 	(void)snprintf(v->refused, sizeof(v->refused), "%.120s", err.msg);
 	v->to_node = 0;

@@ -6,6 +6,7 @@ PROTO_FILES = \
 	proto/core.proto \
 	proto/csv.proto \
 	proto/ipc.proto \
+	proto/join.proto \
 	proto/log.proto \
 	proto/volume.proto
 
@@ -13,6 +14,7 @@ nodist_proto_libpb_a_SOURCES = \
 	proto/core.pb-c.c \
 	proto/csv.pb-c.c \
 	proto/ipc.pb-c.c \
+	proto/join.pb-c.c \
 	proto/log.pb-c.c \
 	proto/volume.pb-c.c
 

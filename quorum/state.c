@@ -29,6 +29,7 @@ void state_fini(struct state *state)
 	state_resource_vec_fini(&state->resources);
 	state_debt_vec_fini(&state->debts);
 	state_dedup_vec_fini(&state->dedup);
+	state_setup_fini(&state->setup);
 	*state = (struct state){ 0 };
 }
 
@@ -308,6 +309,8 @@ static void apply_dispatch(struct apply *ap, const Log__Command *c)
 		APPLY(NODE_FAILED, node_failed);
 		APPLY(NODE_SILENT, node_silent);
 		APPLY(NODE_DRAIN, node_drain);
+		APPLY(NODE_REMOVE, node_remove);
+		APPLY(SETUP_SET, setup_set);
 		APPLY(VOLUME_CREATE, volume_create);
 		APPLY(VOLUME_DELETE, volume_delete);
 		APPLY(VOLUME_ASSIGN, volume_assign);

@@ -26,6 +26,7 @@
 
 #include "lib/error.h"
 #include "lib/vec.h"
+#include "quorum/state_setup.h"
 
 enum {
 	STATE_NAME_MAX = 64, /* with the final 0, as all of these */
@@ -65,6 +66,7 @@ struct state_node {
 	uint64_t instance;    /* process that it was given to: another life must not take it on */
 	uint64_t silent;      /* all incarnations <= this are proven to execute nothing any more */
 	bool draining;	      /* gets nothing, gives away what it has (`drain`, until `resume`) */
+	bool leaving;	      /* and then goes for good: not admitted again */
 	int64_t since_ms;     /* wall clock of the last change of phase or draining */
 	char reason[STATE_REASON_MAX];
 };
@@ -181,6 +183,8 @@ struct state {
 	struct state_resource_vec resources; /* by name */
 	struct state_debt_vec debts;	     /* by volume, node */
 	struct state_dedup_vec dedup;	     /* oldest first */
+	struct state_setup setup;
+	uint64_t retired; /* highest incarnation of a node that was removed: P2 outlives it */
 };
 
 /* How a node reaches a volume; the words of `status`. Not part of the database. */
@@ -219,6 +223,7 @@ struct state_change {
 		STATE_CHANGED_VOLUME,
 		STATE_CHANGED_RESOURCE,
 		STATE_CHANGED_DEBT,
+		STATE_CHANGED_SETUP,
 	} what;
 	uint32_t node;
 	uint64_t number; /* incarnation, epoch or generation after the change */
@@ -263,6 +268,8 @@ bool state_may_place(const struct state *state, const struct state_resource *r,
 		     char reason[STATE_REASON_MAX]);
 /* The name of a volume of r that is in maintenance; NULL: none is. */
 const char *state_in_maintenance(const struct state *state, const struct state_resource *r);
+/* Why the node cannot be forgotten yet; NULL: it can. */
+const char *state_cannot_remove(const struct state *state, const struct state_node *node);
 /* Any debt on the volume. */
 bool state_has_debt(const struct state *state, const char *volume);
 

@@ -52,6 +52,8 @@ void apply_node_admit(struct apply *ap, const Log__NodeAdmit *c);
 void apply_node_failed(struct apply *ap, const Log__NodeFailed *c);
 void apply_node_silent(struct apply *ap, const Log__NodeSilent *c);
 void apply_node_drain(struct apply *ap, const Log__NodeDrain *c);
+void apply_node_remove(struct apply *ap, const Log__NodeRemove *c);
+void apply_setup_set(struct apply *ap, const Log__SetupSet *c);
 void apply_volume_create(struct apply *ap, const Log__VolumeCreate *c);
 void apply_volume_delete(struct apply *ap, const Log__VolumeDelete *c);
 void apply_volume_assign(struct apply *ap, const Log__VolumeAssign *c);

@@ -17,6 +17,8 @@ struct encoder {
 	Log__Debt *debts;
 	Log__Dedup *dedup;
 	Log__RequestId *requests;
+	Log__Setup setup;
+	Log__SetupPart parts[STATE_PARTS], *part_list[STATE_PARTS];
 	char **names; /* of the resources' volumes */
 	void **lists; /* the pointer arrays of the five lists */
 };
@@ -35,6 +37,7 @@ static void encode_node(Log__Node *to, const struct state_node *n)
 	to->incarnation = n->incarnation;
 	to->silent = n->silent;
 	to->draining = n->draining;
+	to->leaving = n->leaving;
 	to->since_ms = n->since_ms;
 	to->reason = (char *)n->reason;
 	to->instance = n->instance;
@@ -112,6 +115,29 @@ static void encode_dedup(Log__Dedup *to, Log__RequestId *id, const struct state_
 	to->number = d->number;
 }
 
+static void encode_setup(struct encoder *e, const struct state_setup *setup)
+{
+	log__setup__init(&e->setup);
+	e->setup.version = setup->version;
+	if (state_setup_has_gone(setup))
+		e->setup.gone =
+			(ProtobufCBinaryData){ sizeof(setup->gone), (uint8_t *)setup->gone };
+	e->setup.parts = e->part_list;
+	for (int i = 0; i < STATE_PARTS; i++) {
+		Log__SetupPart *p = &e->parts[e->setup.n_parts];
+
+		if (!setup->part[i].data)
+			continue;
+		log__setup_part__init(p);
+		p->kind = (uint32_t)i;
+		p->version = setup->part[i].version;
+		p->data = (ProtobufCBinaryData){ setup->part[i].len, setup->part[i].data };
+		e->part_list[e->setup.n_parts++] = p;
+	}
+	if (setup->version)
+		e->snapshot.setup = &e->setup;
+}
+
 static int encoder_alloc(struct encoder *e, const struct state *s)
 {
 	size_t lists = s->nodes.n + s->volumes.n + s->resources.n + s->debts.n + s->dedup.n;
@@ -168,6 +194,8 @@ static void encoder_fill(struct encoder *e, const struct state *s)
 					       &e->names[i * STATE_VOLUMES_OF_RESOURCE_MAX]));
 	ENCODE_LIST(debts, encode_debt(&e->debts[i], &s->debts.v[i]));
 	ENCODE_LIST(dedup, encode_dedup(&e->dedup[i], &e->requests[i], &s->dedup.v[i]));
+	encode_setup(e, &s->setup);
+	e->snapshot.retired = s->retired;
 }
 
 int state_encode(const struct state *state, uint8_t **ret_data, size_t *ret_len)
@@ -218,6 +246,7 @@ static bool decode_node(struct state *s, const Log__Node *from)
 		.silent = from->silent,
 		.instance = from->instance,
 		.draining = from->draining,
+		.leaving = from->leaving,
 		.since_ms = from->since_ms,
 	};
 
@@ -337,6 +366,26 @@ static bool decode_rest(struct state *s, const Log__Snapshot *from)
 	return true;
 }
 
+static bool decode_setup(struct state *s, const Log__Setup *from)
+{
+	for (size_t i = 0; i < from->n_parts; i++) {
+		const Log__SetupPart *p = from->parts[i];
+
+		if (p->kind >= STATE_PARTS || p->data.len > STATE_PART_MAX)
+			return false;
+		s->setup.version = p->version;
+		if (state_setup_put(&s->setup, (enum state_part)p->kind, p->data.data,
+				    p->data.len) < 0)
+			return false;
+	}
+	s->setup.version = from->version;
+	if (from->gone.len > sizeof(s->setup.gone))
+		return false;
+	if (from->gone.len)
+		memcpy(s->setup.gone, from->gone.data, from->gone.len);
+	return true;
+}
+
 static bool decode_all(struct state *s, const Log__Snapshot *from)
 {
 	if (from->cluster_uuid.len != sizeof(s->cluster_uuid))
@@ -344,6 +393,9 @@ static bool decode_all(struct state *s, const Log__Snapshot *from)
 	memcpy(s->cluster_uuid, from->cluster_uuid.data, sizeof(s->cluster_uuid));
 	STATE_COPY(s->cluster_name, from->cluster_name);
 	s->applied = from->applied;
+	s->retired = from->retired;
+	if (from->setup && !decode_setup(s, from->setup))
+		return false;
 	for (size_t i = 0; i < from->n_nodes; i++)
 		if (!decode_node(s, from->nodes[i]))
 			return false;

@@ -96,6 +96,8 @@ void apply_node_add(struct apply *ap, const Log__NodeAdd *c)
 		return;
 	}
 	n.id = from->id;
+	/* A removed node may have had this id: its keys and writes must never pass for the new one's. */
+	n.incarnation = n.silent = ap->state->retired;
 	STATE_COPY(n.name, from->name);
 	STATE_COPY(n.reason, "is joining");
 	node_describe(&n, from);
@@ -200,11 +202,15 @@ void apply_node_drain(struct apply *ap, const Log__NodeDrain *c)
 {
 	struct state_node *n = apply_node(ap, c->node);
 
-	if (!n || n->draining == !!c->on)
+	if (!n || (n->draining == !!c->on && n->leaving == (c->on && (n->leaving || c->leave))))
 		return;
+	n->leaving = c->on && (n->leaving || c->leave);
 	n->draining = c->on;
 	if (n->phase == STATE_NODE_LIVING)
 		n->since_ms = ap->time_ms;
 	apply_changed(ap, STATE_CHANGED_NODE, n->name, n->id, n->incarnation,
-		      c->on ? "node-draining" : "node-resumed", -1, "asked for");
+		      n->leaving ? "node-leaving"
+		      : c->on	 ? "node-draining"
+				 : "node-resumed",
+		      -1, "asked for");
 }

@@ -68,6 +68,8 @@ static void beat_send(struct node *n)
 	m.isolated = n->life == NODE_ISOLATED;
 	m.applied = n->state.applied;
 	m.slow_ms = slow_ms(n);
+	m.setup_written = n->setup_written;
+	m.setup_loaded = n->setup_loaded;
 	message_send(n, 0, &msg);
 }
 
@@ -178,6 +180,14 @@ void beats_on_beat(struct node *n, const Core__Message *in)
 
 	if (!p || in->seq <= p->seq)
 		return;
+	if (log_is_leader(n) && !state_node(&n->state, in->from) &&
+	    !manager_knows_voter(n, in->from)) {
+		MESSAGE(REMOVED, Removed, removed);
+
+		m.instance = in->instance;
+		message_send(n, in->from, &msg);
+		return;
+	}
 	p->seq = in->seq;
 	p->instance = in->instance;
 	p->incarnation = in->incarnation;
@@ -186,6 +196,9 @@ void beats_on_beat(struct node *n, const Core__Message *in)
 	p->slow_ms = in->beat->slow_ms;
 	p->cleaned = in->beat->cleaned;
 	p->ended = in->beat->ended;
+	p->applied = in->beat->applied;
+	p->setup_written = in->beat->setup_written;
+	p->setup_loaded = in->beat->setup_loaded;
 	peer_volumes(n, p, in->beat);
 	peer_vms(n, p, in->beat);
 	if (may_ack(n, in) && lease_voter_ack(&n->voter, in->from, in->incarnation, n->now_ms)) {

@@ -14,6 +14,8 @@
  *   job.c       what an operator asks of some node's csvd
  *   force.c     a new line of history
  *   slow.c      whether writes to our database are slow
+ *   audit.c     who asked for what
+ *   setup.c     what stands in files on all nodes; nodes that go for good
  *   request.c   requests of this node's clients, until they are answered
  *   view.c      words for people
  *   actions.c   what goes out
@@ -44,10 +46,13 @@ enum {
 	CORE_MOVE_AGAIN_MS = 5000,
 	CORE_NO_PATH_MS = 10000,  /* a volume that waits so long: the guests on it stand */
 	CORE_LOST_PATH_MS = 3000, /* a coordinator without a path so long gives the volume away */
+	CORE_LEAVER_MS = 3000,	  /* so long a removed node may take to see it */
+	CORE_RELOAD_MS = 2000,	  /* corosync did not load its configuration: again */
 	CORE_CALM_MS = 10000,	  /* without a change so long: volumes are spread anew */
 	CORE_NO_LEADER_MS = 5000, /* a request waits so long for somebody to decide */
 	FORCE_HEARD_MS = 10000,	  /* a node heard of within so long shows a sign of life */
 	CORE_MESSAGE_MAX = 8 << 20,
+	CORE_SETUP_MAX = STATE_PARTS * STATE_PART_MAX + 1024,
 	CORE_MOVES_PER_NODE = 2, /* at once, for a drain */
 };
 
@@ -82,6 +87,7 @@ struct peer {
 	uint32_t slow_ms; /* its writes to the database; 0 = are not slow */
 	bool cleaned;	  /* it has ended all of incarnations <= ended, and asks for admission */
 	uint64_t ended;
+	uint64_t applied, setup_written, setup_loaded;
 	struct peer_volume_vec volumes;
 	struct peer_vm_vec vms;
 };
@@ -279,6 +285,10 @@ struct manager {
 	struct volume_note_vec notes;
 	uint64_t volumes_hash; /* of who coordinates what and who lives, when it changed last */
 	int64_t volumes_since_ms;
+	uint32_t
+		leaver; /* a voter that was removed: it shall see that before it hears nothing more */
+	uint64_t leaver_index;
+	int64_t leaver_since_ms;
 };
 
 /* ---- requests of our clients -------------------------------------------------------------------- */
@@ -382,6 +392,11 @@ struct node {
 	struct job_ask_vec job_asks;
 	struct job_run_vec job_runs;
 
+	/* setup.c */
+	uint64_t setup_told, setup_written, setup_loaded;
+	int64_t reload_ms, strip_ms, on_ring_ms;
+	bool was_member, removed, removed_said;
+
 	/* request.c */
 	struct pending_vec pending;
 	uint64_t request_seq;
@@ -414,9 +429,9 @@ int log_open(struct node *n, const struct raft_stored *stored, struct cl_error *
 /* An empty database: be a learner of whoever sent this. */
 void log_join(struct node *n, const struct raft_message *m);
 /* `init`: the state and the log of a new cluster. */
-void log_genesis(struct node *n, const char *cluster_name);
 /* A new line of history from the state as it is, with this node alone. Ends the present log. */
 void log_begin_line(struct node *n, const struct raft_line *line, uint64_t term);
+void log_genesis(struct node *n, const struct node_request *rq);
 void log_persisted(struct node *n, uint64_t seq);
 void log_feed(struct node *n, struct raft_event *ev);
 /* Handle what proposals and reads came to; may propose. */
@@ -515,6 +530,8 @@ void manager_on_propose(struct node *n, const Core__Message *msg);
 void manager_on_request(struct node *n, const Core__Message *msg);
 void manager_on_join(struct node *n, const Core__Message *msg);
 void manager_on_report(struct node *n, const Core__Message *msg);
+/* Whether the log is still sent to a node, whatever its database. */
+bool manager_knows_voter(const struct node *n, uint32_t id);
 void manager_on_read(struct node *n, const struct raft_result *r);
 void manager_voters_step(struct node *n);
 /* A configuration was applied: the event lines. */
@@ -546,6 +563,20 @@ void request_applied(struct node *n, const struct state_result *res);
 void request_on_answer(struct node *n, const Core__Message *msg);
 void request_on_report(struct node *n, const Core__Message *msg);
 void request_free(struct node *n);
+
+/* ---- setup.c ----------------------------------------------------------------------------------- */
+
+void setup_step(struct node *n);
+void setup_on_files(struct node *n, const struct node_setup_event *ev);
+/* Whether every living node's corosync runs by this version, or a later one. */
+bool setup_everywhere(const struct node *n, uint64_t version);
+/* Whether nothing runs on, or is coordinated by, the node. */
+bool setup_holds_nothing(const struct node *n, uint32_t id);
+
+/* ---- audit.c ----------------------------------------------------------------------------------- */
+
+void audit_here(struct node *n, const struct node_audit_event *ev);
+void audit_on_message(struct node *n, const Core__Message *msg);
 
 /* ---- job.c ------------------------------------------------------------------------------------- */
 

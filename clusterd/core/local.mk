@@ -2,6 +2,8 @@
 noinst_LIBRARIES += clusterd/libcore.a
 clusterd_libcore_a_SOURCES = \
 	clusterd/core/actions.c \
+	clusterd/core/audit.c \
+	clusterd/core/setup.c \
 	clusterd/core/agent.c \
 	clusterd/core/agent_csvd.c \
 	clusterd/core/agent_migrate.c \

@@ -162,8 +162,27 @@ static void cluster_uuid(const struct node *n, uint8_t uuid[16])
 	}
 }
 
-static int genesis_state(struct node *n, const char *name, uint8_t **ret_blob, size_t *ret_len)
+/* What a new cluster begins with in files: set as by the first command. */
+static int genesis_setup(struct state *s, const struct node_request *rq)
 {
+	Log__SetupSet *set = log__setup_set__unpack(NULL, rq->spec_len, rq->spec);
+	int r = 0;
+
+	if (!set)
+		return -ENOMEM; /* it is our own */
+	s->setup.version = set->n_parts ? 1 : 0;
+	for (size_t i = 0; i < set->n_parts && r == 0; i++)
+		if (set->parts[i]->kind < STATE_PARTS)
+			r = state_setup_put(&s->setup, (enum state_part)set->parts[i]->kind,
+					    set->parts[i]->data.data, set->parts[i]->data.len);
+	log__setup_set__free_unpacked(set, NULL);
+	return r;
+}
+
+static int genesis_state(struct node *n, const struct node_request *rq, uint8_t **ret_blob,
+			 size_t *ret_len)
+{
+	const char *name = rq->object && rq->object[0] ? rq->object : "cluster";
 	struct state s;
 	struct state_node self = { .id = n->cfg.id, .phase = STATE_NODE_KNOWN };
 	int r;
@@ -181,6 +200,8 @@ static int genesis_state(struct node *n, const char *name, uint8_t **ret_blob, s
 	self.cpus = n->cfg.cpus;
 	self.since_ms = n->wall_ms;
 	r = state_node_vec_push(&s.nodes, self);
+	if (r == 0)
+		r = genesis_setup(&s, rq);
 	if (r == 0)
 		r = state_encode(&s, ret_blob, ret_len);
 	state_fini(&s);
@@ -212,11 +233,11 @@ static void first_persist(struct node *n, uint64_t index, uint64_t term)
 	core_persist(n, &p);
 }
 
-void log_genesis(struct node *n, const char *cluster_name)
+void log_genesis(struct node *n, const struct node_request *rq)
 {
 	cluster_uuid(n, n->database);
 	n->line = (struct raft_line){ .number = 1, .random_id = n->cfg.seed };
-	if (genesis_state(n, cluster_name, &n->first_blob, &n->first.len) < 0)
+	if (genesis_state(n, rq, &n->first_blob, &n->first.len) < 0)
 		n->out->no_memory = true;
 	else
 		first_persist(n, 1, 1);

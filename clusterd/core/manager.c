@@ -142,7 +142,7 @@ static void on_ring(struct node *n, const struct state_node *s)
 	int64_t heard_ms = p ? p->heard_ms : INT64_MIN;
 
 	if (p && p->cleaned && p->ended >= s->incarnation) {
-		propose_failed(n, s, "was restarted");
+		propose_failed(n, s, s->leaving ? "has left" : "was restarted");
 		return;
 	}
 	if (heard_ms < n->mgr.since_ms)
@@ -188,8 +188,8 @@ static void admit_step(struct node *n, const struct state_node *s)
 	struct raft_id id = raft_id_of(s);
 	COMMAND(NODE_ADMIT, NodeAdmit, node_admit);
 
-	if (!p || !p->cleaned || p->ended < s->incarnation || !beats_heard(n, s->id) ||
-	    !raft_config_find(raft_config(n->raft), &id))
+	if (s->leaving || !p || !p->cleaned || p->ended < s->incarnation ||
+	    !beats_heard(n, s->id) || !raft_config_find(raft_config(n->raft), &id))
 		return;
 	m.node = s->id;
 	m.incarnation = s->incarnation;
@@ -203,7 +203,7 @@ static void node_step_one(struct node *n, const struct state_node *s)
 		return;
 	if (s->phase == STATE_NODE_LIVING && s->id == n->cfg.id) {
 		if (n->cleaned && n->ended >= s->incarnation)
-			propose_failed(n, s, "was restarted");
+			propose_failed(n, s, s->leaving ? "has left" : "was restarted");
 	} else if (s->phase == STATE_NODE_LIVING) {
 		bound_drop(n, s->id, true);
 		if (beats_in_ring(n, s->id))

@@ -237,6 +237,51 @@ static void drain(struct node *n, struct asked *q, bool on)
 	(void)log_propose(n, s->name, &c);
 }
 
+static void setup(struct node *n, struct asked *q)
+{
+	Log__SetupSet *set = log__setup_set__unpack(NULL, q->rq->spec.len, q->rq->spec.data);
+	Log__Command c = LOG__COMMAND__INIT;
+
+	if (!set) {
+		answer(n, q, -EINVAL, "", "the setup cannot be read");
+		return;
+	}
+	c.what_case = LOG__COMMAND__WHAT_SETUP_SET;
+	c.setup_set = set;
+	c.request = &q->id;
+	(void)log_propose(n, "setup", &c);
+	log__setup_set__free_unpacked(set, NULL);
+}
+
+/* Marked; setup.c does the rest, whoever leads by then. */
+static void go_for_good(struct node *n, struct asked *q, bool evict)
+{
+	const struct state_node *s = state_node_by_name(&n->state, q->rq->object);
+	bool there = s && s->phase == STATE_NODE_LIVING && beats_in_ring(n, s->id);
+	COMMAND(NODE_DRAIN, NodeDrain, node_drain);
+
+	if (!s) {
+		answer(n, q, -ENOENT, "", "no node '%.63s'", q->rq->object);
+		return;
+	}
+	if (evict == there && !s->leaving) {
+		answer(n, q, -CL_EREFUSED,
+		       evict ? "clusterctl leave NODE" : "clusterctl evict NODE",
+		       evict ? "node '%s' is up: it can leave in order" : "node '%s' is not up",
+		       s->name);
+		return;
+	}
+	if (n->state.nodes.n == 1) {
+		answer(n, q, -CL_EREFUSED, "", "'%s' is the only node of the cluster", s->name);
+		return;
+	}
+	m.node = s->id;
+	m.on = true;
+	m.leave = true;
+	c.request = &q->id;
+	(void)log_propose(n, s->name, &c);
+}
+
 static void redirect(struct node *n, struct asked *q)
 {
 	COMMAND(VOLUME_REDIRECT, VolumeRedirect, volume_redirect);
@@ -290,6 +335,13 @@ void manager_on_request(struct node *n, const Core__Message *msg)
 	case NODE_DRAIN:
 	case NODE_RESUME:
 		drain(n, &q, msg->request->verb == NODE_DRAIN);
+		break;
+	case NODE_SETUP:
+		setup(n, &q);
+		break;
+	case NODE_LEAVE:
+	case NODE_EVICT:
+		go_for_good(n, &q, msg->request->verb == NODE_EVICT);
 		break;
 	case NODE_REDIRECT:
 		redirect(n, &q);

@@ -74,6 +74,36 @@ static bool quiet(struct node *n, const struct voters_one *one, size_t count)
 	return n->now_ms - n->mgr.stirred_ms >= VOTERS_QUIET_MS;
 }
 
+/* ---- removed nodes ------------------------------------------------------------------------------------ */
+
+bool manager_knows_voter(const struct node *n, uint32_t id)
+{
+	const struct raft_config *config = raft_config(n->raft);
+
+	for (uint32_t i = 0; i < config->n; i++)
+		if (config->member[i].id.node == id)
+			return true;
+	return false;
+}
+
+/*
+ * A removed node hears nothing any more once it is no member of the log: it shall have applied its own
+ * removal first, to be able to answer whoever asked for it there. A moment only: it may be gone.
+ */
+static bool still_reads(struct node *n, uint32_t id)
+{
+	const struct peer *p = beats_peer(n, id);
+
+	if (n->mgr.leaver != id) {
+		n->mgr.leaver = id;
+		n->mgr.leaver_index = n->state.applied;
+		n->mgr.leaver_since_ms = n->now_ms;
+	}
+	return id != n->cfg.id && !state_node(&n->state, id) && beats_heard(n, id) &&
+	       p->applied < n->mgr.leaver_index &&
+	       n->now_ms - n->mgr.leaver_since_ms < CORE_LEAVER_MS;
+}
+
 /* ---- with each step ------------------------------------------------------------------------------------- */
 
 static size_t look(struct node *n, struct voters_one *one)
@@ -107,7 +137,7 @@ void manager_voters_step(struct node *n)
 	if (n->cfg.defects & NODE_DEFECT_OLD_VOTER_FIRST)
 		v.defects |= VOTERS_DEFECT_OLD_FIRST;
 	c = voters_next(&v);
-	if (!c.any)
+	if (!c.any || (c.op == RAFT_CHANGE_REMOVE && still_reads(n, c.member.id.node)))
 		return;
 	ev.change.id = ++n->next_id;
 	ev.change.op = c.op;

@@ -71,6 +71,12 @@ static void message_dispatch(struct node *n, const Core__Message *m)
 	case CORE__MESSAGE__WHAT_OLD_COPY:
 		on_old_copy(n, m->old_copy);
 		break;
+	case CORE__MESSAGE__WHAT_REMOVED:
+		n->removed = n->removed || m->removed->instance == n->cfg.instance;
+		break;
+	case CORE__MESSAGE__WHAT_AUDIT:
+		audit_on_message(n, m);
+		break;
 	default:
 		n->dropped++;
 	}

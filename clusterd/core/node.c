@@ -116,18 +116,53 @@ static void life_empty(struct node *n)
 	life_enter(n, NODE_EMPTY, why);
 }
 
-static void life_step(struct node *n)
+/* Whether the database does not have us any more; then all of it ends here, and it is forgotten. */
+static bool life_removed(struct node *n, const struct state_node *s)
+{
+	n->was_member = n->was_member || s;
+	n->removed = n->removed || (n->was_member && !s);
+	if (!n->removed)
+		return false;
+	clean(n, n->incarnation ? n->incarnation : n->ended);
+	life_enter(n, NODE_FENCED, "this node was removed from the cluster; ending all that ran");
+	return true;
+}
+
+static const char *why_fenced(const struct state_node *s)
+{
+	if (s->leaving)
+		return "this node is leaving the cluster";
+	return s->phase == STATE_NODE_FAILED ? s->reason : "this machine was restarted";
+}
+
+/* One that leaves and has nothing any more ends its life by itself. */
+static bool has_left(const struct node *n, const struct state_node *s)
+{
+	return s->leaving && setup_holds_nothing(n, s->id) && n->locals.n == 0;
+}
+
+/* Our row; one of our id with another database is of whoever had the number before. */
+static const struct state_node *own_row(const struct node *n)
 {
 	const struct state_node *s = state_node(&n->state, n->cfg.id);
+
+	return s && memcmp(s->uuid, n->cfg.uuid, sizeof(s->uuid)) == 0 ? s : NULL;
+}
+
+static void life_step(struct node *n)
+{
+	const struct state_node *s = own_row(n);
 	char why[STATE_REASON_MAX];
 
 	if (n->first_blob) {
 		return; /* in a moment there is one */
 	} else if (!n->raft) {
 		life_empty(n);
+	} else if (life_removed(n, s)) {
+		return;
 	} else if (!s) {
 		life_enter(n, NODE_JOINING, "waiting for the cluster's database");
-	} else if (s->phase == STATE_NODE_LIVING && is_ours(n, s)) {
+	} else if (s->phase == STATE_NODE_LIVING && is_ours(n, s) && !has_left(n, s)) {
 		life_living(n);
 	} else if (!n->started) {
 		life_enter(n, NODE_JOINING, "starting");
@@ -140,9 +175,7 @@ static void life_step(struct node *n)
 		life_enter(n, NODE_JOINING, "waiting to be admitted");
 	} else {
 		clean(n, s->incarnation);
-		(void)snprintf(why, sizeof(why), "%.90s; %s",
-			       s->phase == STATE_NODE_FAILED ? s->reason
-							     : "this machine was restarted",
+		(void)snprintf(why, sizeof(why), "%.90s; %s", why_fenced(s),
 			       n->cleaned ? "waiting to be admitted again" : "ending all that ran");
 		life_enter(n, NODE_FENCED, why);
 	}
@@ -191,6 +224,12 @@ static void dispatch(struct node *n, const struct node_event *ev)
 	case NODE_EV_CLEANED:
 		on_cleaned(n, ev->incarnation);
 		break;
+	case NODE_EV_SETUP:
+		setup_on_files(n, &ev->setup);
+		break;
+	case NODE_EV_AUDIT:
+		audit_here(n, &ev->audit);
+		break;
 	}
 }
 
@@ -204,6 +243,16 @@ static void raft_tick(struct node *n)
 	log_feed(n, &ev);
 }
 
+/* After the requests: whoever asked for it here is answered first. */
+static void removed_step(struct node *n)
+{
+	if (!n->removed || !n->cleaned || n->removed_said)
+		return;
+	n->removed_said = true;
+	CORE_COPY(core_emit(n, NODE_DO_REMOVED)->reply.text,
+		  "this node was removed from the cluster");
+}
+
 /* What follows from the new state, until nothing more does. */
 static void consequences(struct node *n)
 {
@@ -215,10 +264,12 @@ static void consequences(struct node *n)
 		beats_step(n);
 		agent_step(n);
 		manager_step(n);
+		setup_step(n);
 		log_results(n);
 		job_step(n);
 	}
 	request_step(n);
+	removed_step(n);
 	if (n->tables_stale) {
 		n->tables_stale = false;
 		(void)core_emit(n, NODE_DO_CSVD_TABLES);

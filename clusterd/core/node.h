@@ -107,6 +107,8 @@ enum node_event_type {
 	NODE_EV_VM,	     /* .vm: report of the VM driver */
 	NODE_EV_CSVD,	     /* .csvd: report of csvd */
 	NODE_EV_CLEANED,     /* .incarnation: NODE_DO_CLEANUP is finished */
+	NODE_EV_SETUP,	     /* .setup: what stands in files, and what corosync runs by */
+	NODE_EV_AUDIT,	     /* .audit: somebody asked for something here, or was refused */
 };
 
 #define NODE_VIEW_MAX 255
@@ -137,6 +139,9 @@ enum node_verb {
 	NODE_REDIRECT,	    /* object: a volume, on */
 	NODE_MAINTENANCE,   /* object: a volume, on */
 	NODE_JOB,	    /* object: a volume, job, on: may change something */
+	NODE_SETUP,	    /* spec: a packed Log.SetupSet */
+	NODE_LEAVE,	    /* object: a node that is up */
+	NODE_EVICT,	    /* object: a node that is not */
 };
 
 /* Strings are borrowed for the step. client is the driver's own number; it comes back in replies.
@@ -221,6 +226,20 @@ struct node_csvd_event {
 	size_t len;
 };
 
+struct node_setup_event {
+	uint64_t written; /* version of the setup in the files */
+	uint64_t loaded;  /* the same once corosync runs by it, else what it was before */
+	bool reloaded;	  /* corosync has just read its configuration */
+};
+
+/* Texts are borrowed. */
+struct node_audit_event {
+	const char *object, *event, *cause, *user;
+	uint32_t uid;
+	int64_t duration_ms; /* -1: has none */
+	bool everywhere;     /* the other nodes shall keep it too */
+};
+
 struct node_event {
 	enum node_event_type type;
 	int64_t now_ms;	 /* CLOCK_BOOTTIME; never goes back */
@@ -237,6 +256,8 @@ struct node_event {
 		uint64_t client;
 		struct node_vm_event vm;
 		struct node_csvd_event csvd;
+		struct node_setup_event setup;
+		struct node_audit_event audit;
 		uint64_t incarnation;
 	};
 };
@@ -261,6 +282,10 @@ enum node_action_type {
 			    its csvd sessions; then NODE_EV_CLEANED */
 	NODE_DO_EXPECT,	 /* .votes: votequorum_setexpected() */
 	NODE_DO_EVENT,	 /* .event: a line for `clusterctl events` and the log */
+	NODE_DO_SETUP,	 /* the setup in the state is a new one: write the files, NODE_EV_SETUP */
+	NODE_DO_SETUP_RELOAD, /* all have written: corosync is to load it, on all nodes at once */
+	NODE_DO_SETUP_STRIP,  /* take the nodes that have gone out of the setup (NODE_SETUP) */
+	NODE_DO_REMOVED, /* .reply.text: no member any more, and all has ended here: forget it all */
 	NODE_DO_STOP,	 /* .reply.text: this process must end (removed, its log disk failed) */
 	NODE_DO_CONDEMN, /* .reply.text: its database must not be used again, by any process: mark it,
 			    durably, then end. The next one begins with an empty one, config.anew */
@@ -349,6 +374,8 @@ struct node_action {
 			char event[32]; /* "node-failed", "vm-started", ... see docs/core.md */
 			char cause[STATE_REASON_MAX];
 			int64_t duration_ms; /* -1: has none */
+			char user[32];	     /* who asked; "" = nobody did */
+			uint32_t uid;
 		} event;
 	};
 };
@@ -394,6 +421,8 @@ struct node_self {
 	uint64_t dropped_messages;
 };
 
+/* Whether it is, or is becoming, a cluster's: `init` and `join` are not possible. */
+bool node_has_database(const struct node *node);
 void node_get_self(const struct node *node, struct node_self *ret_self);
 
 /* The database as applied here. Valid until the next step. */

@@ -65,7 +65,8 @@ static bool refuse(struct node *n, const struct node_request *rq)
 			   "this node is in no cluster");
 		return true;
 	}
-	if (rq->spec_len > STATE_SPEC_MAX || rq->n_volumes > STATE_VOLUMES_OF_RESOURCE_MAX) {
+	if (rq->spec_len > (rq->verb == NODE_SETUP ? CORE_SETUP_MAX : STATE_SPEC_MAX) ||
+	    rq->n_volumes > STATE_VOLUMES_OF_RESOURCE_MAX) {
 		core_reply(n, rq->client, -EINVAL, "", "the description is too long");
 		return true;
 	}
@@ -97,7 +98,7 @@ void request_new(struct node *n, const struct node_request *rq)
 		return;
 	}
 	if (rq->verb == NODE_INIT && !n->first_blob)
-		log_genesis(n, rq->object && rq->object[0] ? rq->object : "cluster");
+		log_genesis(n, rq);
 }
 
 /* This node's former database had to be set aside: it asks by itself to be a member again. */
@@ -372,6 +373,16 @@ static enum truth in_maintenance(const struct node *n, const struct pending *p)
 	return all_modes(n, v->name, p->on ? is_unmounted : is_served) ? IS_TRUE : NOT_YET;
 }
 
+static enum truth gone_for_good(const struct node *n, const struct pending *p)
+{
+	const struct state_node *s = state_node_by_name(&n->state, p->object);
+
+	/* Told by the leader that it is over, the log is not heard any more. */
+	if (!s || (n->removed && s->id == n->cfg.id))
+		return IS_TRUE;
+	return s->leaving ? NOT_YET : NEVER;
+}
+
 static enum truth truth_of(const struct node *n, const struct pending *p)
 {
 	const struct state_resource *r = state_resource(&n->state, p->object);
@@ -392,6 +403,11 @@ static enum truth truth_of(const struct node *n, const struct pending *p)
 		return moved(n, p);
 	case NODE_DRAIN:
 		return drained(n, p);
+	case NODE_SETUP:
+		return setup_everywhere(n, p->number) ? IS_TRUE : NOT_YET;
+	case NODE_LEAVE:
+	case NODE_EVICT:
+		return gone_for_good(n, p);
 	case NODE_REDIRECT:
 		return redirected(n, p);
 	case NODE_MAINTENANCE:

@@ -24,6 +24,11 @@ static uint32_t voters_heard(const struct node *n)
 	return heard;
 }
 
+bool node_has_database(const struct node *n)
+{
+	return n->raft || n->first_blob;
+}
+
 void node_get_self(const struct node *n, struct node_self *ret)
 {
 	*ret = (struct node_self){

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The cluster's setup on its way into every node's files, and nodes that go for good.
+ *
+ * Order of a change of corosync's configuration: the entry; every living node writes its file and says
+ * so in its beats; only then the leader has corosync load it, everywhere at once; who asked for it is
+ * answered when every living node's corosync runs by it. So a new node starts when all know it: one
+ * that some know and others do not would tear the ring.
+ *
+ * A node leaves in this order: drained; it ends all that it holds and says so; `failed` without harm,
+ * for nothing of it runs; fences paid; removed from the database, and with it from the voters; and at
+ * last, when it is off the ring, from corosync's configuration.
+ */
+#include "config.h"
+
+#include "clusterd/core/internal.h"
+
+#include <string.h>
+
+/* ---- writing and loading ---------------------------------------------------------------------- */
+
+void setup_on_files(struct node *n, const struct node_setup_event *ev)
+{
+	n->setup_written = ev->written;
+	n->setup_loaded = ev->loaded;
+	/* votequorum took its number from the file again: say ours anew. */
+	if (ev->reloaded)
+		n->expected_votes = 0;
+}
+
+static void write_files(struct node *n)
+{
+	if (n->setup_told == n->state.setup.version)
+		return;
+	n->setup_told = n->state.setup.version;
+	core_emit(n, NODE_DO_SETUP);
+}
+
+static bool all_living(const struct node *n, bool loaded, uint64_t version)
+{
+	for (size_t i = 0; i < n->state.nodes.n; i++) {
+		const struct state_node *s = &n->state.nodes.v[i];
+		const struct peer *p = beats_peer(n, s->id);
+
+		if (s->phase != STATE_NODE_LIVING || s->leaving)
+			continue;
+		if (s->id == n->cfg.id
+			    ? (loaded ? n->setup_loaded : n->setup_written) < version
+			    : !p || (loaded ? p->setup_loaded : p->setup_written) < version)
+			return false;
+	}
+	return true;
+}
+
+bool setup_everywhere(const struct node *n, uint64_t version)
+{
+	return all_living(n, true, version);
+}
+
+static void load(struct node *n)
+{
+	uint64_t version = n->state.setup.version;
+
+	if (all_living(n, true, version) || !all_living(n, false, version) ||
+	    n->now_ms - n->reload_ms < CORE_RELOAD_MS)
+		return;
+	n->reload_ms = n->now_ms;
+	core_emit(n, NODE_DO_SETUP_RELOAD);
+}
+
+/* ---- nodes that go ------------------------------------------------------------------------------- */
+
+bool setup_holds_nothing(const struct node *n, uint32_t id)
+{
+	const struct state *s = &n->state;
+
+	for (size_t i = 0; i < s->resources.n; i++)
+		if (s->resources.v[i].owner == id || s->resources.v[i].target == id)
+			return false;
+	for (size_t i = 0; i < s->volumes.n; i++)
+		if (s->volumes.v[i].coordinator == id)
+			return false;
+	return true;
+}
+
+static void propose_remove(struct node *n, const struct state_node *s, const char *cause)
+{
+	COMMAND(NODE_REMOVE, NodeRemove, node_remove);
+
+	m.node = s->id;
+	m.incarnation = s->incarnation;
+	m.cause = COMMAND_STRING(cause);
+	(void)log_propose(n, s->name, &c);
+}
+
+/* It has said itself that it ended all: no need to wait for its bound. */
+static void propose_silent(struct node *n, const struct state_node *s)
+{
+	COMMAND(NODE_SILENT, NodeSilent, node_silent);
+
+	m.node = s->id;
+	m.incarnation = s->incarnation;
+	m.cause = COMMAND_STRING("it has ended all itself");
+	(void)log_propose(n, s->name, &c);
+}
+
+static void going(struct node *n, const struct state_node *s)
+{
+	const struct peer *p = beats_peer(n, s->id);
+	bool ended = s->id == n->cfg.id ? n->cleaned && n->ended >= s->incarnation
+					: p && p->cleaned && p->ended >= s->incarnation;
+
+	if (!s->leaving || s->phase == STATE_NODE_LIVING || log_in_flight(n, s->name))
+		return;
+	if (s->silent < s->incarnation && ended)
+		propose_silent(n, s);
+	else if (!state_cannot_remove(&n->state, s))
+		propose_remove(n, s, "asked for");
+}
+
+/* Of corosync's configuration, when they are off the ring: it would go on with them one-sidedly. */
+static void strip(struct node *n)
+{
+	bool on_ring = false;
+
+	if (!state_setup_has_gone(&n->state.setup) || log_in_flight(n, "setup"))
+		return;
+	for (uint32_t id = 1; id <= 255; id++)
+		on_ring =
+			on_ring || (state_setup_gone(&n->state.setup, id) && beats_in_ring(n, id));
+	if (!on_ring) {
+		n->on_ring_ms = n->now_ms;
+	} else if (n->now_ms - n->on_ring_ms < CORE_AWAY_MS) {
+		return;
+	}
+	if (!agent_due(n, &n->strip_ms))
+		return;
+	core_emit(n, NODE_DO_SETUP_STRIP);
+}
+
+void setup_step(struct node *n)
+{
+	write_files(n);
+	if (!log_is_leader(n)) {
+		n->on_ring_ms = n->now_ms;
+		return;
+	}
+	for (size_t i = 0; i < n->state.nodes.n; i++)
+		going(n, &n->state.nodes.v[i]);
+	if (!state_setup_has_gone(&n->state.setup))
+		n->on_ring_ms = n->now_ms;
+	strip(n);
+	load(n);
+}

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Requests about the cluster's own life: who belongs to it, and by which configuration and keys. */
+#include "config.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "clusterd/corosync_conf.h"
+#include "clusterd/founding.h"
+#include "clusterd/requests_int.h"
+
+#define TOKEN_SECONDS 3600
+#define TOKEN_SECONDS_MAX (30 * 86400)
+
+/* ---- becoming a member ----------------------------------------------------------------------------- */
+
+/* A pending of our own is there before the core exists, so that a client that leaves is noticed. */
+static int found(struct ask *ask,
+		 int (*begin)(struct founding *, uint64_t, const Ipc__Request *, struct cl_error *),
+		 struct cl_error *err)
+{
+	struct pending *p = pending_new(ask, ask_operand(ask, 0));
+	int r;
+
+	if (!p)
+		return cl_error_set(err, -ENOMEM, "out of memory");
+	p->founding = true;
+	r = begin(ask->rq->d->founding, ask->client, ask->msg, err);
+	if (r < 0)
+		pending_free(p);
+	return r;
+}
+
+int do_init(struct ask *ask, struct cl_error *err)
+{
+	return found(ask, founding_init, err);
+}
+
+int do_join(struct ask *ask, struct cl_error *err)
+{
+	return found(ask, founding_join, err);
+}
+
+void requests_founding_failed(struct requests *rq, uint64_t client, const struct cl_error *err)
+{
+	struct pending *p = pending_find(rq, client);
+
+	if (p)
+		pending_fail(rq, p, err);
+}
+
+/* "90", "90s", "15m", "2h", "1d". */
+static int seconds_of(const char *text, int64_t *ret, struct cl_error *err)
+{
+	static const struct {
+		const char *unit;
+		int64_t s;
+	} units[] = { { "", 1 }, { "s", 1 }, { "m", 60 }, { "h", 3600 }, { "d", 86400 } };
+	char *end;
+	unsigned long long x = strtoull(text, &end, 10);
+
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]) && end > text && *text != '-'; i++)
+		if (strcmp(end, units[i].unit) == 0 && x >= 1 && x <= TOKEN_SECONDS_MAX &&
+		    (int64_t)x * units[i].s <= TOKEN_SECONDS_MAX) {
+			*ret = (int64_t)x * units[i].s;
+			return 0;
+		}
+	return cl_error_set(err, -EINVAL, "--expires: '%.20s' is not a time of up to 30d", text);
+}
+
+int do_create_token(struct ask *ask, struct cl_error *err)
+{
+	struct daemon *d = ask->rq->d;
+	const char *expires = ask_option(ask, "expires");
+	int64_t seconds = TOKEN_SECONDS;
+	char token[256];
+	int r = expires ? seconds_of(expires, &seconds, err) : 0;
+
+	if (r == 0 && !node_has_database(d->node))
+		r = cl_error_set(err, -CL_EREFUSED, "this node is in no cluster");
+	if (r == 0)
+		r = founding_token(d, seconds, token, sizeof(token), err);
+	if (r < 0)
+		return r;
+	ask_answer(ask, json_pack("{s:{s:s,s:s,s:I,s:s}}", "token", "token", token, "node", d->name,
+				  "expires_s", (json_int_t)seconds, "cluster",
+				  node_state(d->node)->cluster_name));
+	return 0;
+}
+
+/* ---- going ------------------------------------------------------------------------------------------- */
+
+int do_leave(struct ask *ask, struct cl_error *err)
+{
+	const char *name = ask->msg->n_args ? ask->msg->args[0] : ask->rq->d->name;
+
+	return ask_core_about(ask, NODE_LEAVE, name, err);
+}
+
+/* A node that never came: it is in corosync's configuration alone. */
+static int make_without(void *user, const struct state_setup *now, struct setup_parts *ret,
+			struct cl_error *err)
+{
+	const struct pending *p = user;
+	const char *text = state_setup_text(now, STATE_PART_COROSYNC);
+	const struct corosync_node *n;
+	struct corosync_conf conf;
+	char *made;
+	int r = corosync_conf_read(text, &conf, err);
+
+	if (r < 0)
+		return r;
+	n = corosync_conf_node_by_name(&conf, p->object);
+	r = n ? corosync_conf_remove(text, n->id, &made, err) : ask_not_found(p->object, err);
+	corosync_conf_fini(&conf);
+	if (r < 0)
+		return r;
+	setup_parts_put(ret, STATE_PART_COROSYNC, made);
+	ret->cause = "evicted before it came";
+	return 0;
+}
+
+static void on_changed(void *user, const struct cl_error *err)
+{
+	struct pending *p = user;
+
+	if (err->code)
+		pending_fail(p->rq, p, err);
+	else
+		pending_done(p->rq, p, pending_message(p, "done"));
+}
+
+/* Begins a change of the setup for a client. */
+static int change(struct ask *ask, const char *object, setup_make_fn make, struct pending **ret,
+		  struct cl_error *err)
+{
+	struct pending *p = pending_new(ask, object);
+
+	if (!p)
+		return cl_error_set(err, -ENOMEM, "out of memory");
+	p->rq = ask->rq;
+	p->changes = true;
+	*ret = p;
+	if (setup_change(ask->rq->d->setup, make, on_changed, p) == 0)
+		return 0;
+	pending_free(p);
+	return cl_error_set(err, -ENOMEM, "out of memory");
+}
+
+int do_evict(struct ask *ask, struct cl_error *err)
+{
+	const char *name = ask_operand(ask, 0);
+	struct pending *p;
+
+	if (state_node_by_name(node_state(ask->rq->d->node), name))
+		return ask_core_about(ask, NODE_EVICT, name, err);
+	return change(ask, name, make_without, &p, err);
+}
+
+/* ---- addresses, keys, certificates --------------------------------------------------------------------- */
+
+static int make_moved(void *user, const struct state_setup *now, struct setup_parts *ret,
+		      struct cl_error *err)
+{
+	const struct pending *p = user;
+	const char *text = state_setup_text(now, STATE_PART_COROSYNC);
+	struct corosync_node node = { 0 };
+	const struct corosync_node *n;
+	struct corosync_conf conf;
+	char *made, *list = strdup(p->text), *save = NULL;
+	int r = list ? corosync_conf_read(text, &conf, err) : -ENOMEM;
+
+	if (r < 0) {
+		free(list);
+		return r;
+	}
+	n = corosync_conf_node_by_name(&conf, p->object);
+	if (n) {
+		node.id = n->id;
+		(void)strcpy(node.name, n->name);
+	}
+	corosync_conf_fini(&conf);
+	for (char *a = strtok_r(list, ",", &save); a && node.n_addresses < COROSYNC_LINKS_MAX;
+	     a = strtok_r(NULL, ",", &save))
+		(void)snprintf(node.address[node.n_addresses++], sizeof(node.address[0]), "%s", a);
+	free(list);
+	r = node.id ? corosync_conf_move(text, &node, &made, err) : ask_not_found(p->object, err);
+	if (r < 0)
+		return r;
+	setup_parts_put(ret, STATE_PART_COROSYNC, made);
+	ret->cause = "a node's address is another one";
+	return 0;
+}
+
+int do_set_address(struct ask *ask, struct cl_error *err)
+{
+	struct pending *p;
+	int r = change(ask, ask_operand(ask, 0), make_moved, &p, err);
+
+	if (r == 0)
+		(void)snprintf(p->text, sizeof(p->text), "%s", ask_operand(ask, 1));
+	return r;
+}
+
+static int make_new_key(void *user, const struct state_setup *now, struct setup_parts *ret,
+			struct cl_error *err)
+{
+	char *made;
+	int r = corosync_conf_touch(state_setup_text(now, STATE_PART_COROSYNC), &made, err);
+
+	(void)user;
+	if (r < 0)
+		return r;
+	setup_parts_put(ret, STATE_PART_COROSYNC, made);
+	ret->cause = "a new corosync key";
+	return setup_new_key(ret, err);
+}
+
+static int make_new_ca(void *user, const struct state_setup *now, struct setup_parts *ret,
+		       struct cl_error *err)
+{
+	const struct pending *p = user;
+
+	ret->cause = "a new CA";
+	return setup_new_ca(node_state(p->rq->d->node)->cluster_name, now, ret, err);
+}
+
+int do_rotate(struct ask *ask, struct cl_error *err)
+{
+	const char *what = ask_operand(ask, 0);
+	struct pending *p;
+
+	if (strcmp(what, "key") == 0)
+		return change(ask, what, make_new_key, &p, err);
+	if (strcmp(what, "certificates") == 0)
+		return change(ask, what, make_new_ca, &p, err);
+	return cl_error_set(err, -EINVAL, "rotate: '%.40s' is neither key nor certificates", what);
+}
