@@ -181,7 +181,7 @@ int fs_symlink(struct fs *fs, uint32_t dir, const char *name, const char *target
 	size_t len = strlen(target);
 	struct fs_inherited none;
 	struct fs_inode d, i;
-	struct fs_new m;
+	struct fs_new m = { 0 };
 	int r = !len		       ? -ENOENT
 		: len >= FS_BLOCK_SIZE ? -ENAMETOOLONG
 				       : begin_new(fs, dir, name, &d);
