@@ -332,7 +332,9 @@ static int resume(struct front *front, struct cl_error *err)
 		atomic_store(&s->init, INIT_WRITTEN);
 	}
 	front->reply = REPLY_SWALLOW;
-	process(front, s->req, s->req_len);
+	/* A copy, aligned as requests are, and not the next csvd's: reading changes it. */
+	memcpy(front->rx->data + RX_SKEW, s->req, s->req_len);
+	process(front, front->rx->data + RX_SKEW, s->req_len);
 	if (write(front->fd, &resend, sizeof(resend)) < 0)
 		return cl_error_errno(err, -errno, "asking the kernel to send again");
 	log_notice("volume '%s': took the mount over", front->name);
