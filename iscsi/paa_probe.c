@@ -11,10 +11,10 @@
 
 #define WRITES 32
 #define WRITE_BYTES (PAA_PROBE_BYTES / WRITES)
-#define BURSTS_MAX 8
-#define BURSTS_WANTED 3
+#define BURSTS_MAX 10
+#define BURSTS_WANTED 5
 #define HEAD_START_MS 50 /* so long the first answer of a burst is waited for, at most */
-#define SAME_TIME_MS 20	 /* answers that come so soon after each other may have crossed */
+#define CROSSED_MS 20	 /* answers that come so soon after each other may have crossed */
 #define SETTLE_MS 1000
 
 enum { ISSUER, READER, VICTIM };
@@ -33,7 +33,8 @@ struct paa {
 	uint64_t offset;
 	uint64_t keys[3];
 	struct write writes[WRITES];
-	unsigned out; /* of them */
+	unsigned out;	      /* of them */
+	bool was_out[WRITES]; /* at the answer */
 	uint8_t *burst, *before, *after;
 	bool read_done;
 	enum lun_result read_result;
@@ -129,7 +130,7 @@ static void on_read(struct lun_io *io, enum lun_result result)
 	p->read_result = result;
 }
 
-static int read_all(struct paa *p, uint8_t *to, struct cl_error *err)
+static int read_some(struct paa *p, bool out, uint8_t *to, struct cl_error *err)
 {
 	int r = 0;
 
@@ -143,6 +144,8 @@ static int read_all(struct paa *p, uint8_t *to, struct cl_error *err)
 				     .done = on_read,
 				     .user = p };
 
+		if (p->was_out[at / WRITE_BYTES] != out)
+			continue;
 		p->read_done = false;
 		p->read_result = lun_submit(lun_session_data(p->s.sessions[READER]), &io);
 		if (p->read_result != LUN_OK)
@@ -160,26 +163,36 @@ static int read_all(struct paa *p, uint8_t *to, struct cl_error *err)
 	return r;
 }
 
-/* What one burst has shown: LATE, DRAINS, or GOOD for nothing. */
-static enum pr_abort judge(const struct paa *p, int64_t sent_ns, int64_t answered_ns)
+/* Those first of which nothing is known: a moment later they may have landed, and no difference be seen. */
+static int read_all(struct paa *p, uint8_t *to, struct cl_error *err)
 {
-	bool seen = false;
+	int r = read_some(p, true, to, err);
+
+	return r == 0 ? read_some(p, false, to, err) : r;
+}
+
+enum shown { NOTHING, CROSSED, LATE, DRAINED };
+
+static enum shown judge(const struct paa *p, int64_t sent_ns, int64_t answered_ns)
+{
+	bool seen = false, crossed = false;
 
 	if (memcmp(p->before, p->after, PAA_PROBE_BYTES) != 0)
-		return PR_ABORT_LATE;
+		return LATE;
 	for (unsigned i = 0; i < WRITES; i++) {
 		const struct write *w = &p->writes[i];
 		bool good = !w->out && w->result == LUN_OK;
 
-		if (good && w->done_ns > answered_ns + SAME_TIME_MS * INT64_C(1000000))
-			return PR_ABORT_LATE;
+		if (good && w->done_ns > answered_ns + CROSSED_MS * INT64_C(1000000))
+			return LATE;
+		crossed = crossed || (good && w->done_ns > answered_ns);
 		/* Finished while the answer was waited for; or dropped, without a word. */
 		seen = seen || w->out || (good && w->done_ns > sent_ns && w->done_ns < answered_ns);
 	}
-	return seen ? PR_ABORT_DRAINS : PR_ABORT_GOOD;
+	return crossed ? CROSSED : seen ? DRAINED : NOTHING;
 }
 
-static int try_once(struct paa *p, unsigned round, enum pr_abort *ret, struct cl_error *err)
+static int try_once(struct paa *p, unsigned round, enum shown *ret, struct cl_error *err)
 {
 	int64_t sent, answered = 0;
 	int r;
@@ -194,7 +207,12 @@ static int try_once(struct paa *p, unsigned round, enum pr_abort *ret, struct cl
 	sent = cl_mono_now().ns;
 	if (r == 0)
 		r = ask(p, ISSUER, PR_OP_PREEMPT_AND_ABORT, p->keys[ISSUER], p->keys[VICTIM], err);
+	/* What was there already, in the other connection's socket, came before. */
+	if (r == 0)
+		r = scratch_turn(&p->s, 0, err);
 	answered = cl_mono_now().ns;
+	for (unsigned i = 0; i < WRITES; i++)
+		p->was_out[i] = p->writes[i].out;
 	if (r == 0)
 		r = read_all(p, p->before, err);
 	if (r == 0)
@@ -210,22 +228,24 @@ static int try_once(struct paa *p, unsigned round, enum pr_abort *ret, struct cl
 
 static int try_all(struct paa *p, enum pr_abort *ret, struct cl_error *err)
 {
-	enum pr_abort one = PR_ABORT_GOOD;
+	enum shown one = NOTHING;
 	unsigned seen = 0;
 	int r = 0;
 
 	*ret = PR_ABORT_GOOD;
-	for (unsigned i = 0; r == 0 && i < BURSTS_MAX && seen < BURSTS_WANTED; i++) {
+	for (unsigned i = 0; i < BURSTS_MAX && seen < BURSTS_WANTED; i++) {
 		r = try_once(p, i, &one, err);
-		if (r == 0 && one == PR_ABORT_LATE) {
+		if (r < 0)
+			return r;
+		if (one == LATE)
 			*ret = PR_ABORT_LATE;
+		if (one == LATE || one == CROSSED)
 			return 0;
-		}
-		seen += r == 0 && one == PR_ABORT_DRAINS;
+		seen += one == DRAINED;
 	}
-	if (r == 0 && seen == BURSTS_WANTED)
+	if (seen == BURSTS_WANTED)
 		*ret = PR_ABORT_DRAINS;
-	return r;
+	return 0;
 }
 
 /* Nobody uses the LUN: all keys of it are ours. */

@@ -5,9 +5,10 @@
  * it is tried with writes that are slow because they are many: a victim has a burst of them under way when it is
  * preempted. What stands on the medium at the answer is read, and read again when all has had its time.
  *
- * DRAINS is said only when in three bursts writes were seen to be under way: the target finished some before its
- * answer, or left some unanswered for ever; and nothing at all landed or was reported done behind the answer.
- * A burst that was too quick shows nothing, and nothing shown leaves it at GOOD: the barrier stays.
+ * DRAINS is said only when in five bursts writes were seen to be under way: the target finished some before its
+ * answer, or left some unanswered for ever; and in no burst did anything land or was reported done behind the
+ * answer. What came so soon after it that it may have crossed it proves nothing, neither way. A burst that was
+ * too quick shows nothing, and nothing shown leaves it at GOOD: the barrier stays.
  */
 #ifndef CL_ISCSI_PAA_PROBE_H
 #define CL_ISCSI_PAA_PROBE_H

@@ -12,7 +12,8 @@
  *     fail NODE RESOURCE GEN        close NODE INCARNATION          quit
  *
  * What csvd says comes out as lines: "hello N", "status N VOLUME MODE serving|- REASON",
- * "done ORDER ok|CODE TEXT", "go N EPOCH yes|no". Every order prints "order ID".
+ * "done ORDER ok|CODE TEXT", "go N EPOCH yes|no". Every order prints "order ID". What a format has found out about
+ * the target comes as "target ABORT_.."; the next `volume` has it in its tables.
  */
 #include "config.h"
 
@@ -38,6 +39,7 @@ struct vol_row {
 	uint8_t uuid[16];
 	unsigned coordinator;
 	uint64_t epoch;
+	Vol__Target *target;
 	Vol__Debt debts[MAX];
 	size_t n_debts;
 };
@@ -69,6 +71,7 @@ static size_t n_owners;
 static struct client clients[256];
 static uint64_t table_index, order_id;
 static bool go_yes = true;
+static Vol__Target *found; /* by the last format */
 static uint64_t lease_until = UINT64_MAX;
 
 static void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -149,6 +152,7 @@ static void send_tables(struct client *c)
 		vrow[i].coordinator = v->coordinator;
 		vrow[i].epoch = v->epoch;
 		vrow[i].redirected = v->redirected;
+		vrow[i].target = v->target;
 		vrow[i].n_debts = v->n_debts;
 		vrow[i].debts = dp[i];
 		for (size_t d = 0; d < v->n_debts; d++)
@@ -222,6 +226,15 @@ static void say_counters(unsigned node, const Vol__Counters *counters)
 	    node, n[0][0], n[0][1], n[1][0], n[1][1], n[2][0], n[2][1]);
 }
 
+static void on_target(const ProtobufCBinaryData *packed)
+{
+	found = packed->len ? vol__target__unpack(NULL, packed->len, packed->data) : NULL;
+	if (found)
+		say("target %s", protobuf_c_enum_descriptor_get_value(
+					 &vol__target__abort__descriptor, (int)found->abort)
+					 ->name);
+}
+
 static void on_frame(void *user, const struct frame *frame)
 {
 	struct client *c = user;
@@ -236,6 +249,8 @@ static void on_frame(void *user, const struct frame *frame)
 	} else if (msg->msg_case == VOL__FROM_CSVD__MSG_GO) {
 		answer_go(c, msg->go);
 	} else if (msg->msg_case == VOL__FROM_CSVD__MSG_DONE && msg->done->ok) {
+		if (msg->done->target.len)
+			on_target(&msg->done->target);
 		say("done %" PRIu64 " ok", msg->done->id);
 	} else if (msg->msg_case == VOL__FROM_CSVD__MSG_DONE) {
 		say("done %" PRIu64 " %u %s", msg->done->id, msg->done->code, msg->done->error);
@@ -325,6 +340,8 @@ static void do_volume(const char *name, const char *url, unsigned node, uint64_t
 	if (!v)
 		return;
 	v->used = true;
+	if (found)
+		v->target = found;
 	(void)snprintf(v->name, sizeof(v->name), "%s", name);
 	(void)snprintf(v->url, sizeof(v->url), "%s", url);
 	make_uuid(name, v->uuid);

@@ -11,6 +11,7 @@
 #     served N [SECONDS]                 wait until node N can use the volume
 #     fail_over N TO EPOCH               what the cluster's log would say and order after N's end
 #     LANDING=FILE before volume_make    the target holds stamped writes back (tests/lun/landing.c), once
+#     TARGET_ENV=(env A=B ..) likewise   for other shims
 #     lun_path N off|on [PORTAL]         node N's way to the target (by that portal): refused, or not
 #     redirected N; more_blocks N COUNT  wait for the mode; has node N done more block-redirected I/O?
 #     check_lun                          the judge: a copy of the LUN is clean after replay
@@ -36,7 +37,7 @@ TGT=$("$SRC/lab/fetch" tgt) || fail "no tgt"
 TGT_LIB=$TGT/usr/lib/$(gcc -print-multiarch)
 LOAD=$BUILD/tests/csvd/load
 DIRECT=$BUILD/tests/csvd/direct
-LANDING=''
+LANDING='' TARGET_ENV=()
 
 WORK=$(mktemp -d "/tmp/drill-$DRILL-XXXXXX")
 declare -A HOLD KEEPER
@@ -195,7 +196,8 @@ target_start() {
 	mkdir -p "$WORK/run/tgtd"
 	truncate -s 256M "$WORK/lun.img"
 	own_run
-	[[ ! $LANDING ]] || OWN_RUN+=(env LD_PRELOAD="$BUILD/tests/lun/landing.so" "LUN_DELAY_LOG=$LANDING" LUN_DELAY_ONCE=1)
+	[[ ! $LANDING ]] || TARGET_ENV=(env LD_PRELOAD="$BUILD/tests/lun/landing.so" "LUN_DELAY_LOG=$LANDING" LUN_DELAY_ONCE=1)
+	OWN_RUN+=("${TARGET_ENV[@]}")
 	"${OWN_RUN[@]}" "$TGT/usr/sbin/tgtd" -f >>"$WORK/tgtd.log" 2>&1 &
 	TGTD=$!
 	own_run
