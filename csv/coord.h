@@ -37,8 +37,10 @@ enum {
 	COORD_DEFECT_NO_RECALL = 8, /* change maps and blocks under layouts */
 	COORD_DEFECT_NO_PROXY_WAIT =
 		16, /* a fence is paid while this node holds writes of the dead */
-	COORD_DEFECT_EARLY_ANSWER = 32, /* answer before the commit */
-	COORD_DEFECT_NO_KILL = 4,	/* welcome a session whose earlier data nexuses live */
+	COORD_DEFECT_EARLY_ANSWER = 32,	    /* answer before the commit */
+	COORD_DEFECT_NO_BARRIER_WORD = 128, /* sessions do not hear of an answered barrier */
+	COORD_DEFECT_NO_SPACE_WORD = 256,   /* nor of how much is free */
+	COORD_DEFECT_NO_KILL = 4,	    /* welcome a session whose earlier data nexuses live */
 };
 
 struct coord;

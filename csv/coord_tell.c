@@ -21,11 +21,14 @@ static Csv__Space space_now(const struct coord *c)
 	return space;
 }
 
+/* Without: who stands on a full volume is not told when there is room, and a node that does not coordinate shows
+ * what was free once. */
 static void send_space(struct coord *c, const struct session *s, Csv__Space *space)
 {
 	Csv__Message msg = CSV__MESSAGE__INIT;
 
-	if (!s->conn || s->sm.state != SESSION_ACTIVE)
+	if (!s->conn || s->sm.state != SESSION_ACTIVE ||
+	    c->cfg.defects & COORD_DEFECT_NO_SPACE_WORD)
 		return;
 	msg.msg_case = CSV__MESSAGE__MSG_SPACE;
 	msg.space = space;
@@ -66,7 +69,7 @@ void coord_tell_barrier_to(struct coord *c, const struct session *s)
 	Csv__Message msg = CSV__MESSAGE__INIT;
 	Csv__Barrier body = CSV__BARRIER__INIT;
 
-	if (!s->conn || !c->barrier)
+	if (!s->conn || !c->barrier || c->cfg.defects & COORD_DEFECT_NO_BARRIER_WORD)
 		return;
 	body.n = c->barrier;
 	msg.msg_case = CSV__MESSAGE__MSG_BARRIER;
@@ -74,7 +77,8 @@ void coord_tell_barrier_to(struct coord *c, const struct session *s)
 	session_send(c, s, &msg);
 }
 
-/* Also in grace: what a node has to drain before it reclaims may be what the target has dropped. */
+/* Without: what the target has dropped without a word is noticed when io_ms is over, a minute.
+ * Also in grace: what a node has to drain before it reclaims may be what the target has dropped. */
 void coord_on_barrier(struct coord *c, uint64_t n)
 {
 	c->barrier = n;

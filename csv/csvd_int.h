@@ -19,7 +19,7 @@ CL_DEFINE_VEC(volume_vec, struct volume *);
 struct csvd_defects {
 	unsigned client; /* CLIENT_DEFECT_* */
 	bool early_answer, no_record, no_grace, no_kill, no_proxy_wait, no_recall, append,
-		no_fence_wait, no_barrier;
+		no_fence_wait, no_barrier, no_barrier_word, no_space_word;
 };
 
 /* A stop order of a VM that is not met yet. */

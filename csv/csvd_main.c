@@ -56,6 +56,8 @@ static bool set_defect(struct csvd_defects *d, const char *name)
 		    { "append-by-client", offsetof(struct csvd_defects, append) },
 		    { "no-recall", offsetof(struct csvd_defects, no_recall) },
 		    { "no-fence-wait", offsetof(struct csvd_defects, no_fence_wait) },
+		    { "no-barrier-word", offsetof(struct csvd_defects, no_barrier_word) },
+		    { "no-space-word", offsetof(struct csvd_defects, no_space_word) },
 		    { "no-barrier", offsetof(struct csvd_defects, no_barrier) } };
 
 	static const struct {

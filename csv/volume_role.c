@@ -189,6 +189,8 @@ static unsigned coord_defects(const struct csvd_defects *d)
 	       (d->no_record ? COORD_DEFECT_NO_RECORD : 0) |
 	       (d->no_grace ? COORD_DEFECT_NO_GRACE : 0) | (d->no_kill ? COORD_DEFECT_NO_KILL : 0) |
 	       (d->append ? COORD_DEFECT_APPEND : 0) | (d->no_recall ? COORD_DEFECT_NO_RECALL : 0) |
+	       (d->no_barrier_word ? COORD_DEFECT_NO_BARRIER_WORD : 0) |
+	       (d->no_space_word ? COORD_DEFECT_NO_SPACE_WORD : 0) |
 	       (d->no_proxy_wait ? COORD_DEFECT_NO_PROXY_WAIT : 0);
 }
 

@@ -97,12 +97,33 @@ static void all_are_told(void **state)
 	rig_free(rig);
 }
 
+/* The control: nobody is told, also when the volume fills and empties. */
+static void nobody_is_told(void **state)
+{
+	static uint8_t data[256 * 1024];
+	struct rig *rig = rig_new();
+	uint64_t fh, ino;
+	struct peer two;
+
+	(void)state;
+	rig->defects = COORD_DEFECT_NO_SPACE_WORD;
+	rig_start(rig);
+	peer_init(&two, rig, 2);
+	peer_up(&two);
+	ino = peer_create(&two, "f", &fh);
+	for (uint64_t at = 0; at < 4 * MB; at += sizeof(data))
+		assert_int_equal(peer_write(&two, ino, fh, at, data, sizeof(data)), 0);
+	assert_false(peer_has(&two, CSV__MESSAGE__MSG_SPACE));
+	rig_free(rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_hundredth_once_a_second),
 		cmocka_unit_test(into_full_and_out_of_it),
 		cmocka_unit_test(all_are_told),
+		cmocka_unit_test(nobody_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
