@@ -172,6 +172,12 @@ static void do_one(struct daemon *d, const struct node_action *a)
 	case NODE_DO_EXPECT:
 		ring_expect(d->ring, a->votes);
 		break;
+	case NODE_DO_WITNESS:
+		witnessd_do(d->witnessd, a);
+		break;
+	case NODE_DO_CAST:
+		ring_cast(d->ring, a->cast.ring, a->cast.yes);
+		break;
 	case NODE_DO_EVENT:
 		do_event(d, &a->event);
 		break;
@@ -392,6 +398,7 @@ void daemon_vms_found(struct daemon *d)
 	daemon_step(d, &event);
 	d->vms_found = true;
 	csvd_begin(d->csvd);
+	witnessd_begin(d->witnessd);
 	if (d->have_view)
 		give_view(d);
 	founding_core_up(d->founding);
@@ -533,6 +540,8 @@ static int open_all(struct daemon *d, struct cl_error *err)
 	if (r == 0)
 		r = csvd_new(d, &d->csvd, err);
 	if (r == 0)
+		r = witnessd_new(d, &d->witnessd, err);
+	if (r == 0)
 		r = vms_new(d, &d->vms, err);
 	if (r == 0)
 		r = ipc_new(d->loop, IPC_SERVICE, &ipc_ops, d, &d->ipc, err);
@@ -560,6 +569,7 @@ static void close_all(struct daemon *d)
 	ring_free(d->ring);
 	vms_free(d->vms);
 	csvd_free(d->csvd);
+	witnessd_free(d->witnessd);
 	store_close(d->store); /* waits for what was submitted */
 	store_image_fini(&d->image);
 	audit_free(d->audit);

@@ -18,6 +18,7 @@
 #include "clusterd/setup.h"
 #include "clusterd/store.h"
 #include "clusterd/vms.h"
+#include "clusterd/witnessd.h"
 #include "lib/loop.h"
 #include "lib/vec.h"
 
@@ -34,6 +35,7 @@ struct daemon {
 	struct requests *requests;
 	struct vms *vms;
 	struct csvd *csvd;
+	struct witnessd *witnessd;
 	struct events *events;
 	struct setup *setup;
 	struct certs *certs;

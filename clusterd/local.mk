@@ -24,6 +24,8 @@ clusterd_libclusterd_a_SOURCES = \
 	clusterd/requests.c clusterd/requests.h clusterd/requests_int.h \
 	clusterd/volume_requests.c clusterd/volume_view.c clusterd/volume_view.h \
 	clusterd/ring.c clusterd/ring.h \
+	clusterd/quorum_requests.c \
+	clusterd/ring_device.c clusterd/ring_device.h \
 	clusterd/ring_gate.c clusterd/ring_gate.h \
 	clusterd/store.c clusterd/store.h \
 	clusterd/store_aside.c clusterd/store_aside.h \
@@ -32,7 +34,8 @@ clusterd_libclusterd_a_SOURCES = \
 	clusterd/vm_fill.c clusterd/vm_fill.h \
 	clusterd/vm_glue.c clusterd/vm_glue.h \
 	clusterd/vms.c clusterd/vms.h clusterd/vms_int.h \
-	clusterd/vms_find.c clusterd/vms_report.c
+	clusterd/vms_find.c clusterd/vms_report.c \
+	clusterd/witnessd.c clusterd/witnessd.h
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/conf_test

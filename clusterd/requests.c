@@ -136,6 +136,9 @@ static int do_list(struct ask *ask, struct cl_error *err)
 
 static int do_show(struct ask *ask, struct cl_error *err)
 {
+	if (strcmp(ask_operand(ask, 0), "quorum") == 0 &&
+	    !view_exists(ask->rq->d->node, "quorum"))
+		return do_show_quorum(ask, err);
 	if (!view_exists(ask->rq->d->node, ask_operand(ask, 0)))
 		return ask_not_found(ask_operand(ask, 0), err);
 	if (state_volume(node_state(ask->rq->d->node), ask_operand(ask, 0)))
@@ -358,6 +361,7 @@ static const struct {
 	{ "evict", IPC_ADMIN, 1, 1, do_evict },
 	{ "set address", IPC_ADMIN, 2, 2, do_set_address },
 	{ "rotate", IPC_ADMIN, 1, 1, do_rotate },
+	{ "set quorum", IPC_ADMIN, 2, 2, do_set_quorum },
 	{ "create vm", IPC_ADMIN, 1, 1, do_create_vm },
 	{ "create volume", IPC_ADMIN, 1, 1, do_create_volume },
 	{ "delete", IPC_ADMIN, 1, 1, do_delete },
@@ -372,12 +376,18 @@ static const struct {
 	{ "grow", IPC_ADMIN, 1, 1, do_grow },
 };
 
+/* Names, but for the address of a witness. */
+static size_t longest(const Ipc__Request *msg)
+{
+	return strcmp(msg->verb, "set quorum") == 0 ? STATE_URL_MAX : STATE_NAME_MAX;
+}
+
 static int check_operands(const Ipc__Request *msg, unsigned min, unsigned max, struct cl_error *err)
 {
 	if (msg->n_args < min || msg->n_args > max)
 		return cl_error_set(err, -EINVAL, "%.30s: wrong number of operands", msg->verb);
 	for (size_t i = 0; i < msg->n_args; i++)
-		if (!msg->args[i][0] || strlen(msg->args[i]) >= STATE_NAME_MAX)
+		if (!msg->args[i][0] || strlen(msg->args[i]) >= longest(msg))
 			return cl_error_set(err, -EINVAL, "'%.63s' cannot be a name", msg->args[i]);
 	return 0;
 }
@@ -484,7 +494,7 @@ void requests_reply(struct requests *rq, const struct node_action *a)
 	struct ask ask = { rq, a->reply.client, "", NULL };
 	struct cl_error err = CL_ERROR_INIT;
 
-	if (!p || volume_step_replied(rq, p, a))
+	if (!p || volume_step_replied(rq, p, a) || quorum_after_init(rq, p, a))
 		return;
 	if (a->reply.more) {
 		json_t *line = json_pack("{s:{s:s,s:s}}", "progress", "object", p->object,

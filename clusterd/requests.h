@@ -31,6 +31,9 @@ void requests_job_answer(struct requests *rq, const struct node_action *action);
 void requests_event(struct requests *rq, const char *json);
 /* csvd has made the file system of a volume that is being created, or could not. target: what it found
  * out about the LUN, a packed Vol.Target. */
+/* The LUN was made a witness (err->code 0), or not. */
+void requests_witness_made(struct requests *rq, uint64_t client, const char *url,
+			   const uint8_t uuid[16], const struct cl_error *err);
 void requests_formatted(struct requests *rq, uint64_t client, const uint8_t *target, size_t len,
 			const struct cl_error *err);
 

@@ -43,6 +43,7 @@ struct pending {
 	bool step_due;		       /* it is to be begun */
 	bool force, change, wipe;
 	json_t *reports; /* of the nodes: {name: report} */
+	char witness[STATE_URL_MAX]; /* "init": the witness that follows; "" = none */
 };
 
 struct requests {
@@ -87,6 +88,15 @@ int do_leave(struct ask *ask, struct cl_error *err);
 int do_evict(struct ask *ask, struct cl_error *err);
 int do_set_address(struct ask *ask, struct cl_error *err);
 int do_rotate(struct ask *ask, struct cl_error *err);
+
+/* ---- quorum_requests.c --------------------------------------------------------------------------- */
+
+int do_show_quorum(struct ask *ask, struct cl_error *err);
+int do_set_quorum(struct ask *ask, struct cl_error *err);
+/* An operand for `init --witness`: checked. */
+int quorum_url_check(const char *url, struct cl_error *err);
+/* `init` was done, and a witness was asked for: it is begun, p lives on. */
+bool quorum_after_init(struct requests *rq, struct pending *p, const struct node_action *a);
 
 /* ---- volume_requests.c: each like `run` of the table in requests.c ------------------------------- */
 

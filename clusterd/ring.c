@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clusterd/ring_device.h"
 #include "clusterd/ring_gate.h"
 #include "lib/assert.h"
 #include "lib/log.h"
@@ -43,6 +44,7 @@ struct ring {
 	struct out_vec queue;
 	size_t queue_bytes;
 	uint32_t expect; /* still to be said; 0 = nothing */
+	struct ring_device *device;
 };
 
 /* ---- callbacks from corosync ------------------------------------------------------------------ */
@@ -229,12 +231,15 @@ static void facts_name(cmap_handle_t cmap, struct ring_facts *facts)
 	char key[64];
 
 	for (unsigned i = 0; i < RING_MEMBERS_MAX; i++) {
+		uint32_t id;
+
 		(void)snprintf(key, sizeof(key), "nodelist.node.%u.nodeid", i);
-		if (cmap_u32(cmap, key, 0) != facts->nodeid)
+		id = cmap_u32(cmap, key, 0);
+		facts->n_nodes += id != 0;
+		if (id != facts->nodeid)
 			continue;
 		(void)snprintf(key, sizeof(key), "nodelist.node.%u.name", i);
 		cmap_text(cmap, key, facts->node_name, sizeof(facts->node_name));
-		return;
 	}
 }
 
@@ -251,6 +256,7 @@ static int facts_read(struct ring *ring)
 	cmap_text(cmap, "totem.cluster_name", facts.cluster_name, sizeof(facts.cluster_name));
 	facts.token_ms = cmap_u32(cmap, "runtime.config.totem.token", 1000);
 	facts.consensus_ms = cmap_u32(cmap, "runtime.config.totem.consensus", 1200);
+	facts.has_device = cmap_u32(cmap, "quorum.device.votes", 0) > 0;
 	(void)cmap_finalize(cmap);
 	if (facts.nodeid < 1 || facts.nodeid > 255) {
 		log_crit("corosync's nodeid is %u: it has to be from 1 to 255", facts.nodeid);
@@ -262,6 +268,8 @@ static int facts_read(struct ring *ring)
 
 static void disconnect(struct ring *ring)
 {
+	ring_device_free(ring->device);
+	ring->device = NULL;
 	cl_source_free(ring->cpg_src);
 	cl_source_free(ring->quorum_src);
 	ring->cpg_src = ring->quorum_src = NULL;
@@ -306,6 +314,26 @@ static void on_quorum_fd(void *user, int fd, uint32_t revents)
 	if (quorum_dispatch(ring->quorum, CS_DISPATCH_ALL) != CS_OK ||
 	    (revents & (POLLHUP | POLLERR)))
 		lost(ring, "quorum");
+}
+
+static void on_device_lost(void *user)
+{
+	lost(user, "votequorum");
+}
+
+/* Before the group is joined: from then on the ring may change, and waits for the device. */
+static int open_device(struct ring *ring)
+{
+	if (!ring->facts.has_device)
+		return 0;
+	return ring_device_new(ring->loop, ring->facts.n_nodes, on_device_lost, ring,
+			       &ring->device);
+}
+
+void ring_cast(struct ring *ring, uint64_t view_id, bool yes)
+{
+	if (ring->device && ring->gate.last.id == view_id)
+		ring_device_cast(ring->device, ring->gate.quorum.seq, yes);
 }
 
 static int open_cpg(struct ring *ring)
@@ -375,6 +403,8 @@ static int connect_all(struct ring *ring)
 		r = open_quorum(ring);
 	if (r == 0)
 		r = facts_read(ring);
+	if (r == 0)
+		r = open_device(ring);
 	if (r == 0)
 		r = watch(ring);
 	if (r == 0)

@@ -59,11 +59,16 @@ void ring_send(struct ring *ring, uint32_t to, const uint8_t *data, size_t len);
 /* votequorum_setexpected(), repeated until corosync took it. */
 void ring_expect(struct ring *ring, uint32_t votes);
 
+/* The quorum device's vote in the ring of this view; without a device in corosync.conf: nothing. */
+void ring_cast(struct ring *ring, uint64_t view_id, bool yes);
+
 /* Facts from corosync; valid after on_up. */
 struct ring_facts {
 	uint32_t nodeid;
 	char node_name[64], cluster_name[64]; /* "" when corosync.conf has none */
 	uint32_t token_ms, consensus_ms;
+	uint32_t n_nodes; /* in corosync's node list */
+	bool has_device;  /* corosync.conf has a quorum device */
 };
 void ring_get_facts(const struct ring *ring, struct ring_facts *ret);
 

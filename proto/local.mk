@@ -8,7 +8,8 @@ PROTO_FILES = \
 	proto/ipc.proto \
 	proto/join.proto \
 	proto/log.proto \
-	proto/volume.proto
+	proto/volume.proto \
+	proto/witness.proto
 
 nodist_proto_libpb_a_SOURCES = \
 	proto/core.pb-c.c \
@@ -16,7 +17,8 @@ nodist_proto_libpb_a_SOURCES = \
 	proto/ipc.pb-c.c \
 	proto/join.pb-c.c \
 	proto/log.pb-c.c \
-	proto/volume.pb-c.c
+	proto/volume.pb-c.c \
+	proto/witness.pb-c.c
 
 noinst_LIBRARIES += proto/libpb.a proto/libproto.a
 proto_libpb_a_SOURCES =
@@ -26,7 +28,8 @@ proto_libproto_a_SOURCES = \
 	proto/conn.c proto/conn.h \
 	proto/frame.c proto/frame.h \
 	proto/ipc.h \
-	proto/volume.h
+	proto/volume.h \
+	proto/witness.h
 
 # What a launcher of VMs needs to know about cluster volumes.
 noinst_HEADERS += proto/csv_ioctl.h

@@ -35,7 +35,11 @@ quorum_libstate_a_SOURCES = \
 	quorum/state_phase.c quorum/state_phase.h \
 	quorum/state_resource.c \
 	quorum/state_setup.c quorum/state_setup.h \
-	quorum/state_volume.c
+	quorum/state_quorum.c \
+	quorum/state_volume.c \
+	quorum/witness.c quorum/witness.h \
+	quorum/witness_disk.c quorum/witness_disk.h \
+	quorum/witness_log.c quorum/witness_log.h
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/state_test tests/unit/lease_test tests/unit/voters_test

@@ -311,6 +311,7 @@ static void apply_dispatch(struct apply *ap, const Log__Command *c)
 		APPLY(NODE_DRAIN, node_drain);
 		APPLY(NODE_REMOVE, node_remove);
 		APPLY(SETUP_SET, setup_set);
+		APPLY(QUORUM_SET, quorum_set);
 		APPLY(VOLUME_CREATE, volume_create);
 		APPLY(VOLUME_DELETE, volume_delete);
 		APPLY(VOLUME_ASSIGN, volume_assign);

@@ -174,6 +174,13 @@ CL_DEFINE_VEC(state_resource_vec, struct state_resource);
 CL_DEFINE_VEC(state_debt_vec, struct state_debt);
 CL_DEFINE_VEC(state_dedup_vec, struct state_dedup);
 
+/* One more voter of the log, on a LUN that any node can serve (docs/witness.md). */
+struct state_witness {
+	char url[STATE_URL_MAX]; /* "" = there is none */
+	uint8_t uuid[16];	 /* of the copy of the database on it */
+	int64_t since_ms;
+};
+
 struct state {
 	char cluster_name[STATE_NAME_MAX];
 	uint8_t cluster_uuid[16];
@@ -185,6 +192,7 @@ struct state {
 	struct state_dedup_vec dedup;	     /* oldest first */
 	struct state_setup setup;
 	uint64_t retired; /* highest incarnation of a node that was removed: P2 outlives it */
+	struct state_witness witness;
 };
 
 /* How a node reaches a volume; the words of `status`. Not part of the database. */
@@ -224,6 +232,7 @@ struct state_change {
 		STATE_CHANGED_RESOURCE,
 		STATE_CHANGED_DEBT,
 		STATE_CHANGED_SETUP,
+		STATE_CHANGED_QUORUM,
 	} what;
 	uint32_t node;
 	uint64_t number; /* incarnation, epoch or generation after the change */

@@ -21,6 +21,7 @@ struct encoder {
 	Log__SetupPart parts[STATE_PARTS], *part_list[STATE_PARTS];
 	char **names; /* of the resources' volumes */
 	void **lists; /* the pointer arrays of the five lists */
+	Log__Witness witness;
 };
 
 static void encode_node(Log__Node *to, const struct state_node *n)
@@ -138,6 +139,17 @@ static void encode_setup(struct encoder *e, const struct state_setup *setup)
 		e->snapshot.setup = &e->setup;
 }
 
+static void encode_witness(struct encoder *e, const struct state_witness *w)
+{
+	if (!w->url[0])
+		return;
+	log__witness__init(&e->witness);
+	e->witness.url = (char *)w->url;
+	e->witness.uuid = (ProtobufCBinaryData){ sizeof(w->uuid), (uint8_t *)w->uuid };
+	e->witness.since_ms = w->since_ms;
+	e->snapshot.witness = &e->witness;
+}
+
 static int encoder_alloc(struct encoder *e, const struct state *s)
 {
 	size_t lists = s->nodes.n + s->volumes.n + s->resources.n + s->debts.n + s->dedup.n;
@@ -196,6 +208,7 @@ static void encoder_fill(struct encoder *e, const struct state *s)
 	ENCODE_LIST(dedup, encode_dedup(&e->dedup[i], &e->requests[i], &s->dedup.v[i]));
 	encode_setup(e, &s->setup);
 	e->snapshot.retired = s->retired;
+	encode_witness(e, &s->witness);
 }
 
 int state_encode(const struct state *state, uint8_t **ret_data, size_t *ret_len)
@@ -386,6 +399,18 @@ static bool decode_setup(struct state *s, const Log__Setup *from)
 	return true;
 }
 
+static bool decode_witness(struct state *s, const Log__Witness *from)
+{
+	if (!from)
+		return true;
+	if (from->uuid.len != sizeof(s->witness.uuid) || !from->url[0])
+		return false;
+	memcpy(s->witness.uuid, from->uuid.data, sizeof(s->witness.uuid));
+	STATE_COPY(s->witness.url, from->url);
+	s->witness.since_ms = from->since_ms;
+	return true;
+}
+
 static bool decode_all(struct state *s, const Log__Snapshot *from)
 {
 	if (from->cluster_uuid.len != sizeof(s->cluster_uuid))
@@ -405,7 +430,7 @@ static bool decode_all(struct state *s, const Log__Snapshot *from)
 	for (size_t i = 0; i < from->n_resources; i++)
 		if (!decode_resource(s, from->resources[i]))
 			return false;
-	return decode_rest(s, from);
+	return decode_witness(s, from->witness) && decode_rest(s, from);
 }
 
 int state_decode(const uint8_t *data, size_t len, struct state *ret_state, struct cl_error *err)

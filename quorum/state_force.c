@@ -77,6 +77,8 @@ int state_force(struct state *s, uint32_t self, uint64_t jump, int64_t time_ms, 
 
 	if (defects & STATE_FORCE_DEFECT_NO_JUMP)
 		jump = 1;
+	/* Its copy is of the old line: `set quorum` makes a new one. */
+	s->witness = (struct state_witness){ 0 };
 	for (size_t i = 0; i < s->nodes.n; i++)
 		node_left(&s->nodes.v[i], jump, time_ms, cause);
 	for (size_t i = 0; i < s->volumes.n; i++) {

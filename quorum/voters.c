@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include "quorum/voters.h"
+#include "quorum/witness_disk.h"
 
 #include <string.h>
 
@@ -62,7 +63,7 @@ static struct voters_change removal(const struct voters_view *v)
 		const struct raft_member *m = &v->config->member[i];
 		const struct voters_one *heir = heir_of(v, &m->id);
 
-		if (find(v, &m->id))
+		if (find(v, &m->id) || m->id.node == WITNESS_NODE)
 			continue;
 		if (heir && m->role == RAFT_VOTER && !may_be_replaced(v, heir))
 			continue;

@@ -15,6 +15,8 @@
  * Never below three votes: with two, one more failure stops all; with one, a cut-off leader would go on
  * alone while the others, who have the later copies, wait for it.
  *
+ * The witness is no node: whether it votes is decided in quorum/witness.h, when there is nothing to do here.
+ *
  * An even number of voters is allowed: four need three answers and can lose one, as three can. It is
  * shown, since one of them adds nothing.
  */

@@ -176,6 +176,8 @@ void node_actions_clear(struct node_actions *actions)
 			free(a->send.data);
 		else if (a->type == NODE_DO_JOB_ANSWER)
 			free(a->job.data);
+		else if (a->type == NODE_DO_WITNESS)
+			free(a->witness.data);
 	}
 	node_action_vec_clear(&actions->v);
 	actions->no_memory = false;

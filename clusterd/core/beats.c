@@ -54,7 +54,11 @@ static void beat_send(struct node *n)
 	Core__VolumeMode modes[BEAT_VOLUMES_MAX], *list[BEAT_VOLUMES_MAX];
 	Core__VmState states[BEAT_VMS_MAX], *state_list[BEAT_VMS_MAX];
 	struct peer_vm vms[BEAT_VMS_MAX];
+	Core__WitnessBeat witness;
 	MESSAGE(BEAT, Beat, beat);
+
+	witness_fill_beat(n, &witness);
+	m.witness = &witness;
 
 	m.sent_ms = n->now_ms;
 	m.config_version = raft_config(n->raft)->version;
@@ -201,6 +205,8 @@ void beats_on_beat(struct node *n, const Core__Message *in)
 	p->setup_loaded = in->beat->setup_loaded;
 	peer_volumes(n, p, in->beat);
 	peer_vms(n, p, in->beat);
+	witness_hear(n, in);
+	witness_on_beat(n, in);
 	if (may_ack(n, in) && lease_voter_ack(&n->voter, in->from, in->incarnation, n->now_ms)) {
 		MESSAGE(BEAT_ACK, BeatAck, beat_ack);
 
@@ -214,11 +220,12 @@ void beats_on_beat(struct node *n, const Core__Message *in)
 
 /* ---- our lease ------------------------------------------------------------------------------------ */
 
-static bool voter_of(const Core__Message *msg, ProtobufCBinaryData uuid, struct raft_id *ret)
+static bool voter_of(const Core__Message *msg, uint32_t node, ProtobufCBinaryData uuid,
+		     struct raft_id *ret)
 {
 	if (uuid.len != sizeof(ret->uuid))
 		return false;
-	ret->node = msg->from;
+	ret->node = node ? node : msg->from; /* for the witness its host speaks */
 	memcpy(ret->uuid, uuid.data, sizeof(ret->uuid));
 	return true;
 }
@@ -229,7 +236,8 @@ void beats_on_ack(struct node *n, const Core__Message *msg)
 	struct raft_id voter;
 
 	if (a->instance != n->cfg.instance || a->incarnation != n->incarnation ||
-	    n->incarnation == 0 || a->sent_ms > n->now_ms || !voter_of(msg, a->voter, &voter))
+	    n->incarnation == 0 || a->sent_ms > n->now_ms || 
+	    !voter_of(msg, a->voter_node, a->voter, &voter))
 		return;
 	lease_acked(&n->lease, &voter,
 		    n->cfg.defects & NODE_DEFECT_LEASE_FROM_ACK ? n->now_ms : a->sent_ms);
@@ -261,11 +269,10 @@ bool beats_may_run(const struct node *n)
 void beats_on_bound_ask(struct node *n, const Core__Message *in)
 {
 	const Core__BoundAsk *q = in->bound_ask;
-	const struct state_node *s = state_node(&n->state, q->node);
 	MESSAGE(BOUND_ANSWER, BoundAnswer, bound_answer);
 
-	if (q->failed && (!s || s->incarnation < q->incarnation ||
-			  (s->incarnation == q->incarnation && s->phase != STATE_NODE_FAILED)))
+	witness_on_bound_ask(n, in);
+	if (q->failed && !log_state_failed(&n->state, q->node, q->incarnation))
 		return;
 	m.id = q->id;
 	m.age_ms = (uint64_t)lease_voter_age(&n->voter, q->node, n->now_ms);
@@ -316,9 +323,9 @@ bool beats_has_path(void *user, uint32_t node, const char *volume)
 	return true; /* it has not tried yet */
 }
 
-static void gone_note(struct node *n, uint32_t id, bool at_once)
+static void gone_note(struct node *n, uint32_t id, bool at_once, uint64_t ring)
 {
-	struct gone g = { .id = id, .since_ms = n->now_ms, .at_once = at_once };
+	struct gone g = { .id = id, .since_ms = n->now_ms, .at_once = at_once, .ring = ring };
 
 	for (size_t i = 0; i < n->gone.n; i++)
 		if (n->gone.v[i].id == id) {
@@ -337,13 +344,17 @@ static void raft_ring(struct node *n)
 	ev.ring.n_ring = (uint32_t)n->view.n_members;
 	ev.ring.group = n->view.group;
 	ev.ring.n_group = (uint32_t)n->view.n_group;
+	n->wit.ring_ms = n->now_ms;
 	if (n->raft)
 		log_feed(n, &ev);
+	witness_ring(n);
 }
 
 /*
  * Who left a ring that keeps its majority has failed at once. When the majority forms only now (a
- * switch was rebooted) the missing ones are given time: they may be about to come back.
+ * switch was rebooted) the missing ones are given time: they may be about to come back. A ring that was
+ * quorate, lost members, and is quorate again as it stands, by the witness's vote, has kept it: that vote
+ * can be cast only after the ring has formed.
  */
 void beats_on_view(struct node *n, const struct node_view *view)
 {
@@ -357,7 +368,11 @@ void beats_on_view(struct node *n, const struct node_view *view)
 		n->view.n_group = NODE_VIEW_MAX;
 	for (size_t i = 0; i < old.n_members; i++)
 		if (!beats_in_ring(n, old.members[i]))
-			gone_note(n, old.members[i], kept);
+			gone_note(n, old.members[i], kept, old.quorate ? view->ring : 0);
+	for (size_t i = 0; i < n->gone.n; i++)
+		if (view->quorate && n->wit.cast && n->wit.cast_ring == view->ring &&
+		    n->gone.v[i].ring == view->ring)
+			n->gone.v[i].at_once = true;
 	for (size_t i = n->gone.n; i-- > 0;)
 		if (beats_in_ring(n, n->gone.v[i].id))
 			gone_vec_remove(&n->gone, i);
@@ -378,8 +393,8 @@ static void expect_votes(struct node *n)
 {
 	uint32_t votes = raft_config_voters(raft_config(n->raft));
 
-	if (votes < n->view.n_members)
-		votes = (uint32_t)n->view.n_members;
+	if (votes < n->view.n_members + witness_votes_present(n))
+		votes = (uint32_t)n->view.n_members + witness_votes_present(n);
 	if (votes == n->expected_votes || votes == 0)
 		return;
 	n->expected_votes = votes;

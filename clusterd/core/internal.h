@@ -26,6 +26,7 @@
 #include "clusterd/core/node.h"
 
 #include "clusterd/core/stand.h"
+#include "clusterd/core/witness.h"
 #include "lib/assert.h"
 #include "proto/core.pb-c.h"
 #include "quorum/command.h"
@@ -90,6 +91,7 @@ struct peer {
 	uint64_t applied, setup_written, setup_loaded;
 	struct peer_volume_vec volumes;
 	struct peer_vm_vec vms;
+	bool wit_path, wit_serving; /* reaches the witness's LUN; serves it */
 };
 CL_DEFINE_VEC(peer_vec, struct peer);
 
@@ -98,6 +100,7 @@ struct gone {
 	uint32_t id;
 	int64_t since_ms;
 	bool at_once; /* out of a ring that kept its majority */
+	uint64_t ring; /* the one without it, when only the witness's vote was missing there */
 };
 CL_DEFINE_VEC(gone_vec, struct gone);
 
@@ -307,13 +310,6 @@ struct pending {
 };
 CL_DEFINE_VEC(pending_vec, struct pending);
 
-struct failure { /* a `N failed` in our log, applied or not */
-	uint64_t index;
-	uint32_t node;
-	uint64_t incarnation;
-};
-CL_DEFINE_VEC(failure_vec, struct failure);
-
 /* A write to our database that is under way. */
 struct write_begun {
 	uint64_t seq;
@@ -388,6 +384,9 @@ struct node {
 
 	struct manager mgr;
 
+	/* witness*.c */
+	struct wit wit;
+
 	/* job.c */
 	struct job_ask_vec job_asks;
 	struct job_run_vec job_runs;
@@ -442,6 +441,15 @@ bool log_failed(const struct node *n, uint32_t node, uint64_t incarnation);
 /* Propose c about object; false when one about it is on its way already. */
 bool log_propose(struct node *n, const char *object, Log__Command *c);
 bool log_in_flight(const struct node *n, const char *object);
+/* The failures in a log, ours or the witness's. */
+void log_failures_look(struct node *n, struct failure_vec *v, const struct raft_entry *e);
+void log_failures_follow(struct node *n, struct failure_vec *v, const struct raft_persist *p);
+void log_failures_forget(struct failure_vec *v, uint64_t applied);
+bool log_failed_in(const struct state *s, const struct failure_vec *v, uint32_t node,
+		   uint64_t incarnation);
+/* Whether (node, incarnation) failed, by what is applied. */
+bool log_state_failed(const struct state *s, uint32_t node, uint64_t incarnation);
+unsigned log_state_defects(const struct node *n);
 
 /* ---- slow.c ----------------------------------------------------------------------------------- */
 

@@ -24,7 +24,10 @@ clusterd_libcore_a_SOURCES = \
 	clusterd/core/request.c \
 	clusterd/core/slow.c \
 	clusterd/core/stand.c clusterd/core/stand.h \
-	clusterd/core/view.c
+	clusterd/core/view.c \
+	clusterd/core/witness.c clusterd/core/witness.h \
+	clusterd/core/witness_lead.c \
+	clusterd/core/witness_raft.c
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/stand_test

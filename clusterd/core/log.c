@@ -12,7 +12,7 @@
 
 #include "lib/cleanup.h"
 
-static unsigned state_defects(const struct node *n)
+unsigned log_state_defects(const struct node *n)
 {
 	static const struct {
 		uint32_t node;
@@ -34,7 +34,7 @@ static unsigned state_defects(const struct node *n)
 
 /* ---- failures in the log ---------------------------------------------------------------------- */
 
-static void failures_look(struct node *n, const struct raft_entry *e)
+void log_failures_look(struct node *n, struct failure_vec *v, const struct raft_entry *e)
 {
 	Log__Command *c;
 
@@ -49,41 +49,64 @@ static void failures_look(struct node *n, const struct raft_entry *e)
 		};
 
 		/* Forgetting it would let us ack a failed node. */
-		cl_assert(failure_vec_push(&n->failures, f) == 0);
+		cl_assert(failure_vec_push(v, f) == 0);
+	} else if (c && c->what_case == LOG__COMMAND__WHAT_QUORUM_SET && v == &n->failures) {
+		witness_note_set(n, e->index, c->quorum_set->url, c->quorum_set->uuid.data,
+				 c->quorum_set->uuid.len);
 	}
 	if (c)
 		log__command__free_unpacked(c, NULL);
 }
 
-static void failures_follow(struct node *n, const struct raft_persist *p)
+void log_failures_follow(struct node *n, struct failure_vec *v, const struct raft_persist *p)
 {
-	for (size_t i = n->failures.n; i-- > 0;)
-		if (p->reset_log ||
-		    (p->truncate_from && n->failures.v[i].index >= p->truncate_from))
-			failure_vec_remove(&n->failures, i);
+	uint64_t from = p->reset_log ? 1 : p->truncate_from;
+
+	for (size_t i = v->n; from && i-- > 0;)
+		if (v->v[i].index >= from)
+			failure_vec_remove(v, i);
+	if (from && v == &n->failures)
+		witness_note_cut(n, from);
 	for (uint32_t i = 0; i < p->n_entries; i++)
-		failures_look(n, &p->entries[i]);
+		log_failures_look(n, v, &p->entries[i]);
 }
 
 /* Applied ones are in the state: the list holds only what is not. */
-static void failures_forget(struct node *n)
+void log_failures_forget(struct failure_vec *v, uint64_t applied)
 {
-	for (size_t i = n->failures.n; i-- > 0;)
-		if (n->failures.v[i].index <= n->state.applied)
-			failure_vec_remove(&n->failures, i);
+	for (size_t i = v->n; i-- > 0;)
+		if (v->v[i].index <= applied)
+			failure_vec_remove(v, i);
+}
+
+bool log_state_failed(const struct state *state, uint32_t node, uint64_t incarnation)
+{
+	const struct state_node *s = state_node(state, node);
+
+	return s && (s->incarnation > incarnation ||
+		     (s->incarnation == incarnation && s->phase == STATE_NODE_FAILED));
+}
+
+bool log_failed_in(const struct state *state, const struct failure_vec *v, uint32_t node,
+		   uint64_t incarnation)
+{
+	if (log_state_failed(state, node, incarnation))
+		return true;
+	for (size_t i = 0; i < v->n; i++)
+		if (v->v[i].node == node && v->v[i].incarnation >= incarnation)
+			return true;
+	return false;
 }
 
 bool log_failed(const struct node *n, uint32_t node, uint64_t incarnation)
 {
-	const struct state_node *s = state_node(&n->state, node);
+	return log_failed_in(&n->state, &n->failures, node, incarnation);
+}
 
-	if (s && (s->incarnation > incarnation ||
-		  (s->incarnation == incarnation && s->phase == STATE_NODE_FAILED)))
-		return true;
-	for (size_t i = 0; i < n->failures.n; i++)
-		if (n->failures.v[i].node == node && n->failures.v[i].incarnation >= incarnation)
-			return true;
-	return false;
+static void failures_forget(struct node *n)
+{
+	log_failures_forget(&n->failures, n->state.applied);
+	witness_note_applied(n);
 }
 
 /* ---- opening ------------------------------------------------------------------------------------ */
@@ -135,7 +158,7 @@ int log_open(struct node *n, const struct raft_stored *stored, struct cl_error *
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < stored->n_entries; i++)
-		failures_look(n, &stored->entries[i]);
+		log_failures_look(n, &n->failures, &stored->entries[i]);
 	return 0;
 }
 
@@ -328,8 +351,8 @@ static void log_apply(struct node *n, const struct raft_entry *e)
 		return;
 	}
 	state_change_vec_clear(&n->changes);
-	if (state_apply(&n->state, e->index, e->data, e->len, state_defects(n), &res, &n->changes) <
-	    0)
+	if (state_apply(&n->state, e->index, e->data, e->len, log_state_defects(n), &res,
+			&n->changes) < 0)
 		n->out->no_memory = true;
 	for (size_t i = 0; i < n->changes.n; i++)
 		core_event_changed(n, &n->changes.v[i], i);
@@ -362,7 +385,7 @@ void log_feed(struct node *n, struct raft_event *ev)
 	ev->now_ms = n->now_ms;
 	raft_step(n->raft, ev, a);
 	if (a->has_persist) {
-		failures_follow(n, &a->persist);
+		log_failures_follow(n, &n->failures, &a->persist);
 		core_persist(n, &a->persist);
 	}
 	for (size_t i = 0; i < a->apply.n; i++) {

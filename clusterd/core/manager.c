@@ -99,7 +99,7 @@ static bool bound_answered(struct node *n, const struct state_node *s)
 void manager_on_bound_answer(struct node *n, const Core__Message *msg)
 {
 	const Core__BoundAnswer *a = msg->bound_answer;
-	struct raft_id voter = { .node = msg->from };
+	struct raft_id voter = { .node = a->voter_node ? a->voter_node : msg->from };
 
 	if (a->voter.len != sizeof(voter.uuid))
 		return;

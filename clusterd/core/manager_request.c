@@ -302,6 +302,17 @@ static void maintenance(struct node *n, struct asked *q)
 	(void)log_propose(n, m.name, &c);
 }
 
+/* The LUN was made a witness's by whoever sent this: from here on it is one. */
+static void set_quorum(struct node *n, struct asked *q)
+{
+	COMMAND(QUORUM_SET, QuorumSet, quorum_set);
+
+	m.url = q->rq->url;
+	m.uuid = q->rq->uuid;
+	c.request = &q->id;
+	(void)log_propose(n, q->rq->object, &c);
+}
+
 void manager_on_request(struct node *n, const Core__Message *msg)
 {
 	struct asked q = { .msg = msg, .rq = msg->request };
@@ -313,6 +324,9 @@ void manager_on_request(struct node *n, const Core__Message *msg)
 	q.id.instance = msg->request->instance;
 	q.id.seq = msg->request->seq;
 	switch (msg->request->verb) {
+	case NODE_SET_QUORUM:
+		set_quorum(n, &q);
+		break;
 	case NODE_CREATE_VOLUME:
 		create_volume(n, &q);
 		break;

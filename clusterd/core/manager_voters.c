@@ -137,7 +137,11 @@ void manager_voters_step(struct node *n)
 	if (n->cfg.defects & NODE_DEFECT_OLD_VOTER_FIRST)
 		v.defects |= VOTERS_DEFECT_OLD_FIRST;
 	c = voters_next(&v);
-	if (!c.any || (c.op == RAFT_CHANGE_REMOVE && still_reads(n, c.member.id.node)))
+	if (!c.any) {
+		witness_voters_step(n, v.settled);
+		return;
+	}
+	if (c.op == RAFT_CHANGE_REMOVE && still_reads(n, c.member.id.node))
 		return;
 	ev.change.id = ++n->next_id;
 	ev.change.op = c.op;
@@ -160,7 +164,10 @@ static void say(struct node *n, const struct raft_config *c, const struct raft_i
 		.duration_ms = -1,
 	};
 
-	(void)snprintf(line.object, sizeof(line.object), "%s", s ? s->name : "");
+	(void)snprintf(line.object, sizeof(line.object), "%s",
+		       s			  ? s->name
+		       : id->node == WITNESS_NODE ? "witness"
+						  : "");
 	(void)snprintf(line.event, sizeof(line.event), "%s", event);
 	(void)snprintf(line.cause, sizeof(line.cause), "%u voters, %u have to agree%s", voters,
 		       voters / 2 + 1,

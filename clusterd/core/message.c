@@ -23,10 +23,14 @@ static void message_out(struct node *n, uint32_t to, Core__Message *m)
 }
 
 static void on_old_copy(struct node *n, const Core__OldCopy *m);
+static void receive_raft(struct node *n, const Core__Message *msg);
 
 static void message_dispatch(struct node *n, const Core__Message *m)
 {
 	switch (m->what_case) {
+	case CORE__MESSAGE__WHAT_RAFT: /* between the witness's copy here and our own, too */
+		receive_raft(n, m);
+		break;
 	case CORE__MESSAGE__WHAT_BEAT:
 		beats_on_beat(n, m);
 		break;
@@ -115,7 +119,8 @@ void message_raft(struct node *n, const struct raft_message *m)
 	raft_message_encode(m, data);
 	msg.what_case = CORE__MESSAGE__WHAT_RAFT;
 	msg.raft = (ProtobufCBinaryData){ len, data };
-	message_send(n, m->to.node, &msg);
+	/* Whoever serves the witness takes what is for it: that may change before it arrives. */
+	message_send(n, m->to.node == WITNESS_NODE ? 0 : m->to.node, &msg);
 	free(data);
 }
 
@@ -137,7 +142,9 @@ static void receive_raft(struct node *n, const Core__Message *msg)
 	if (!n->raft && !n->first_blob && for_our_database(n, m))
 		log_join(n, m);
 	ev.message = m;
-	if (n->raft)
+	if (n->raft && m->to.node == WITNESS_NODE)
+		witness_receive(n, m);
+	else if (n->raft)
 		log_feed(n, &ev);
 	free(m);
 }
@@ -262,8 +269,6 @@ void message_receive(struct node *n, const uint8_t *data, size_t len)
 
 	if (!m || !is_ours(n, m) || of_another_line(n, m) || of_an_earlier_life(n, m))
 		n->dropped++;
-	else if (m->what_case == CORE__MESSAGE__WHAT_RAFT)
-		receive_raft(n, m);
 	else
 		message_dispatch(n, m);
 	if (m)

@@ -230,6 +230,9 @@ static void dispatch(struct node *n, const struct node_event *ev)
 	case NODE_EV_AUDIT:
 		audit_here(n, &ev->audit);
 		break;
+	case NODE_EV_WITNESS:
+		witness_on_event(n, &ev->witness);
+		break;
 	}
 }
 
@@ -261,7 +264,10 @@ static void consequences(struct node *n)
 	life_step(n);
 	if (n->raft) {
 		slow_step(n);
+		witness_step(n);
+		witness_lead_step(n);
 		beats_step(n);
+		witness_cast_step(n);
 		agent_step(n);
 		manager_step(n);
 		setup_step(n);
@@ -311,6 +317,8 @@ int64_t node_deadline(const struct node *n)
 		at = INT64_MAX;
 	if (n->raft)
 		at = earlier(at, earlier(raft_deadline(n->raft), beats_deadline(n)));
+	if (n->raft)
+		at = earlier(at, witness_deadline(n));
 	return at > n->now_ms ? at : n->now_ms + 1;
 }
 
@@ -369,5 +377,6 @@ void node_free(struct node *n)
 	manager_reset(n);
 	request_free(n);
 	job_free(n);
+	witness_free(n);
 	free(n);
 }

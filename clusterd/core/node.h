@@ -61,6 +61,8 @@ enum node_defect {
 	NODE_DEFECT_FORCE_NO_JUMP = 1 << 14,	  /* a new line's numbers go on where they were */
 	NODE_DEFECT_FORCE_NO_DEBTS = 1 << 15,	  /* a new line fences nobody */
 	NODE_DEFECT_OLD_LINE = 1 << 16,		  /* a higher line is not heeded */
+	NODE_DEFECT_WITNESS_NO_WAIT = 1 << 24,	/* taken over without a look at its holder's slot */
+	NODE_DEFECT_WITNESS_NO_CHECK = 1 << 25, /* it answers without READ RESERVATION */
 };
 
 struct node_config {
@@ -109,6 +111,7 @@ enum node_event_type {
 	NODE_EV_CLEANED,     /* .incarnation: NODE_DO_CLEANUP is finished */
 	NODE_EV_SETUP,	     /* .setup: what stands in files, and what corosync runs by */
 	NODE_EV_AUDIT,	     /* .audit: somebody asked for something here, or was refused */
+	NODE_EV_WITNESS,     /* .witness: report of witnessd */
 };
 
 #define NODE_VIEW_MAX 255
@@ -142,6 +145,7 @@ enum node_verb {
 	NODE_SETUP,	    /* spec: a packed Log.SetupSet */
 	NODE_LEAVE,	    /* object: a node that is up */
 	NODE_EVICT,	    /* object: a node that is not */
+	NODE_SET_QUORUM, /* object: "witness"; url ("" = none), uuid: of a LUN that was made one */
 };
 
 /* Strings are borrowed for the step. client is the driver's own number; it comes back in replies.
@@ -240,6 +244,24 @@ struct node_audit_event {
 	bool everywhere;     /* the other nodes shall keep it too */
 };
 
+enum node_witness_report {
+	NODE_WITNESS_PATH, /* the session stands (up), or not (text: why) */
+	NODE_WITNESS_DONE, /* an operation is over: id, ok (or text), data, mine, holder */
+};
+
+/* After NODE_WITNESS_PATH with up = false nothing that was ordered before is answered any more. */
+struct node_witness_event {
+	enum node_witness_report report;
+	bool up;
+	uint64_t id;
+	bool ok;
+	const uint8_t *data; /* READ */
+	size_t len;
+	bool mine;	  /* CHECK: the reservation names this very nexus */
+	uint32_t holder;  /* CHECK: the holder's node; 0 = none of this cluster's */
+	const char *text; /* never NULL */
+};
+
 struct node_event {
 	enum node_event_type type;
 	int64_t now_ms;	 /* CLOCK_BOOTTIME; never goes back */
@@ -258,6 +280,7 @@ struct node_event {
 		struct node_csvd_event csvd;
 		struct node_setup_event setup;
 		struct node_audit_event audit;
+		struct node_witness_event witness;
 		uint64_t incarnation;
 	};
 };
@@ -281,6 +304,8 @@ enum node_action_type {
 	NODE_DO_CLEANUP, /* .incarnation: end all of it: kill every VM, empty its cgroups, close
 			    its csvd sessions; then NODE_EV_CLEANED */
 	NODE_DO_EXPECT,	 /* .votes: votequorum_setexpected() */
+	NODE_DO_WITNESS, /* .witness: order to witnessd; each but OPEN is answered once */
+	NODE_DO_CAST,	 /* .cast: vote of votequorum's quorum device in that ring */
 	NODE_DO_EVENT,	 /* .event: a line for `clusterctl events` and the log */
 	NODE_DO_SETUP,	 /* the setup in the state is a new one: write the files, NODE_EV_SETUP */
 	NODE_DO_SETUP_RELOAD, /* all have written: corosync is to load it, on all nodes at once */
@@ -289,6 +314,15 @@ enum node_action_type {
 	NODE_DO_STOP,	 /* .reply.text: this process must end (removed, its log disk failed) */
 	NODE_DO_CONDEMN, /* .reply.text: its database must not be used again, by any process: mark it,
 			    durably, then end. The next one begins with an empty one, config.anew */
+};
+
+enum node_witness_do {
+	NODE_WITNESS_OPEN,	  /* drop the session; url: one to that LUN, "" = none. -> PATH.. */
+	NODE_WITNESS_READ,	  /* offset, len */
+	NODE_WITNESS_WRITE,	  /* offset, len, data: durable when answered */
+	NODE_WITNESS_OWNER_WRITE, /* the same; fails unless CLAIM succeeded on this nexus */
+	NODE_WITNESS_CLAIM,	  /* PREEMPT of the holder, barrier, verify */
+	NODE_WITNESS_CHECK,	  /* READ RESERVATION */
 };
 
 enum node_vm_do {
@@ -364,6 +398,17 @@ struct node_action {
 		struct {
 			int64_t until_ms;
 		} lease;
+		struct {
+			enum node_witness_do what;
+			uint64_t id, offset;
+			uint32_t len;
+			uint8_t *data; /* owned by the actions */
+			char url[STATE_URL_MAX];
+		} witness;
+		struct {
+			bool yes;
+			uint64_t ring;
+		} cast;
 		uint64_t incarnation;
 		uint32_t votes;
 		struct node_event_line {
@@ -423,7 +468,22 @@ struct node_self {
 
 /* Whether it is, or is becoming, a cluster's: `init` and `join` are not possible. */
 bool node_has_database(const struct node *node);
+
+/* The witness as seen from here. */
+struct node_quorum {
+	uint32_t voters, heard, need;  /* votes in the log, those that answer, a majority */
+	const char *witness;	       /* "none", "voter", "learner", "joining", "lost" */
+	const char *url;	       /* "" = none; valid until the next step */
+	uint32_t host;		       /* who serves it, as far as is known; 0 = nobody */
+	char reason[STATE_REASON_MAX]; /* why it does not vote or answer; "" = it does */
+	const char *path; /* of this node: "ok", or why not; valid until the next step */
+	bool cast;	  /* this node's vote in votequorum's device */
+};
+
 void node_get_self(const struct node *node, struct node_self *ret_self);
+void node_get_quorum(const struct node *node, struct node_quorum *ret);
+/* How many votes a node has: 1 when it is a voter. */
+bool node_is_voter(const struct node *node, uint32_t id);
 
 /* The database as applied here. Valid until the next step. */
 const struct state *node_state(const struct node *node);

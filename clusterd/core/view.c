@@ -21,7 +21,64 @@ static uint32_t voters_heard(const struct node *n)
 	for (uint32_t i = 0; i < c->n; i++)
 		heard += c->member[i].role == RAFT_VOTER && (c->member[i].id.node == n->cfg.id ||
 							     beats_heard(n, c->member[i].id.node));
-	return heard;
+	return heard + witness_votes_present(n);
+}
+
+static const char *witness_word(const struct node *n, struct node_quorum *ret)
+{
+	struct raft_id id = witness_id(&n->wit.is);
+	const struct raft_member *m = raft_config_find(raft_config(n->raft), &id);
+	bool alive = n->now_ms - n->wit.alive_ms <= WITNESS_FRESH_MS;
+
+	if (n->wit.phase == WIT_OFF)
+		return "none";
+	if (!m || m->role == RAFT_JOINING) {
+		CORE_COPY(ret->reason, "it has not caught up with the database yet");
+		return "joining";
+	}
+	if (!alive) {
+		CORE_COPY(ret->reason,
+			  ret->host ? "it does not answer the manager" : "no node serves it");
+		return "lost";
+	}
+	if (m->role == RAFT_VOTER)
+		return "voter";
+	CORE_COPY(ret->reason, "it does not vote: the number of nodes is odd");
+	return "learner";
+}
+
+static uint32_t witness_server(const struct node *n)
+{
+	if (n->wit.phase == WIT_SERVING)
+		return n->cfg.id;
+	for (size_t i = 0; i < n->peers.n; i++)
+		if (n->peers.v[i].wit_serving && beats_heard(n, n->peers.v[i].id))
+			return n->peers.v[i].id;
+	return 0;
+}
+
+void node_get_quorum(const struct node *n, struct node_quorum *ret)
+{
+	*ret = (struct node_quorum){ .witness = "none", .url = "", .path = "" };
+	if (!n->raft)
+		return;
+	ret->voters = raft_config_voters(raft_config(n->raft));
+	ret->need = ret->voters / 2 + 1;
+	ret->heard = voters_heard(n);
+	ret->url = n->wit.is.url;
+	ret->host = witness_server(n);
+	ret->cast = n->wit.cast;
+	ret->witness = witness_word(n, ret);
+	if (n->wit.phase != WIT_OFF)
+		ret->path = n->wit.phase >= WIT_WATCHING ? "ok" : n->wit.why;
+}
+
+bool node_is_voter(const struct node *n, uint32_t id)
+{
+	for (uint32_t i = 0; n->raft && i < raft_config(n->raft)->n; i++)
+		if (raft_config(n->raft)->member[i].id.node == id)
+			return raft_config(n->raft)->member[i].role == RAFT_VOTER;
+	return false;
 }
 
 bool node_has_database(const struct node *n)

@@ -46,6 +46,19 @@ static void ask_something(struct cworld *w)
 
 /* ---- the cluster comes to be ----------------------------------------------------------------------------------- */
 
+static void set_witness(struct cworld *w)
+{
+	const struct state *s = cw_truth(w);
+	struct node_request rq = { .verb = NODE_SET_QUORUM,
+				   .object = "witness",
+				   .target = "",
+				   .url = "iscsi://sim/witness/1",
+				   .uuid = w->wit.uuid };
+
+	witness_format(w, s->cluster_uuid);
+	ask(w, 1, rq);
+}
+
 static void join_step(struct cworld *w)
 {
 	static const uint8_t uuid[16] = { 'v' };
@@ -77,6 +90,8 @@ static void join_step(struct cworld *w)
 		rq.start = true;
 		ask(w, 1, rq);
 	}
+	if (w->witness && w->joined == w->nodes + CW_VMS)
+		set_witness(w);
 	w->joined++;
 }
 

@@ -9,6 +9,7 @@
  *   cluster_driver.c   a machine: boot, power, cleanup   cluster_judge.c     what is judged of it all
  *   cluster_nemesis.c  the table of faults               cluster_client.c    clients' requests
  *   cluster_faults.c   disks, target, clocks             cluster_disk.c      databases
+ *   cluster_witness.c  the witness's LUN and each node's witnessd
  *
  * A new part brings a file of its own. It adds its kinds of tasks to enum task_kind and to the table in
  * cluster_tasks.c, its faults to the table in cluster_nemesis.c, its actions to carry_out() in
@@ -87,6 +88,19 @@ void fault_disk_full(struct cworld *w, unsigned n, unsigned m);
 void fault_memory_lost(struct cworld *w, unsigned n, unsigned m);
 void fault_target_stalls(struct cworld *w, unsigned n, unsigned m);
 void fault_target_restarts(struct cworld *w, unsigned n, unsigned m);
+/* ---- cluster_witness.c ------------------------------------------------------------------------- */
+
+void witness_order(struct cworld *w, unsigned node, struct node_action *a);
+/* Drop the session; open: log in anew. */
+void witness_session(struct cworld *w, unsigned node, bool open);
+void witness_format(struct cworld *w, const uint8_t cluster[16]);
+void witness_target_restart(struct cworld *w);
+void witness_free_world(struct cworld *w);
+void witness_login(struct cworld *w, struct task *t);
+void witness_arrive(struct cworld *w, struct task *t);
+void witness_land(struct cworld *w, struct task *t);
+void witness_done(struct cworld *w, struct task *t);
+void witness_dead(struct cworld *w, struct task *t);
 
 /* ---- cluster_nemesis.c, cluster_client.c ------------------------------------------------------- */
 

@@ -173,12 +173,33 @@ static void mend_all(struct cworld *w, unsigned n, unsigned m)
 		sim_disk_slow(w->s, i, 0);
 }
 
+static void cut_witness(struct cworld *w, unsigned n, unsigned m)
+{
+	(void)m;
+	w->node[n].wit_cut = !w->node[n].wit_cut;
+}
+
+static void lose_witness(struct cworld *w, unsigned n, unsigned m)
+{
+	(void)n;
+	(void)m;
+	w->wit.lost = !w->wit.lost;
+}
+
+static void restart_witness(struct cworld *w, unsigned n, unsigned m)
+{
+	(void)n;
+	(void)m;
+	witness_target_restart(w);
+}
+
 /* n and m are random nodes, perhaps the same. */
 static const struct {
 	const char *name;
 	unsigned weight;
 	uint64_t alone_ms; /* left alone for so much longer than others */
 	void (*make)(struct cworld *w, unsigned n, unsigned m);
+	bool witness; /* only where there is one */
 } faults[] = {
 	{ "power", 15, 0, lose_power },
 	{ "process", 20, 0, end_process },
@@ -198,18 +219,26 @@ static const struct {
 	{ "target-stalls", 2, 0, fault_target_stalls },
 	{ "target-restarts", 2, 0, fault_target_restarts },
 	{ "wall-clock", 1, 0, fault_wall_clock },
+	{ "witness-cut", 15, 0, cut_witness, true },
+	{ "witness-lost", 6, 0, lose_witness, true },
+	{ "witness-target", 4, 0, restart_witness, true },
 };
 
 enum { FAULTS = sizeof(faults) / sizeof(*faults) };
+
+static unsigned weight(const struct cworld *w, unsigned i)
+{
+	return faults[i].witness && !w->witness ? 0 : faults[i].weight;
+}
 
 static unsigned choose(struct cworld *w)
 {
 	unsigned sum = 0, x, i = 0;
 
 	for (unsigned k = 0; k < FAULTS; k++)
-		sum += faults[k].weight;
-	for (x = (unsigned)sim_rand(w->s, sum); x >= faults[i].weight; i++)
-		x -= faults[i].weight;
+		sum += weight(w, k);
+	for (x = (unsigned)sim_rand(w->s, sum); x >= weight(w, i); i++)
+		x -= weight(w, i);
 	return i;
 }
 

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/sim/cluster_world.h"
+#include "tests/sim/cluster_driver.h"
 #include "tests/sim/suite.h"
 
 enum { SETUP_MS = 40000, FAULTS_MS = 120000, HEAL_MS = 120000 };
@@ -45,6 +45,16 @@ static const struct {
 	{ "old-voter-first", NODE_DEFECT_OLD_VOTER_FIRST, true },
 };
 
+/* Of the suite `witness`: the same with 2 and 4 nodes, and a witness. */
+static const struct {
+	const char *name;
+	uint32_t node, sim;
+} witness_defects[] = {
+	{ "witness-no-wait", NODE_DEFECT_WITNESS_NO_WAIT, 0 },
+	{ "witness-no-check", NODE_DEFECT_WITNESS_NO_CHECK, 0 },
+	{ "witness-no-barrier", 0, SIM_DEFECT_WITNESS_NO_BARRIER },
+};
+
 static struct cworld *world_new(const struct suite_args *args)
 {
 	struct cworld *w = calloc(1, sizeof(*w));
@@ -62,9 +72,16 @@ static struct cworld *world_new(const struct suite_args *args)
 	w->seed = args->seed;
 	w->nodes = args->nodes ? args->nodes : 3 + (unsigned)(args->seed % 5 == 4) * 2;
 	cl_assert(w->nodes <= CW_NODES);
+	w->witness = w->nodes % 2 == 0;
 	for (size_t i = 0; args->defect && i < sizeof(defects) / sizeof(*defects); i++)
 		if (strcmp(defects[i].name, args->defect) == 0)
 			w->defects = defects[i].node;
+	for (size_t i = 0; args->defect && i < sizeof(witness_defects) / sizeof(*witness_defects);
+	     i++)
+		if (strcmp(witness_defects[i].name, args->defect) == 0) {
+			w->defects = witness_defects[i].node;
+			w->sim_defects = witness_defects[i].sim;
+		}
 	if (args->defect && raft_defect_find(args->defect))
 		w->raft_defects = RAFT_DEFECT(raft_defect_find(args->defect));
 	w->s = sim_new(&cluster_ops, &c, w->nodes, args->seed, w);
@@ -89,6 +106,7 @@ static void world_free(struct cworld *w)
 		node_actions_fini(&w->node[i].out);
 		cw_image_fini(&w->node[i].disk);
 	}
+	witness_free_world(w);
 	sim_free(w->s);
 	free(w->hash);
 	free(w);
@@ -119,10 +137,11 @@ static void heal(struct cworld *w)
 	w->lun.stalled_until = 0;
 	for (unsigned a = 1; a <= w->nodes; a++) {
 		sim_disk_slow(w->s, a, 0);
-		w->node[a].storage_cut = false;
+		w->node[a].storage_cut = w->node[a].wit_cut = false;
 		for (unsigned b = 1; b <= w->nodes; b++)
 			w->cut[a][b] = false;
 	}
+	w->wit.lost = false;
 	sim_mend_all(w->s);
 }
 
@@ -153,6 +172,14 @@ static unsigned running(const struct cworld *w, unsigned vm)
 	return n;
 }
 
+static const char *witness_word(const struct cworld *w, unsigned node)
+{
+	struct node_quorum q;
+
+	node_get_quorum(w->node[node].core, &q);
+	return q.witness;
+}
+
 /* Why not all is well; NULL when it is. */
 static const char *unwell(struct cworld *w, char *text, size_t size)
 {
@@ -165,6 +192,11 @@ static const char *unwell(struct cworld *w, char *text, size_t size)
 		node_get_self(w->node[i].core, &self);
 		if (self.life != NODE_UP) {
 			(void)snprintf(text, size, "n%u is not up: %s", i, self.reason);
+			return text;
+		}
+		if (w->witness && strcmp(witness_word(w, i), "voter") != 0) {
+			(void)snprintf(text, size, "n%u: the witness is %s", i,
+				       witness_word(w, i));
 			return text;
 		}
 	}
@@ -300,6 +332,44 @@ static const char *defect_at(unsigned i)
 {
 	return i < sizeof(defects) / sizeof(*defects) && defects[i].quick ? defects[i].name : NULL;
 }
+
+/* ---- with a witness ------------------------------------------------------------------------------- */
+
+static uint64_t run_witness(const struct suite_args *args)
+{
+	struct suite_args a = *args;
+
+	if (!a.nodes)
+		a.nodes = a.seed % 4 == 3 ? 4 : 2;
+	return run(&a);
+}
+
+static bool knows_witness_defect(const char *name)
+{
+	for (size_t i = 0; i < sizeof(witness_defects) / sizeof(*witness_defects); i++)
+		if (strcmp(witness_defects[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static bool takes_witness_defect(const char *name)
+{
+	return knows_witness_defect(name) || takes_defect(name);
+}
+
+static const char *witness_defect_at(unsigned i)
+{
+	return i < sizeof(witness_defects) / sizeof(*witness_defects) ? witness_defects[i].name
+								      : NULL;
+}
+
+const struct suite witness_suite = {
+	.name = "witness",
+	.run = run_witness,
+	.knows_defect = knows_witness_defect,
+	.takes_defect = takes_witness_defect,
+	.defect_at = witness_defect_at,
+};
 
 const struct suite cluster_suite = {
 	.name = "cluster",

@@ -31,6 +31,11 @@ static const struct {
 	[T_JOIN] = { .run = client_join },
 	[T_AGAIN] = { .run = world_again, .any_machine = true },
 	[T_VIEW] = { .run = world_view },
+	[T_WIT_LOGIN] = { .run = witness_login },
+	[T_WIT_BEGIN] = { .run = witness_arrive, .any_machine = true },
+	[T_WIT_LAND] = { .run = witness_land, .outside = true },
+	[T_WIT_DONE] = { .run = witness_done, .any_machine = true },
+	[T_WIT_DEAD] = { .run = witness_dead },
 };
 
 struct task *task_new(struct cworld *w, int kind, unsigned node, uint64_t delay_ms)

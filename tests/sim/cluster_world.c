@@ -82,6 +82,15 @@ static void carry_out(struct cworld *w, unsigned node, struct node_action *a)
 		c->expected_votes = a->votes;
 		task_new(w, T_VIEW, node, 1)->instance = c->instance;
 		break;
+	case NODE_DO_WITNESS:
+		witness_order(w, node, a);
+		break;
+	case NODE_DO_CAST:
+		c->cast = a->cast.yes;
+		c->cast_ring = a->cast.ring;
+		if (w->witness)
+			task_new(w, T_VIEW, node, 1)->instance = c->instance;
+		break;
 	case NODE_DO_EVENT:
 		sim_trace(w->s, "n%u event %" PRIu64 " %s %s: %s", node, a->event.id,
 			  a->event.event, a->event.object, a->event.cause);
@@ -169,6 +178,14 @@ void cw_event(struct cworld *w, unsigned node, struct node_event *ev)
 
 /* ---- the engine's calls --------------------------------------------------------------------------------- */
 
+/* The quorum device is polled at once with each new ring: 1 when the ring is full. */
+static uint32_t votes(const struct cworld *w, const struct cnode *c)
+{
+	bool cast = c->cast_ring == c->ring_seq ? c->cast : c->n_ring == w->nodes;
+
+	return c->n_ring + (w->witness && cast);
+}
+
 static void tell_view(struct cworld *w, unsigned node)
 {
 	struct cnode *c = &w->node[node];
@@ -179,7 +196,7 @@ static void tell_view(struct cworld *w, unsigned node)
 	v.n_group = c->n_group;
 	memcpy(v.members, c->ring, sizeof(c->ring));
 	memcpy(v.group, c->group, sizeof(c->group));
-	v.quorate = c->n_ring * 2 > c->expected_votes;
+	v.quorate = votes(w, c) * 2 > c->expected_votes;
 	cw_event(w, node, &ev);
 }
 
@@ -241,7 +258,7 @@ static void boot(struct sim *s, unsigned node)
 	c->checked = 0;
 	c->n_ring = c->n_group = 0;
 	if (c->expected_votes == 0)
-		c->expected_votes = w->nodes;
+		c->expected_votes = w->nodes + w->witness;
 	driver_boot(w, node);
 }
 
@@ -257,6 +274,7 @@ static void crash(struct sim *s, unsigned node)
 	c->file_incarnation = 0;
 	c->file_lease_ms = 0;
 	c->expected_votes = 0;
+	witness_session(w, node, false);
 	c->machine++;
 	driver_power_lost(w, node);
 }

@@ -17,6 +17,8 @@ enum {
 	CW_QEMUS = 64,
 	CW_TASKS = 4096,
 	CW_NUMBERS = 8192,
+	CW_KEYS = 64,
+	CW_WOPS = 512,
 	CW_THAW_MS =
 		300, /* after a thaw so long two may execute: nothing can act before it is on */
 };
@@ -60,6 +62,31 @@ struct lun {
 	int64_t stalled_until;
 };
 
+/* ---- the witness -------------------------------------------------------------------------------- */
+
+/* An operation on its LUN, on its way there, in the target, or on its way back. */
+struct wop {
+	bool used, ok, lands, mine;
+	unsigned node;
+	enum node_witness_do what;
+	uint64_t session, id, offset, takes;
+	int64_t lands_ms;
+	uint32_t len, holder;
+	uint8_t *data;
+};
+
+struct wit_world {
+	uint8_t *bytes; /* NULL: there is none */
+	uint8_t uuid[16];
+	bool lost; /* nobody reaches it */
+	uint64_t keys[CW_KEYS], holder, nexuses;
+	int64_t slot_ms[CW_NODES + 1][8]; /* when its slot was written last, and before */
+	struct wop op[CW_WOPS];
+};
+
+/* Guards of what is simulated here, not of the core. */
+enum { SIM_DEFECT_WITNESS_NO_BARRIER = 1 };
+
 /* ---- a node -------------------------------------------------------------------------------------- */
 
 struct image {
@@ -97,6 +124,12 @@ struct cnode {
 	uint32_t n_ring, n_group;
 	uint64_t ring_seq;
 	bool storage_cut;
+	/* witnessd */
+	bool wit_cut, wit_open, wit_claimed, wit_dying;
+	uint64_t wit_session, wit_nexus;
+	int64_t wit_free_at[2]; /* of the owner's lane, of slots and reading */
+	bool cast;
+	uint64_t cast_ring;
 	uint64_t unclean[CW_VMS]; /* the power took it: key it had */
 	/* csvd: its tables, its session, the epoch that it got `go` for */
 	struct owner_row owner[CW_VMS];
@@ -136,6 +169,9 @@ struct cworld {
 	uint64_t raft_defects;
 	int64_t voters_away_ms;
 	uint32_t snapshot_every;
+	uint32_t sim_defects;
+	bool witness; /* there is one: with an even number of nodes */
+	struct wit_world wit;
 	bool cut[CW_NODES + 1][CW_NODES + 1];
 	bool faults; /* the nemesis is at work */
 	struct cnode node[CW_NODES + 1];
@@ -207,6 +243,11 @@ enum task_kind {
 	T_JOIN,
 	T_AGAIN, /* a message comes a second time */
 	T_VIEW,	 /* votequorum counts anew */
+	T_WIT_LOGIN,
+	T_WIT_BEGIN, /* an operation arrives at the witness's target */
+	T_WIT_LAND,  /* and is done there */
+	T_WIT_DONE,  /* and answered */
+	T_WIT_DEAD,
 };
 
 #endif

@@ -21,7 +21,7 @@
 #include "lib/vec.h"
 #include "tests/sim/suite.h"
 
-static const struct suite *const suites[] = { &cluster_suite, &raft_suite, NULL };
+static const struct suite *const suites[] = { &cluster_suite, &witness_suite, &raft_suite, NULL };
 
 CL_DEFINE_VEC(seed_vec, uint64_t);
 

@@ -28,6 +28,7 @@ struct suite {
 /* All suites end with NULL; a new one is added in main.c. */
 extern const struct suite cluster_suite;
 extern const struct suite raft_suite;
+extern const struct suite witness_suite;
 
 /* The world that runs now, so that an assert can say when and where; NULL = none. */
 void suite_running(struct sim *s);

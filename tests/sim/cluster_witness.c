@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The witness LUN and each node's witnessd. The LUN checks a write's key when it arrives; the write may
+ * lie in the target for seconds and land all the same, whoever was preempted meanwhile. Only a barrier
+ * waits for it. Judged here:
+ *   witness-stolen  it is taken from a host that writes its slot and whose side has a majority with it,
+ *                   by a side that has none without it
+ */
+#include "config.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "quorum/witness_disk.h"
+#include "tests/sim/cluster_driver.h"
+
+enum { HALF_BYTES = 192 * 1024, LUN_BYTES = WITNESS_LOG_UNIT * WITNESS_UNIT + 2 * HALF_BYTES };
+
+/* ---- the LUN ------------------------------------------------------------------------------------------ */
+
+static uint64_t key_of(const struct cworld *w, unsigned node)
+{
+	return (uint64_t)node << 32 | w->node[node].wit_nexus;
+}
+
+static bool registered(const struct cworld *w, uint64_t key)
+{
+	for (unsigned i = 0; i < CW_KEYS; i++)
+		if (w->wit.keys[i] == key)
+			return true;
+	return false;
+}
+
+static void add_key(struct cworld *w, uint64_t key)
+{
+	for (unsigned i = 0; i < CW_KEYS; i++)
+		if (w->wit.keys[i] == 0) {
+			w->wit.keys[i] = key;
+			return;
+		}
+	cl_assert(!"too many keys on the witness");
+}
+
+static void preempt(struct cworld *w, uint64_t key)
+{
+	for (unsigned i = 0; i < CW_KEYS; i++)
+		if (w->wit.keys[i] == key)
+			w->wit.keys[i] = 0;
+}
+
+/* The target's process was restarted: it has forgotten all of it, and everybody's session is gone. */
+void witness_target_restart(struct cworld *w)
+{
+	sim_trace(w->s, "witness: the target restarts");
+	memset(w->wit.keys, 0, sizeof(w->wit.keys));
+	w->wit.holder = 0;
+	for (unsigned i = 1; i <= w->nodes; i++)
+		witness_session(w, i, w->node[i].wit_open);
+}
+
+void witness_format(struct cworld *w, const uint8_t cluster[16])
+{
+	struct witness_super super = { .half_bytes = HALF_BYTES };
+
+	memcpy(super.cluster, cluster, 16);
+	for (unsigned i = 0; i < 16; i++)
+		super.voter[i] = w->wit.uuid[i] = (uint8_t)sim_rand(w->s, 256);
+	w->wit.bytes = calloc(1, LUN_BYTES);
+	cl_assert(w->wit.bytes);
+	witness_super_encode(&super, w->wit.bytes);
+}
+
+/* ---- sessions ------------------------------------------------------------------------------------------- */
+
+static void say_path(struct cworld *w, unsigned node, bool up)
+{
+	struct node_event ev = { .type = NODE_EV_WITNESS };
+
+	ev.witness.report = NODE_WITNESS_PATH;
+	ev.witness.up = up;
+	ev.witness.text = up ? "" : "no path to the witness";
+	cw_event(w, node, &ev);
+}
+
+static bool reachable(const struct cworld *w, unsigned node)
+{
+	return w->wit.bytes && !w->wit.lost && !w->node[node].wit_cut;
+}
+
+/* What the session had begun goes on at the target; what it had not is gone. */
+void witness_session(struct cworld *w, unsigned node, bool open)
+{
+	struct cnode *c = &w->node[node];
+
+	c->wit_open = open;
+	c->wit_nexus = 0;
+	c->wit_claimed = c->wit_dying = false;
+	c->wit_session++;
+	c->wit_free_at[0] = c->wit_free_at[1] = 0;
+	if (open)
+		task_new(w, T_WIT_LOGIN, node, 5 + sim_rand(w->s, 50))->a = c->wit_session;
+}
+
+void witness_login(struct cworld *w, struct task *t)
+{
+	struct cnode *c = &w->node[t->node];
+
+	if (t->a != c->wit_session || !c->core)
+		return;
+	if (!reachable(w, t->node)) {
+		say_path(w, t->node, false);
+		task_new(w, T_WIT_LOGIN, t->node, 500)->a = c->wit_session;
+		return;
+	}
+	/* As witnessd does: older keys of this node that hold nothing go. */
+	for (unsigned i = 0; i < CW_KEYS; i++)
+		if (w->wit.keys[i] >> 32 == t->node && w->wit.keys[i] != w->wit.holder)
+			w->wit.keys[i] = 0;
+	c->wit_nexus = ++w->wit.nexuses;
+	add_key(w, key_of(w, t->node));
+	say_path(w, t->node, true);
+}
+
+/* ---- operations ------------------------------------------------------------------------------------------- */
+
+static struct wop *wop_new(struct cworld *w)
+{
+	for (unsigned i = 0; i < CW_WOPS; i++)
+		if (!w->wit.op[i].used) {
+			w->wit.op[i] = (struct wop){ .used = true };
+			return &w->wit.op[i];
+		}
+	cl_assert(!"too many operations on the witness");
+	return NULL;
+}
+
+static void wop_free(struct wop *o)
+{
+	free(o->data);
+	*o = (struct wop){ 0 };
+}
+
+void witness_free_world(struct cworld *w)
+{
+	for (unsigned i = 0; i < CW_WOPS; i++)
+		free(w->wit.op[i].data);
+	free(w->wit.bytes);
+}
+
+/* As it is decided upon: by who was frozen then it is carried out much later. */
+static bool in_ring(const struct cnode *c, unsigned node)
+{
+	for (uint32_t i = 0; i < c->n_ring; i++)
+		if (c->ring[i] == node)
+			return true;
+	return false;
+}
+
+static void judge_claim(struct cworld *w, unsigned node)
+{
+	const struct cnode *c = &w->node[node];
+	unsigned from = (unsigned)(w->wit.holder >> 32);
+	struct witness_slot slot;
+
+	if (!from || from == node || in_ring(c, from) || c->n_ring * 2 > w->nodes + 1)
+		return;
+	if (!witness_slot_decode(w->wit.bytes + (size_t)(WITNESS_SLOT_UNIT + from) * WITNESS_UNIT,
+				 from, &slot))
+		return;
+	/* Eight writes of late: it lives, and was seen to. */
+	if (slot.serving && slot.completes && sim_now(w->s) - w->wit.slot_ms[from][7] < 2600)
+		sim_fail(w->s, "witness-stolen", "n%u takes the witness from n%u, which lives",
+			 node, from);
+}
+
+void witness_order(struct cworld *w, unsigned node, struct node_action *a)
+{
+	struct cnode *c = &w->node[node];
+	bool slots = a->witness.what == NODE_WITNESS_READ || a->witness.what == NODE_WITNESS_WRITE;
+	int64_t now = sim_now(w->s), *free_at = &c->wit_free_at[slots];
+	struct wop *o;
+
+	if (a->witness.what == NODE_WITNESS_OPEN) {
+		witness_session(w, node, a->witness.url[0] != 0);
+		return;
+	}
+	if (a->witness.what == NODE_WITNESS_CLAIM)
+		judge_claim(w, node);
+	o = wop_new(w);
+	o->node = node;
+	o->session = c->wit_session;
+	o->id = a->witness.id;
+	o->what = a->witness.what;
+	o->offset = a->witness.offset;
+	o->len = a->witness.len;
+	o->data = a->witness.data;
+	a->witness.data = NULL;
+	/* One after the other, in order; slots do not wait for a barrier. */
+	if (*free_at < now)
+		*free_at = now;
+	o->takes = sim_rand(w->s, 3);
+	/* Longer than it takes to be thought dead: whoever takes over meets it. */
+	if (w->faults && o->data &&
+	    sim_chance(w->s, a->witness.what == NODE_WITNESS_WRITE ? 5000 : 40000))
+		o->takes += sim_rand(w->s, 6000);
+	task_new(w, T_WIT_BEGIN, node, (uint64_t)(*free_at - now))->slot =
+		(unsigned)(o - w->wit.op);
+	*free_at += (int64_t)o->takes;
+}
+
+static void note_slot(struct cworld *w, const struct wop *o)
+{
+	uint64_t node = o->offset / WITNESS_UNIT - WITNESS_SLOT_UNIT;
+
+	if (node < 1 || node > w->nodes)
+		return;
+	memmove(&w->wit.slot_ms[node][1], &w->wit.slot_ms[node][0], 7 * sizeof(int64_t));
+	w->wit.slot_ms[node][0] = sim_now(w->s);
+}
+
+/* All that has arrived has landed by then. */
+static uint64_t barrier_ms(const struct cworld *w)
+{
+	int64_t until = sim_now(w->s);
+
+	for (unsigned i = 0; i < CW_WOPS; i++)
+		if (w->wit.op[i].used && w->wit.op[i].lands && w->wit.op[i].lands_ms > until)
+			until = w->wit.op[i].lands_ms;
+	return (uint64_t)(until - sim_now(w->s)) + 1;
+}
+
+static void begin_claim(struct cworld *w, struct wop *o)
+{
+	struct cnode *c = &w->node[o->node];
+
+	sim_trace(w->s, "n%u preempts n%u on the witness", o->node,
+		  (unsigned)(w->wit.holder >> 32));
+	if (w->wit.holder != key_of(w, o->node))
+		preempt(w, w->wit.holder);
+	w->wit.holder = key_of(w, o->node);
+	o->ok = registered(w, w->wit.holder);
+	o->takes = barrier_ms(w);
+	if (w->sim_defects & SIM_DEFECT_WITNESS_NO_BARRIER)
+		o->takes = 1;
+	c->wit_free_at[0] = sim_now(w->s) + (int64_t)o->takes;
+}
+
+static void die(struct cworld *w, unsigned node)
+{
+	if (w->node[node].wit_dying)
+		return;
+	w->node[node].wit_dying = true;
+	task_new(w, T_WIT_DEAD, node, 1000)->a = w->node[node].wit_session;
+}
+
+/* It arrives at the target. */
+void witness_arrive(struct cworld *w, struct task *t)
+{
+	struct wop *o = &w->wit.op[t->slot];
+	struct cnode *c = &w->node[o->node];
+
+	if (o->session != c->wit_session || c->wit_nexus == 0) {
+		wop_free(o);
+		return;
+	}
+	if (!reachable(w, o->node) || c->wit_dying) {
+		die(w, o->node);
+		wop_free(o);
+		return;
+	}
+	o->ok = registered(w, key_of(w, o->node));
+	if (o->what == NODE_WITNESS_OWNER_WRITE)
+		o->ok = o->ok && c->wit_claimed;
+	if (o->what == NODE_WITNESS_CLAIM)
+		begin_claim(w, o);
+	if (o->what == NODE_WITNESS_CHECK) {
+		o->mine = w->wit.holder == key_of(w, o->node);
+		o->holder = (uint32_t)(w->wit.holder >> 32);
+	}
+	o->lands = o->ok && o->data;
+	o->lands_ms = sim_now(w->s) + (int64_t)o->takes;
+	task_new(w, T_WIT_LAND, o->node, o->takes)->slot = t->slot;
+}
+
+/* Whatever became of who sent it. */
+void witness_land(struct cworld *w, struct task *t)
+{
+	struct wop *o = &w->wit.op[t->slot];
+
+	if (o->lands) {
+		cl_assert(o->offset + o->len <= LUN_BYTES);
+		memcpy(w->wit.bytes + o->offset, o->data, o->len);
+		note_slot(w, o);
+	}
+	o->lands = false;
+	if (o->what == NODE_WITNESS_READ) {
+		o->ok = o->offset + o->len <= LUN_BYTES;
+		free(o->data);
+		o->data = malloc(o->len + 1);
+		cl_assert(o->data && o->ok);
+		memcpy(o->data, w->wit.bytes + o->offset, o->len);
+	}
+	task_new(w, T_WIT_DONE, o->node, 0)->slot = t->slot;
+}
+
+static void answer(struct cworld *w, struct wop *o)
+{
+	struct cnode *c = &w->node[o->node];
+	struct node_event ev = { .type = NODE_EV_WITNESS };
+
+	if (o->what == NODE_WITNESS_CLAIM) {
+		o->ok = o->ok && w->wit.holder == key_of(w, o->node);
+		c->wit_claimed = c->wit_claimed || o->ok;
+	}
+	ev.witness = (struct node_witness_event){
+		.report = NODE_WITNESS_DONE,
+		.id = o->id,
+		.ok = o->ok || o->what == NODE_WITNESS_READ || o->what == NODE_WITNESS_CHECK,
+		.data = o->what == NODE_WITNESS_READ ? o->data : NULL,
+		.len = o->what == NODE_WITNESS_READ ? o->len : 0,
+		.mine = o->mine,
+		.holder = o->holder,
+		.text = o->ok ? "" : "reservation conflict",
+	};
+	cw_event(w, o->node, &ev);
+}
+
+void witness_done(struct cworld *w, struct task *t)
+{
+	struct wop o = w->wit.op[t->slot];
+
+	w->wit.op[t->slot] = (struct wop){ 0 };
+	if (o.session == w->node[o.node].wit_session && !w->node[o.node].wit_dying &&
+	    w->node[o.node].core)
+		answer(w, &o);
+	/* A write that meets a conflict: the key is gone; the session logs in anew. */
+	if (!o.ok && (o.what == NODE_WITNESS_WRITE || o.what == NODE_WITNESS_OWNER_WRITE) &&
+	    o.session == w->node[o.node].wit_session)
+		die(w, o.node);
+	free(o.data);
+}
+
+void witness_dead(struct cworld *w, struct task *t)
+{
+	if (t->a != w->node[t->node].wit_session)
+		return;
+	witness_session(w, t->node, true);
+	if (w->node[t->node].core)
+		say_path(w, t->node, false);
+}
