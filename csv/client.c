@@ -76,6 +76,7 @@ void client_set_tables(struct client *c, const Vol__Tables *tables)
 	c->welcomed = true;
 	client_settle_blocks(c);
 	client_release_held(c, 0);
+	client_settled_all(c); /* the coordinator's, or gone */
 	c->cfg.changed(c->cfg.user, NULL);
 }
 
@@ -107,6 +108,7 @@ void client_up(struct client *c, uint64_t epoch, uint64_t incarnation)
 		client_end_direct(c, "this node is being admitted anew");
 	c->epoch = epoch;
 	c->incarnation = incarnation;
+	c->settled = 0;
 	c->sequence = 0;
 	c->told_nexus = c->data ? data_key(c->data) : 0;
 	hello.process = c->process;
@@ -178,6 +180,26 @@ static void fill_lock(const struct lock *l, Csv__Lock *out)
 	out->end = l->end;
 }
 
+/* Of this incarnation: what an earlier one left behind ended with its fence, and may be cut off by now. */
+static void fill_grown(const struct client *c, Csv__Reclaim *body)
+{
+	static Csv__Grown grown[GROWN_MAX], *gp[GROWN_MAX];
+
+	for (size_t i = 0; i < c->holding.grown.n && i < GROWN_MAX; i++) {
+		const struct grown *g = &c->holding.grown.v[i];
+		Csv__Grown *out = &grown[body->n_grown];
+
+		if (g->incarnation != c->incarnation)
+			continue;
+		csv__grown__init(out);
+		out->ino = g->ino;
+		out->offset = g->start;
+		out->length = g->end - g->start;
+		gp[body->n_grown++] = out;
+	}
+	body->grown = gp;
+}
+
 /* One message of up to RECLAIM_MAX handles and locks, from the given positions on. */
 static bool send_reclaim_part(struct client *c, size_t h0, size_t l0)
 {
@@ -198,6 +220,8 @@ static bool send_reclaim_part(struct client *c, size_t h0, size_t l0)
 	body.locks = lp;
 	body.last = h0 + body.n_handles == c->holding.opens.n &&
 		    l0 + body.n_locks == c->holding.locks.held.n;
+	if (body.last)
+		fill_grown(c, &body);
 	msg.msg_case = CSV__MESSAGE__MSG_RECLAIM;
 	msg.reclaim = &body;
 	return client_send(c, false, &msg) && !body.last;
@@ -245,10 +269,12 @@ static void on_welcome(struct client *c, bool reclaim)
 	c->welcomed = true;
 	client_settle_blocks(c);
 	client_release_held(c, c->told_nexus);
-	if (reclaim)
+	if (reclaim) {
 		begin_reclaim(c);
-	else
-		become_active(c);
+		return;
+	}
+	client_settled_all(c); /* it left behind a commit of what was done before */
+	become_active(c);
 }
 
 static void on_permit(struct client *c, const Csv__NexusPermit *permit)
@@ -300,12 +326,18 @@ bool client_input(struct client *c, const Csv__Message *msg)
 	case CSV__MESSAGE__MSG_RECLAIMED:
 		if (c->sm.state != CLIENT_RECLAIMING)
 			return false;
+		client_settled_all(c); /* likewise, of what was reclaimed */
 		become_active(c);
 		return true;
 	case CSV__MESSAGE__MSG_RESULT:
 		if (c->sm.state != CLIENT_ACTIVE)
 			return false;
 		client_on_result(c, msg->result);
+		return true;
+	case CSV__MESSAGE__MSG_SETTLED:
+		if (c->sm.state != CLIENT_ACTIVE)
+			return false;
+		client_settled(c, msg->settled->growth);
 		return true;
 	case CSV__MESSAGE__MSG_SPACE:
 		if (c->sm.state != CLIENT_ACTIVE)
@@ -332,7 +364,7 @@ void client_bye(struct client *c, const char *reason)
 	/* Layouts end with it: not while somebody relies on them. */
 	c->leaving = true;
 	c->bye = reason;
-	if (c->sm.state != CLIENT_ACTIVE || c->dios.first)
+	if (c->sm.state != CLIENT_ACTIVE || c->dios.first || client_settle(c, 0))
 		return;
 	c->leaving = false;
 	map_clear(&c->map);

@@ -253,7 +253,8 @@ static bool let_go(struct client *c, struct call *call)
 {
 	if (call->released)
 		return true;
-	if (client_io_of_handle(c, call->op.fh)) {
+	/* Growth that is not known to be durable would be reclaimed by somebody who has the file no more. */
+	if (client_io_of_handle(c, call->op.fh) || client_settle(c, call->op.ino)) {
 		call->way = CALL_DRAINING;
 		c->n_draining++;
 		return false;

@@ -4,8 +4,10 @@
  * given the file ahead, and then one small operation, GROW, shows it (coord_grow.c). So the data travel once, and
  * the coordinator's share of an extending write is a transaction of one inode.
  *
- * The write is answered when the GROW is: that is what makes it durable. Until then nobody sees it - its blocks lie
- * behind the end of file and are UNWRITTEN - so a node or a coordinator that dies in between leaves the old size.
+ * The write is answered when the GROW is. Until then nobody sees it - its blocks lie behind the end of file and are
+ * UNWRITTEN - so a node or a coordinator that dies in between leaves the old size. The coordinator may answer before it
+ * is durable: then it is kept here, in the keeper's memory, until it is said to be, and reclaimed (coord_grow.c has the
+ * argument).
  * Whatever comes between the two (a broken connection, a recall, another coordinator), the call still has its data,
  * and begins again: directly, if it still may, else as a WRITE.
  */
@@ -43,6 +45,7 @@ void client_send_grow(struct client *c, struct call *call)
 	op.offset = call->op.offset;
 	op.length = call->op.data.len;
 	op.sync = call->op.sync;
+	op.later = true;
 	op.resent = call->sent;
 	call->sent = true;
 	call->way = CALL_GROWING;
@@ -51,9 +54,21 @@ void client_send_grow(struct client *c, struct call *call)
 	(void)client_send(c, false, &msg); /* a broken connection begins again */
 }
 
+/* In shared memory before the caller hears of it; false: there is no room for it. */
+static bool remember(struct client *c, const struct call *call, uint64_t number)
+{
+	struct grown g = { .ino = call->op.ino,
+			   .start = call->op.offset,
+			   .end = call->op.offset + call->op.data.len,
+			   .number = number,
+			   .incarnation = c->incarnation };
+
+	return number <= c->settled || holding_grow(&c->holding, &g) == 0;
+}
+
 bool client_grown(struct client *c, struct call *call, const Csv__Result *res)
 {
-	if (res->error == EAGAIN) {
+	if (res->error == EAGAIN || (!res->error && !remember(c, call, res->growth))) {
 		call->no_grow = true;
 		client_route(c, call);
 		return false;
@@ -63,4 +78,37 @@ bool client_grown(struct client *c, struct call *call, const Csv__Result *res)
 		map_grown(&c->map, call->op.ino, call->op.offset,
 			  call->op.offset + call->op.data.len);
 	return true;
+}
+
+/* ---- not durable yet ------------------------------------------------------------------------ */
+
+bool client_settle(struct client *c, uint64_t ino)
+{
+	Csv__Message msg = CSV__MESSAGE__INIT;
+	Csv__Settle body = CSV__SETTLE__INIT;
+
+	if (ino ? !holding_has_grown(&c->holding, ino) : !c->holding.grown.n)
+		return false;
+	msg.msg_case = CSV__MESSAGE__MSG_SETTLE;
+	msg.settle = &body;
+	/* A connection that is broken, or breaks, settles it by its next WELCOME. */
+	if (client_may_send(c))
+		(void)client_send(c, false, &msg);
+	return true;
+}
+
+void client_settled(struct client *c, uint64_t number)
+{
+	c->settled = number > c->settled ? number : c->settled;
+	holding_settle(&c->holding, number);
+	if (c->n_draining)
+		client_route_draining(c);
+	if (c->leaving)
+		client_bye(c, c->bye);
+}
+
+void client_settled_all(struct client *c)
+{
+	client_settled(c, UINT64_MAX);
+	c->settled = 0;
 }

@@ -89,6 +89,7 @@ struct client {
 	unsigned n_draining; /* at least so many calls wait for their handle's I/O; 0 = none */
 	unsigned n_busy;     /* of dios: not wholly given to the LUN yet */
 	uint64_t process;    /* of this csvd */
+	uint64_t settled;    /* growth up to that number is durable; of this connection */
 	uint64_t told_nexus; /* by the last hello */
 	bool welcomed;	     /* since this process runs: nothing of an earlier one is under way */
 	bool draining;	     /* has to reclaim, but direct I/O is still under way */
@@ -146,6 +147,8 @@ void client_io_fini(struct client *c);
 struct dio *client_dio_new(struct client *c, struct call *call);
 /* Its end is known, or it is about to go another way: nobody waits for it any more. */
 void client_dio_free(struct dio *d);
+/* Releases that wait look again. */
+void client_route_draining(struct client *c);
 /* After that: who waited for I/O to end gets on; was_orphan: its call had been answered before. */
 void client_dio_ended(struct client *c, bool was_orphan);
 
@@ -166,6 +169,12 @@ void client_settle_blocks(struct client *c);
 bool client_may_grow(const struct call *call);
 /* Its data have landed: the coordinator is told. */
 void client_send_grow(struct client *c, struct call *call);
+/* Growth of the file that was answered and is not durable: asks for that. false: there is none. */
+bool client_settle(struct client *c, uint64_t ino);
+/* It is, up to that number. */
+void client_settled(struct client *c, uint64_t number);
+/* All of it, whatever its number; the next one's numbers may begin anew. */
+void client_settled_all(struct client *c);
 /* The coordinator's word; false: it was not done, and the call goes another way. */
 bool client_grown(struct client *c, struct call *call, const Csv__Result *res);
 

@@ -74,7 +74,7 @@ void client_dio_free(struct dio *d)
 	c->spare = d;
 }
 
-static void route_draining(struct client *c)
+void client_route_draining(struct client *c)
 {
 	struct call *call, *next;
 
@@ -91,7 +91,7 @@ void client_dio_ended(struct client *c, bool was_orphan)
 {
 	client_recalls_ended(c);
 	if (c->n_draining)
-		route_draining(c);
+		client_route_draining(c);
 	if (was_orphan)
 		c->cfg.changed(c->cfg.user, NULL);
 	if (!c->dios.first)
@@ -470,6 +470,9 @@ bool client_try_direct(struct client *c, struct call *call)
 	if (call->sent && c->sm.state != CLIENT_ACTIVE)
 		return false;
 	if (!owner_allows(c, call))
+		return false;
+	/* What is to be stable has to be durable first, and that is the coordinator's. */
+	if (kind == CSV__KIND__FSYNC && holding_has_grown(&c->holding, call->op.ino))
 		return false;
 	if (kind == CSV__KIND__READ)
 		return read_or_write(c, call, call->op.length);

@@ -69,7 +69,7 @@ bool coord_dead(struct coord *c, int r)
 	return c->state == COORD_FAILED;
 }
 
-void coord_send(struct coord *c, uint64_t conn, Csv__Message *msg)
+static struct csv_mail *pack(struct coord *c, uint64_t conn, Csv__Message *msg)
 {
 	struct csv_mail *mail;
 
@@ -78,21 +78,49 @@ void coord_send(struct coord *c, uint64_t conn, Csv__Message *msg)
 	mail = csv_mail_pack(MAIL_REPLY, msg);
 	if (!mail) {
 		coord_fail(c, "out of memory");
-		return;
+		return NULL;
 	}
 	mail->conn = conn;
 	mail->bulk = msg->msg_case == CSV__MESSAGE__MSG_RESULT && msg->result->data.len > 4096;
-	if (c->batch_tail)
-		c->batch_tail->mail.next = &mail->mail;
-	else
-		c->batch = mail;
-	c->batch_tail = mail;
+	return mail;
 }
 
-/* What the batch tells is true only now: it leaves after the commit, or never. */
-static void flush_batch(struct coord *c, bool send)
+static void append(struct csv_mail **list, struct csv_mail **tail, struct csv_mail *mail)
 {
-	struct csv_mail *mail = c->batch, *next;
+	if (*tail)
+		(*tail)->mail.next = &mail->mail;
+	else
+		*list = mail;
+	*tail = mail;
+}
+
+void coord_send(struct coord *c, uint64_t conn, Csv__Message *msg)
+{
+	struct csv_mail *mail = pack(c, conn, msg);
+
+	if (mail)
+		append(&c->batch, &c->batch_tail, mail);
+}
+
+void coord_send_soon(struct coord *c, uint64_t conn, Csv__Message *msg)
+{
+	struct csv_mail *mail = pack(c, conn, msg);
+
+	if (mail)
+		append(&c->soon, &c->soon_tail, mail);
+}
+
+void coord_send_first(struct coord *c, uint64_t conn, Csv__Message *msg)
+{
+	struct csv_mail *mail = pack(c, conn, msg);
+
+	if (mail)
+		coord_post_out(c, mail);
+}
+
+static void flush_list(struct coord *c, struct csv_mail **list, struct csv_mail **tail, bool send)
+{
+	struct csv_mail *mail = *list, *next;
 
 	for (; mail; mail = next) {
 		next = (struct csv_mail *)(void *)mail->mail.next;
@@ -101,28 +129,48 @@ static void flush_batch(struct coord *c, bool send)
 		else
 			free(mail);
 	}
-	c->batch = c->batch_tail = NULL;
+	*list = *tail = NULL;
+}
+
+/* What the batch tells is true only now: it leaves after the commit, or never. */
+static void flush_batch(struct coord *c, bool send)
+{
+	flush_list(c, &c->batch, &c->batch_tail, send);
+}
+
+static void commit(struct coord *c)
+{
+	int r = 0;
+
+	coord_drop_records(c);
+	if (fs_uncommitted(c->fs)) {
+		r = fs_commit(c->fs);
+		counters_add(c->cfg.counters, COUNTERS_COMMITS);
+	}
+	if (r >= 0 && c->flush)
+		r = fs_dev_flush(c->dev);
+	c->flush = c->other_change = false;
+	if (r < 0 && !coord_dead(c, r))
+		coord_fail(c, "commit: %s", strerror(-r));
+	if (c->state != COORD_FAILED)
+		grow_tell_settled(c);
+}
+
+/* Whether nothing was done, and nothing has to be told, that a commit has to precede. */
+static bool may_wait(const struct coord *c)
+{
+	return c->settle_at_ms && !c->batch && !c->flush && !c->other_change && !c->closing &&
+	       !c->check && grow_wait_ms(c) > 0;
 }
 
 static void commit_batch(struct coord *c)
 {
-	int r = 0;
-
 	if (c->cfg.defects & COORD_DEFECT_EARLY_ANSWER)
 		flush_batch(c, c->state != COORD_FAILED);
-	if (c->state == COORD_GRACE || c->state == COORD_SERVING) {
-		coord_drop_records(c);
-		if (fs_uncommitted(c->fs)) {
-			r = fs_commit(c->fs);
-			counters_add(c->cfg.counters, COUNTERS_COMMITS);
-		}
-		if (r >= 0 && c->flush)
-			r = fs_dev_flush(c->dev);
-		c->flush = false;
-		if (r < 0 && !coord_dead(c, r))
-			coord_fail(c, "commit: %s", strerror(-r));
-	}
+	if ((c->state == COORD_GRACE || c->state == COORD_SERVING) && !may_wait(c))
+		commit(c);
 	flush_batch(c, c->state != COORD_FAILED);
+	flush_list(c, &c->soon, &c->soon_tail, c->state != COORD_FAILED);
 }
 
 /* Not before goodbyes have been met: the session of one that has left would be waited for in grace. */
@@ -157,6 +205,7 @@ static void work(struct coord *c)
 	int r;
 
 	(void)clock_gettime(CLOCK_REALTIME, &now);
+	c->other_change = true;
 	r = fs_work(c->fs, now);
 	if (r < 0 && !coord_dead(c, r))
 		log_warning(
@@ -179,7 +228,7 @@ static int wait_ms(const struct coord *c)
 		return 0;
 	if (c->lease_parked && (ms < 0 || ms > LEASE_RETRY_MS))
 		ms = LEASE_RETRY_MS;
-	return sooner(sooner(ms, recall), coord_space_wait_ms(c));
+	return sooner(sooner(ms, recall), sooner(coord_space_wait_ms(c), grow_wait_ms(c)));
 }
 
 static void serve(struct coord *c)
@@ -278,6 +327,7 @@ void coord_free(struct coord *c)
 		req_free(q);
 	}
 	flush_batch(c, false);
+	flush_list(c, &c->soon, &c->soon_tail, false);
 	coord_check_stop(c);
 	fs_free(c->fs);
 	fs_dev_free(c->dev);

@@ -17,9 +17,11 @@
 #include "config.h"
 
 #include <fcntl.h>
-#include <time.h>
+#include <string.h>
 
 #include "csv/coord_int.h"
+#include "lib/log.h"
+#include "lib/monotime.h"
 
 #define EXTENTS_MAX 256
 #define MAP_PIECES 64
@@ -212,16 +214,84 @@ int grow_get(struct coord *c, struct req *q)
 
 /* ---- the operation -------------------------------------------------------------------------- */
 
-static int show(struct coord *c, struct req *q, const struct fs_attr *attr)
-{
-	uint64_t end = q->op->offset + q->op->length;
-	int r = op_begin(c);
+/*
+ * The kernel sends extending writes one at a time, so each would wait for a commit of its own: three commands at the LUN,
+ * one after the other. So a GROW may be answered before it is durable, and a commit follows: within SETTLE_MS, or before
+ * so much waits for it that the flush of the target's cache holds everybody up. Meanwhile it stands in two places: here,
+ * in the running transaction, where everybody else's answer, which leaves behind a commit, cannot show it before it is
+ * durable; and at the writer, in the memory of its keeper, from where it is reclaimed.
+ *   - The coordinator dies: the writer brings it to the next one, which changes nothing before. Its blocks are durably the
+ *     file's, and the data are on them.
+ *   - The writer's csvd dies: it is here; both at once: its next csvd reclaims it from the keeper's memory.
+ *   - The writer's node dies: it is here. Both nodes: it is gone, with the program that wrote it, as on any node that loses
+ *     its power before an fsync; fsync, O_DSYNC and close wait for the commit.
+ * What must not be is a growth that is brought back after it was cut off again. So whoever cuts recalls the layout that it
+ * is by now, and its holder hears that all is durable before that recall, because it is told first; and a GROW in a range
+ * that is being recalled is answered behind its commit. The holder of a RELEASE waits for the same word before it sends it.
+ */
+#define SETTLE_MS 500
+#define SETTLE_BYTES (UINT64_C(64) << 20)
 
+int grow_wait_ms(const struct coord *c)
+{
+	int64_t now = cl_mono_ms(cl_mono_now());
+
+	if (!c->settle_at_ms)
+		return -1;
+	return c->settle_at_ms > now ? (int)(c->settle_at_ms - now) : 0;
+}
+
+void grow_tell_settled(struct coord *c)
+{
+	Csv__Settled body = CSV__SETTLED__INIT;
+
+	c->settle_at_ms = 0;
+	c->settle_bytes = 0;
+	body.growth = c->growths;
+	for (size_t i = 0; i < c->sessions.v.n; i++) {
+		struct session *s = c->sessions.v.v[i];
+		Csv__Message msg = CSV__MESSAGE__INIT;
+
+		if (!s->growth || !s->conn)
+			continue;
+		s->growth = 0;
+		msg.msg_case = CSV__MESSAGE__MSG_SETTLED;
+		msg.settled = &body;
+		msg.node = s->node;
+		msg.mount = s->mount;
+		msg.incarnation = s->incarnation;
+		coord_send_first(c, s->conn, &msg);
+	}
+}
+
+static void answer_later(struct coord *c, struct session *s, struct res *res)
+{
+	if (!c->settle_at_ms)
+		c->settle_at_ms = cl_mono_ms(cl_mono_now()) + SETTLE_MS;
+	c->settle_bytes += res->r.count;
+	c->other_change |= c->settle_bytes > SETTLE_BYTES;
+	s->growth = ++c->growths;
+	s->grew = true;
+	res->r.growth = s->growth;
+	res->later = true;
+}
+
+static int show(struct coord *c, uint32_t ino, uint64_t off, uint64_t len)
+{
+	struct fs_attr attr;
+	int r = fs_getattr(c->fs, ino, &attr);
+
+	if (r == 0)
+		r = op_begin(c);
 	if (r < 0)
-		return r;
+		return r == -ENOENT ? -ESTALE : r;
 	fs_use_reserve(c->fs); /* the data are there: a block of the map for them must be, too */
-	r = fs_convert(c->fs, attr->ino, q->op->offset, q->op->length, end > attr->size ? end : 0);
-	return op_end(c, q, r, attr->ino, q->op->offset);
+	r = fs_convert(c->fs, ino, off, len, off + len > attr.size ? off + len : 0);
+	if (r >= 0)
+		r = fs_end(c->fs);
+	if (r < 0)
+		fs_abort(c->fs);
+	return r < 0 ? r : 0;
 }
 
 /* From here on it is a layout like any other; what is called back just now is not. */
@@ -233,11 +303,17 @@ static int keep(struct coord *c, struct layout_piece *p)
 		       : layout_grant(&c->layouts, p);
 }
 
+static bool may_be_later(const struct coord *c, const struct req *q, const struct layout_piece *p)
+{
+	return q->op->later && !q->op->sync && !c->closing &&
+	       !layout_recalled(&c->layouts, p->ino, p->start, p->end);
+}
+
 int op_grow(struct coord *c, struct req *q, struct res *res)
 {
 	const struct handle *h = handle_find(c, q->session, q->op->fh);
 	struct layout_piece p = { .session = q->session, .write = true, .grow = true };
-	struct fs_attr attr;
+	bool other;
 	int r = h ? handle_may(c, h, true) : -ESTALE;
 
 	if (r)
@@ -250,10 +326,32 @@ int op_grow(struct coord *c, struct req *q, struct res *res)
 	/* Also one that was done before: its blocks are a layout by now, and may have been filled with zeros. */
 	if (!layout_allows(&c->layouts, &p) && !(c->cfg.defects & COORD_DEFECT_GROW))
 		return -EAGAIN;
-	r = fs_getattr(c->fs, h->ino, &attr);
-	if (r < 0)
-		return r == -ENOENT ? -ESTALE : r;
 	res->r.count = q->op->length;
-	r = show(c, q, &attr);
-	return r < 0 ? r : keep(c, &p);
+	other = c->other_change;
+	r = show(c, p.ino, q->op->offset, q->op->length);
+	if (r < 0)
+		return r;
+	if (may_be_later(c, q, &p)) {
+		c->other_change = other;
+		answer_later(c, session_by_id(&c->sessions, q->session), res);
+	}
+	return keep(c, &p);
+}
+
+void grow_reclaim(struct coord *c, struct session *s, const Csv__Grown *in)
+{
+	struct layout_piece p = { .session = s->id, .ino = ino_in(in->ino), .write = true };
+	int r = -EINVAL;
+
+	s->grew = true;
+	if (whole_blocks(in->offset, in->length) && handle_of_session(c, s->id, p.ino))
+		r = show(c, p.ino, in->offset, in->length);
+	p.start = in->offset / FS_BLOCK_SIZE;
+	p.end = p.start + in->length / FS_BLOCK_SIZE;
+	/* Who cuts it off has to ask its holder, who may not have heard that it is durable. */
+	if (r == 0)
+		r = layout_grant(&c->layouts, &p);
+	if (r < 0 && !coord_dead(c, r))
+		log_error("volume '%s': node %u brings growth of inode %llu that cannot be: %s",
+			  c->name, s->node, (unsigned long long)in->ino, strerror(-r));
 }

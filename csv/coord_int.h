@@ -49,6 +49,7 @@ struct res {
 	Csv__Attr attr;
 	Csv__Lock lock;
 	Csv__Statfs statfs;
+	bool later;  /* may leave before the commit */
 	void *owned; /* freed after packing */
 	Csv__Dirent *dirents;
 	size_t n_dirents, cap_dirents;
@@ -119,6 +120,15 @@ struct coord {
 	struct proxied_vec proxied;
 	uint64_t last_proxied;
 	struct fence_vec fences;
+	/*
+	 * Growth that is answered before it is durable (coord_grow.c): these results leave without a commit. `growths`
+	 * are numbered; other_change: something else was changed since the last commit, which does not wait.
+	 */
+	struct csv_mail *soon, *soon_tail;
+	uint64_t growths;
+	uint64_t settle_bytes; /* that wait */
+	int64_t settle_at_ms;  /* a commit has to be by then; 0 = nobody waits for one */
+	bool other_change;
 	bool flush; /* the batch's answers promise that data is stable */
 	uint64_t fenced
 		[256]; /* per node: sessions up to this incarnation are over, whatever tables say */
@@ -133,6 +143,10 @@ struct coord {
 /* To the loop, at once. */
 void coord_post_out(struct coord *c, struct csv_mail *mail);
 void coord_send(struct coord *c, uint64_t conn, Csv__Message *msg);
+/* It leaves now. */
+void coord_send_first(struct coord *c, uint64_t conn, Csv__Message *msg);
+/* It leaves at the end of this turn, whether there is a commit or not. */
+void coord_send_soon(struct coord *c, uint64_t conn, Csv__Message *msg);
 void coord_fail(struct coord *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Is this the return code of a device that may not be used any more? Then the coordinator ends. */
 bool coord_dead(struct coord *c, int r);
@@ -218,6 +232,11 @@ void layout_reply(struct coord *c, const struct req *q, Csv__Layout *body);
 /* A LayoutGet for growth: as layout_get(). */
 int grow_get(struct coord *c, struct req *q);
 int op_grow(struct coord *c, struct req *q, struct res *res);
+/* Of another term: shown again, and a layout of s. */
+void grow_reclaim(struct coord *c, struct session *s, const Csv__Grown *in);
+/* All is durable: those who were answered early are told, ahead of what the commit lets out. */
+void grow_tell_settled(struct coord *c);
+int grow_wait_ms(const struct coord *c);
 
 /* coord_recall.c; places in blocks */
 /*

@@ -55,6 +55,9 @@ static void on_session_message(struct coord *c, struct session *s, Csv__Message 
 		}
 		close_conn(c, s->conn);
 		break;
+	case CSV__MESSAGE__MSG_SETTLE:
+		c->other_change = true;
+		break;
 	case CSV__MESSAGE__MSG_RECALLED:
 		recall_answered(c, s, msg->recalled);
 		break;

@@ -52,6 +52,7 @@ int op_begin(struct coord *c)
 	struct timespec now;
 
 	(void)clock_gettime(CLOCK_REALTIME, &now);
+	c->other_change = true;
 	return fs_begin(c->fs, now);
 }
 

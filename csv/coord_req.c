@@ -51,7 +51,10 @@ void req_reply(struct coord *c, struct req *q, struct res *res)
 	msg.node = q->msg->node;
 	msg.mount = q->msg->mount;
 	msg.incarnation = q->msg->incarnation;
-	coord_send(c, q->conn, &msg);
+	if (res->later)
+		coord_send_soon(c, q->conn, &msg);
+	else
+		coord_send(c, q->conn, &msg);
 }
 
 bool coord_lease_over(const struct coord *c)

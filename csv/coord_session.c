@@ -170,6 +170,7 @@ static void take_conn(struct coord *c, struct session *s, uint64_t conn)
 	coord_drop_parked(c, s->id);
 	block_call_off(c, s->node, s->incarnation);
 	recall_conn_gone(c, s->id);
+	s->growth = 0; /* its welcome leaves behind a commit */
 	s->conn = conn;
 }
 
@@ -252,8 +253,11 @@ void coord_welcome(struct coord *c, uint64_t conn, const Csv__Message *msg)
 		return;
 	}
 	take_conn(c, s, conn);
-	/* Another process knows of no layout, and the nexus under which there was I/O is dead. */
-	if (s->process != msg->hello->process)
+	/*
+	 * Another process knows of no layout, and the nexus under which there was I/O is dead. But as long as it has not
+	 * heard this welcome it may have growth of its predecessor to reclaim; who cuts that off has to ask it.
+	 */
+	if (s->process != msg->hello->process && !s->grew)
 		c->retry_parked |= layout_drop(&c->layouts, s->id, 0);
 	s->process = msg->hello->process;
 	if (v == SESSION_RECLAIM) {
@@ -323,6 +327,8 @@ void coord_on_reclaim(struct coord *c, struct session *s, const Csv__Reclaim *re
 			body.lost[body.n_lost++] = reclaim->handles[i]->fh;
 	for (size_t i = 0; i < reclaim->n_locks; i++)
 		reclaim_lock(c, s, reclaim->locks[i]);
+	for (size_t i = 0; i < reclaim->n_grown; i++)
+		grow_reclaim(c, s, reclaim->grown[i]);
 	if (reclaim->last) {
 		session_activate(s);
 		send_reclaimed(c, s, &body);

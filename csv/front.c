@@ -20,7 +20,8 @@
 #include "lib/vec.h"
 
 #define STATE_MAGIC UINT32_C(0x4d565343) /* "CSVM" */
-#define STATE_VERSION 2			 /* 2: INIT was answered with FUSE_SETXATTR_EXT */
+/* 2: INIT was answered with FUSE_SETXATTR_EXT; 3: growth that is not durable */
+#define STATE_VERSION 3
 #define RESEND_BIT (UINT64_C(1) << 63)
 #define NOTIFY_RESEND 7 /* FUSE_NOTIFY_RESEND; Debian 12's header does not have it */
 #define RX_SIZE (FRONT_MAX_WRITE + 4096) /* a write, and what stands before it */

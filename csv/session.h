@@ -41,6 +41,8 @@ struct session {
 	uint64_t mount, incarnation;
 	uint64_t conn;	  /* 0 = not connected at present */
 	uint64_t process; /* of the last hello */
+	bool grew;	  /* was told so in this term, or has reclaimed such */
+	uint64_t growth;  /* the last that it was told of before it was durable; 0 = none */
 	bool owed;	  /* of an earlier term: grace lasts until it has reclaimed */
 };
 

@@ -494,13 +494,24 @@ bool peer_has(struct peer *p, Csv__Message__MsgCase what)
 
 void peer_reclaim(struct peer *p, const Csv__Handle *h, size_t n)
 {
+	peer_reclaim_grown(p, h, n, NULL, 0);
+}
+
+void peer_reclaim_grown(struct peer *p, const Csv__Handle *h, size_t n, const Csv__Grown *grown,
+			size_t n_grown)
+{
 	Csv__Message msg = CSV__MESSAGE__INIT;
 	Csv__Reclaim body = CSV__RECLAIM__INIT;
 	Csv__Handle *hp[16];
+	Csv__Grown *gp[64];
 
-	assert_true(n <= 16);
+	assert_true(n <= 16 && n_grown <= 64);
 	for (size_t i = 0; i < n; i++)
 		hp[i] = (Csv__Handle *)(uintptr_t)&h[i];
+	for (size_t i = 0; i < n_grown; i++)
+		gp[i] = (Csv__Grown *)(uintptr_t)&grown[i];
+	body.n_grown = n_grown;
+	body.grown = gp;
 	body.n_handles = n;
 	body.handles = hp;
 	body.last = true;

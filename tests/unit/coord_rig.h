@@ -90,6 +90,9 @@ void peer_hello(struct peer *p);
 /* HELLO, WELCOME, RECLAIM of nothing when asked: ready for operations. Returns whether it reclaimed. */
 bool peer_up(struct peer *p);
 void peer_reclaim(struct peer *p, const Csv__Handle *h, size_t n);
+/* The same, with growth that is not known to be durable. */
+void peer_reclaim_grown(struct peer *p, const Csv__Handle *h, size_t n, const Csv__Grown *grown,
+			size_t n_grown);
 /* Its connection breaks. */
 void peer_lost(struct peer *p);
 /* The next message of that kind to this peer's connection; freed by the caller. */

@@ -6,7 +6,7 @@
  * book, and nothing more: a layout is used until its recall is read, a recall is answered when no direct
  * write is under way.
  *
- *     csv_coherence_test [SEED [RUNS [no-recall|grow]]]
+ *     csv_coherence_test [SEED [RUNS [no-recall|grow|forgetful]]]
  */
 #include "config.h"
 
@@ -70,6 +70,10 @@ struct client {
 	struct place map[UNITS], grow[UNITS];
 	struct flight flight[4];
 	struct growth growth;
+	struct unsettled { /* growth that was answered and is not known to be durable */
+		uint64_t first, last, number;
+	} unsettled[64];
+	size_t n_unsettled;
 	struct pending op;
 	struct recall recalls[256];
 	size_t n_recalls;
@@ -84,7 +88,9 @@ static uint64_t size;		/* units */
 static unsigned busy[UNITS];	/* being written, by one way or the other: nobody else writes */
 static unsigned unclear[UNITS]; /* an operation is about it: not compared */
 static unsigned seed = 1, runs = 12, defects;
-static unsigned n_grown, n_refused; /* growths that were shown, and that had to go as writes */
+/* Growths that were shown, had to go as writes, were answered before they were durable, and were reclaimed. */
+static unsigned n_grown, n_refused, n_early, n_reclaimed;
+static bool crash_soon, forgetful; /* control: nothing is reclaimed */
 
 static unsigned pick(unsigned n)
 {
@@ -189,6 +195,9 @@ static void answer_recalls(struct client *c)
 
 		body.id = r.id;
 		body.returned = !flies_in(c, r.first, r.last);
+		/* A GROW goes before the word that its range came back; one that did not is not for that range any more. */
+		if (body.returned && c->growth.first < r.last && r.first < c->growth.last)
+			c->growth.used = false;
 		msg.msg_case = CSV__MESSAGE__MSG_RECALLED;
 		msg.recalled = &body;
 		peer_send(&c->peer, &msg);
@@ -252,6 +261,12 @@ static void begin_write(struct client *c)
 	unsigned to = pick(8) && size + 4 < UNITS ? (unsigned)size + 4 : UNITS;
 	uint64_t n = 1 + pick(8), first = append ? size : pick(to);
 
+	/* Rather whole blocks: behind a part of one nothing is granted. */
+	if (pick(4)) {
+		n = (n + 1) / 2 * 2;
+		first = append ? first : first / 2 * 2;
+	}
+
 	if (first + n > UNITS || (first + n > size && somebody_moves_the_end()))
 		return;
 	/* What lies between the old end and the write becomes zeros. */
@@ -305,6 +320,7 @@ static void show_growth(struct client *c)
 	p->op.kind = CSV__KIND__GROW;
 	p->op.offset = (uint64_t)g->first * UNIT;
 	p->op.length = (uint64_t)(g->last - g->first) * UNIT;
+	p->op.later = c->n_unsettled < 64 && pick(4);
 	p->first = g->first;
 	p->last = g->last;
 	p->from = g->first < size ? g->first : size;
@@ -335,6 +351,26 @@ static void keep_grown(struct client *c, const struct pending *p)
 			c->map[u] = c->grow[u];
 		c->grow[u].valid = false;
 	}
+}
+
+/* In the keeper's memory: it outlives csvd. */
+static void note_unsettled(struct client *c, uint64_t number)
+{
+	if (!number)
+		return;
+	c->unsettled[c->n_unsettled++] = (struct unsettled){ c->op.first, c->op.last, number };
+	n_early++;
+	crash_soon = pick(3) == 0;
+}
+
+static void on_settled(struct client *c, uint64_t number)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < c->n_unsettled; i++)
+		if (c->unsettled[i].number > number)
+			c->unsettled[kept++] = c->unsettled[i];
+	c->n_unsettled = kept;
 }
 
 static void begin_cut(struct client *c)
@@ -411,6 +447,7 @@ static void finish_op(struct client *c, const Csv__Result *res)
 	}
 	assert_int_equal(res->error, 0);
 	if (p->op.kind == CSV__KIND__GROW) {
+		note_unsettled(c, res->growth);
 		n_grown++;
 		keep_grown(c, p);
 	}
@@ -478,6 +515,8 @@ static bool read_one(struct client *c)
 		return false;
 	if (msg->msg_case == CSV__MESSAGE__MSG_LAYOUT)
 		on_layout(c, msg->layout);
+	else if (msg->msg_case == CSV__MESSAGE__MSG_SETTLED)
+		on_settled(c, msg->settled->growth);
 	else if (msg->msg_case == CSV__MESSAGE__MSG_RECALL)
 		on_recall(c, msg->recall);
 	else if (msg->msg_case == CSV__MESSAGE__MSG_RESULT)
@@ -500,7 +539,7 @@ static void ask(struct client *c)
 	body.offset = (uint64_t)pick(UNITS) * UNIT;
 	body.length = (1 + pick(16)) * UNIT;
 	body.write = pick(3) != 0;
-	body.grow = pick(3) == 0;
+	body.grow = pick(2) == 0;
 	if (body.grow) {
 		body.offset = ((size + 1) / 2 + (pick(4) == 0)) * 2 * UNIT;
 		body.length = (1 + pick(4)) * 2 * UNIT;
@@ -511,6 +550,20 @@ static void ask(struct client *c)
 }
 
 /* ---- faults ---------------------------------------------------------------------------------- */
+
+static void reclaim(struct client *c, const Csv__Handle *h)
+{
+	Csv__Grown grown[64];
+
+	for (size_t i = 0; i < c->n_unsettled; i++) {
+		csv__grown__init(&grown[i]);
+		grown[i].ino = ino;
+		grown[i].offset = c->unsettled[i].first * UNIT;
+		grown[i].length = (c->unsettled[i].last - c->unsettled[i].first) * UNIT;
+	}
+	n_reclaimed += (unsigned)c->n_unsettled;
+	peer_reclaim_grown(&c->peer, h, 1, grown, forgetful ? 0 : c->n_unsettled);
+}
 
 static void come_back(struct client *c)
 {
@@ -526,7 +579,8 @@ static void come_back(struct client *c)
 	h.flags = O_RDWR;
 	h.resource = (char *)(uintptr_t) "";
 	if (msg->welcome->reclaim)
-		peer_reclaim(&c->peer, &h, 1);
+		reclaim(c, &h);
+	c->n_unsettled = 0; /* both leave behind a commit */
 	free_msg(msg);
 	if (c->op.used)
 		submit(c, true);
@@ -591,7 +645,10 @@ static void step(void)
 	if (pick(2))
 		rig_settle(rig);
 	poll_all();
-	if (what < 12)
+	if (crash_soon) {
+		crash_soon = false;
+		fail_over();
+	} else if (what < 12)
 		ask(c);
 	else if (what < 34)
 		(void)read_one(c);
@@ -691,8 +748,9 @@ static void histories(void **state)
 		rig_free(rig);
 		seed = this + 1;
 	}
-	print_message("%u growths, %u refused\n", n_grown, n_refused);
-	assert_true(n_grown && n_refused);
+	print_message("%u growths, %u refused; %u early, %u reclaimed\n", n_grown, n_refused,
+		      n_early, n_reclaimed);
+	assert_true(n_grown);
 }
 
 int main(int argc, char **argv)
@@ -707,5 +765,6 @@ int main(int argc, char **argv)
 		defects = COORD_DEFECT_NO_RECALL;
 	if (argc > 3 && !strcmp(argv[3], "grow"))
 		defects = COORD_DEFECT_GROW;
+	forgetful = argc > 3 && !strcmp(argv[3], "forgetful");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -321,6 +321,211 @@ static void the_rest_is_trimmed(void **state)
 	msg_free(msg);
 }
 
+/* ---- answered before it is durable ----------------------------------------------------------- */
+
+static uint64_t post_early(struct peer *p, uint64_t off, uint64_t len, bool sync)
+{
+	Csv__Op op = CSV__OP__INIT;
+
+	op.kind = CSV__KIND__GROW;
+	op.ino = file.ino;
+	op.fh = file_fh(p);
+	op.offset = off;
+	op.length = len;
+	op.later = true;
+	op.sync = sync;
+	peer_post(p, &op);
+	return op.unique;
+}
+
+/* Its number; 0 = it is durable. */
+static uint64_t early(struct peer *p, uint64_t unique)
+{
+	Csv__Message *msg = peer_result(p, unique);
+	uint64_t number = msg->result->growth;
+
+	assert_int_equal(msg->result->error, 0);
+	msg_free(msg);
+	return number;
+}
+
+/* Node 2 comes back to the next coordinator, with what it was told of; node 3 does not. */
+static void come_back(uint64_t off, uint64_t len)
+{
+	Csv__Handle h = CSV__HANDLE__INIT;
+	Csv__Grown g = CSV__GROWN__INIT;
+
+	h.fh = file.fh2;
+	h.ino = g.ino = file.ino;
+	h.flags = O_RDWR;
+	h.resource = (char *)(uintptr_t) "";
+	g.offset = off;
+	g.length = len;
+	peer_hello(&file.two);
+	msg_free(peer_expect(&file.two, CSV__MESSAGE__MSG_WELCOME));
+	peer_reclaim_grown(&file.two, &h, 1, &g, len ? 1 : 0);
+	rig_fence(file.rig, 3);
+}
+
+/* The coordinator dies with it, before any commit: its device fails with the next flush. */
+static void die_with_growth(void)
+{
+	hold_growth(4 * B, MIB);
+	put(0, 4 * B);
+	file.rig->flushes_left = 1;
+	assert_true(early(&file.two, post_early(&file.two, 4 * B, 4 * B, false)));
+	rig_await_state(file.rig, COORD_FAILED);
+	rig_kill(file.rig);
+	file.rig->fail = 0;
+	rig_start(file.rig);
+}
+
+static void the_writer_brings_it_back(void **state)
+{
+	(void)state;
+	die_with_growth();
+	come_back(4 * B, 4 * B);
+	assert_int_equal(size_of(&file.two), 8 * B);
+	is_there(&file.two, 4 * B, file.data, 4 * B);
+	crash(); /* durable by now */
+	assert_int_equal(size_of(&file.two), 8 * B);
+	is_there(&file.two, 4 * B, file.data, 4 * B);
+}
+
+static void without_it_it_is_lost(void **state)
+{
+	(void)state;
+	die_with_growth();
+	come_back(0, 0);
+	assert_int_equal(size_of(&file.two), 4 * B);
+}
+
+/* Whoever else hears of it hears it durable. */
+static void nobody_sees_it_before(void **state)
+{
+	(void)state;
+	hold_growth(4 * B, MIB);
+	put(0, 4 * B);
+	file.rig->flushes_left = 1;
+	assert_true(early(&file.two, post_early(&file.two, 4 * B, 4 * B, false)));
+	{
+		Csv__Op op = CSV__OP__INIT;
+
+		op.kind = CSV__KIND__GETATTR;
+		op.ino = file.ino;
+		peer_post(&file.three, &op);
+	}
+	rig_await_state(file.rig, COORD_FAILED);
+	assert_null(peer_take(&file.three, CSV__MESSAGE__MSG_RESULT));
+}
+
+static void a_commit_follows(void **state)
+{
+	uint64_t number;
+	Csv__Message *msg, settle = CSV__MESSAGE__INIT;
+	Csv__Settle body = CSV__SETTLE__INIT;
+
+	(void)state;
+	hold_growth(0, MIB);
+	put(0, 8 * B);
+	number = early(&file.two, post_early(&file.two, 0, 4 * B, false));
+	msg = peer_expect(&file.two, CSV__MESSAGE__MSG_SETTLED); /* by itself */
+	assert_true(msg->settled->growth >= number);
+	msg_free(msg);
+	number = early(&file.two, post_early(&file.two, 4 * B, 4 * B, false));
+	settle.msg_case = CSV__MESSAGE__MSG_SETTLE;
+	settle.settle = &body;
+	peer_send(&file.two, &settle);
+	msg = peer_expect(&file.two, CSV__MESSAGE__MSG_SETTLED);
+	assert_true(msg->settled->growth >= number);
+	msg_free(msg);
+	crash();
+	assert_int_equal(size_of(&file.two), 8 * B);
+}
+
+static void some_are_not_answered_early(void **state)
+{
+	uint64_t unique;
+
+	(void)state;
+	hold_growth(0, MIB);
+	put(0, 8 * B);
+	assert_int_equal(early(&file.two, post_early(&file.two, 0, 4 * B, true)), 0); /* O_DSYNC */
+	/* Under recall: it could be cut off before its writer hears that it is durable. */
+	unique = file_post_size(&file.three, B);
+	rig_settle(file.rig);
+	assert_int_equal(early(&file.two, post_early(&file.two, 4 * B, 4 * B, false)), 0);
+	give_all_back(&file.two);
+	file_result(&file.three, unique);
+	assert_int_equal(size_of(&file.three), B);
+}
+
+/* Before it is asked to give it back its writer knows that it is durable: it is never brought back after a cut. */
+static void settled_before_the_recall(void **state)
+{
+	Csv__Message *msg;
+	uint64_t unique;
+
+	(void)state;
+	hold_growth(0, MIB);
+	put(0, 4 * B);
+	assert_true(early(&file.two, post_early(&file.two, 0, 4 * B, false)));
+	unique = file_post_size(&file.three, 0);
+	rig_settle(file.rig);
+	while ((msg = peer_take(&file.two, 0)) && msg->msg_case == CSV__MESSAGE__MSG_SPACE)
+		msg_free(msg);
+	assert_non_null(msg);
+	assert_int_equal(msg->msg_case, CSV__MESSAGE__MSG_SETTLED);
+	msg_free(msg);
+	give_all_back(&file.two);
+	file_result(&file.three, unique);
+}
+
+/*
+ * A csvd that has not heard its welcome may have growth of its predecessor to reclaim: who cuts it off asks it, too; so it
+ * has heard the welcome, which says that there is nothing to reclaim.
+ */
+static void another_csvd_is_asked(void **state)
+{
+	uint64_t unique;
+
+	(void)state;
+	hold_growth(0, MIB);
+	put(0, 4 * B);
+	assert_true(early(&file.two, post_early(&file.two, 0, 4 * B, false)));
+	peer_lost(&file.two);
+	file.two.process++;
+	peer_hello(&file.two);
+	msg_free(peer_expect(&file.two, CSV__MESSAGE__MSG_WELCOME));
+	unique = file_post_size(&file.three, 0);
+	assert_false(peer_has(&file.three, CSV__MESSAGE__MSG_RESULT));
+	give_all_back(&file.two);
+	file_result(&file.three, unique);
+}
+
+/* The same for one that was reclaimed: its RECLAIMED may be on its way. */
+static void reclaimed_growth_is_recalled(void **state)
+{
+	uint64_t unique;
+
+	(void)state;
+	die_with_growth();
+	come_back(4 * B, 4 * B);
+	unique = file_post_size(&file.two, B);
+	assert_false(peer_has(&file.two, CSV__MESSAGE__MSG_RESULT));
+	give_all_back(&file.two);
+	file_result(&file.two, unique);
+}
+
+static void nonsense_is_not_reclaimed(void **state)
+{
+	(void)state;
+	die_with_growth();
+	come_back(1 << 30, B); /* a hole */
+	assert_int_equal(size_of(&file.two), 4 * B);
+	assert_int_equal(file.rig->state, COORD_SERVING);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, file_setup, file_teardown)
 
 int main(void)
@@ -338,6 +543,15 @@ int main(void)
 		T(holes_are_not_filled_below),
 		T(grown_is_a_layout),
 		T(the_rest_is_trimmed),
+		T(the_writer_brings_it_back),
+		T(without_it_it_is_lost),
+		T(nobody_sees_it_before),
+		T(a_commit_follows),
+		T(some_are_not_answered_early),
+		T(settled_before_the_recall),
+		T(another_csvd_is_asked),
+		T(reclaimed_growth_is_recalled),
+		T(nonsense_is_not_reclaimed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -241,6 +241,148 @@ static void sync_needs_no_fua(void **state)
 	grown();
 }
 
+/* ---- answered before it is durable ----------------------------------------------------------- */
+
+/* Growth number 1, [1 MiB, + 64 KiB), answered. */
+static void grow_early(void)
+{
+	begin();
+	rig_end_io(0, LUN_OK);
+	assert_true(rig.op_later);
+	rig_result_growth(rig.op_unique, 1);
+	assert_int_equal(rig.n_answers, 1);
+	assert_int_equal(rig.last_error, 0);
+	rig_forget();
+}
+
+static void lose_coordinator(void)
+{
+	client_down(rig.client);
+	client_up(rig.client, EPOCH, 1);
+	rig_welcome(EPOCH, true);
+}
+
+static void it_is_reclaimed(void **state)
+{
+	(void)state;
+	grow_early();
+	rig_write(SIZE + 64 * KB, 64 * KB, 0);
+	rig_end_io(0, LUN_OK);
+	rig_result_growth(rig.op_unique, 2);
+	lose_coordinator();
+	assert_int_equal(rig.n_grown, 1);
+	assert_int_equal(rig.grown_start, SIZE);
+	assert_int_equal(rig.grown_end, SIZE + 128 * KB);
+	/* Also when that one dies before it has said that it has it. */
+	lose_coordinator();
+	assert_int_equal(rig.n_grown, 1);
+	rig_reclaimed(EPOCH);
+	lose_coordinator();
+	assert_int_equal(rig.n_grown, 0);
+}
+
+static void what_is_durable_is_not(void **state)
+{
+	(void)state;
+	grow_early();
+	rig_write(SIZE + 64 * KB, 64 * KB, 0);
+	rig_end_io(0, LUN_OK);
+	rig_settled(2); /* overtakes the answer */
+	rig_result_growth(rig.op_unique, 2);
+	lose_coordinator();
+	assert_int_equal(rig.n_grown, 0);
+}
+
+static void resumed_it_is_durable(void **state)
+{
+	(void)state;
+	grow_early();
+	client_down(rig.client);
+	client_up(rig.client, EPOCH, 1);
+	rig_welcome(EPOCH, false); /* it left behind a commit */
+	lose_coordinator();
+	assert_int_equal(rig.n_grown, 0);
+}
+
+/* csvd and coordinator die together: it is in the keeper's memory. */
+static void another_csvd_reclaims_it(void **state)
+{
+	(void)state;
+	grow_early();
+	rig_restart_csvd();
+	rig_welcome(EPOCH, true);
+	assert_int_equal(rig.n_grown, 1);
+	assert_int_equal(rig.grown_end, SIZE + 64 * KB);
+	rig_reclaimed(EPOCH);
+	rig_restart_csvd();
+	rig_welcome(EPOCH, true);
+	assert_int_equal(rig.n_grown, 0);
+}
+
+/* Its fence ended it: others may have cut the file since. */
+static void another_incarnation_does_not(void **state)
+{
+	(void)state;
+	grow_early();
+	client_down(rig.client);
+	client_up(rig.client, EPOCH, 2);
+	rig_welcome(EPOCH, true);
+	assert_int_equal(rig.n_reclaims, 1);
+	assert_int_equal(rig.n_grown, 0);
+}
+
+/* fsync: the flush alone would leave the size behind. */
+static void fsync_is_the_coordinators(void **state)
+{
+	(void)state;
+	grow_early();
+	rig_simple(CSV__KIND__FSYNC);
+	assert_int_equal(rig.n_ios, 0);
+	assert_int_equal(rig.op_kind, CSV__KIND__FSYNC);
+	rig_settled(1);
+	rig_result(rig.op_unique);
+	rig_sync_data(); /* directly again */
+	assert_int_equal(rig.n_answers, 2);
+}
+
+static void release_waits_for_it(void **state)
+{
+	(void)state;
+	grow_early();
+	rig_simple(CSV__KIND__RELEASE);
+	assert_int_equal(rig.n_ops, 0);
+	assert_int_equal(rig.n_settles, 1);
+	rig_settled(1);
+	assert_int_equal(rig.n_ops, 1);
+	assert_int_equal(rig.op_kind, CSV__KIND__RELEASE);
+}
+
+static void goodbye_waits_for_it(void **state)
+{
+	(void)state;
+	grow_early();
+	client_bye(rig.client, "the end");
+	assert_int_equal(rig.n_byes, 0);
+	assert_int_equal(rig.n_settles, 1);
+	rig_settled(1);
+	assert_int_equal(rig.n_byes, 1);
+}
+
+/* What cannot be remembered is not answered: it goes as a write, which is durable. */
+static void too_many(void **state)
+{
+	(void)state;
+	grow_early();
+	for (unsigned i = 1; i <= 64; i++) {
+		rig_write(SIZE + i * 8 * KB + 64 * KB, 4 * KB, 0); /* with gaps */
+		rig_end_io(0, LUN_OK);
+		assert_int_equal(rig.op_kind, CSV__KIND__GROW);
+		rig_result_growth(rig.op_unique, i + 1);
+		assert_int_equal(rig.n_answers, i < 64 ? i : 63);
+	}
+	assert_int_equal(rig.op_kind, CSV__KIND__WRITE);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 
 int main(void)
@@ -259,6 +401,15 @@ int main(void)
 		T(a_broken_connection_begins_again),
 		T(a_take_over_ends_it),
 		T(sync_needs_no_fua),
+		T(it_is_reclaimed),
+		T(what_is_durable_is_not),
+		T(resumed_it_is_durable),
+		T(another_csvd_reclaims_it),
+		T(another_incarnation_does_not),
+		T(fsync_is_the_coordinators),
+		T(release_waits_for_it),
+		T(goodbye_waits_for_it),
+		T(too_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -175,6 +175,7 @@ static bool on_send(void *user, bool bulk, Csv__Message *msg)
 		rig.op_address = msg->op->address;
 		rig.op_length = msg->op->data.len + msg->op->length;
 		rig.op_sync = msg->op->sync;
+		rig.op_later = msg->op->later;
 		break;
 	case CSV__MESSAGE__MSG_LAYOUT_GET:
 		rig.n_asks++;
@@ -191,9 +192,17 @@ static bool on_send(void *user, bool bulk, Csv__Message *msg)
 		break;
 	case CSV__MESSAGE__MSG_RECLAIM:
 		rig.n_reclaims++;
+		rig.n_grown = (unsigned)msg->reclaim->n_grown;
+		if (rig.n_grown) {
+			rig.grown_start = msg->reclaim->grown[0]->offset;
+			rig.grown_end = rig.grown_start + msg->reclaim->grown[0]->length;
+		}
 		break;
 	case CSV__MESSAGE__MSG_TOUCHED:
 		rig.n_touched++;
+		break;
+	case CSV__MESSAGE__MSG_SETTLE:
+		rig.n_settles++;
 		break;
 	case CSV__MESSAGE__MSG_BYE:
 		rig.n_byes++;
@@ -292,6 +301,27 @@ void rig_failed(uint64_t unique, int error)
 	res.error = (uint32_t)error;
 	msg.result = &res;
 	assert_true(rig_tell(&msg, CSV__MESSAGE__MSG_RESULT, EPOCH));
+}
+
+void rig_result_growth(uint64_t unique, uint64_t number)
+{
+	Csv__Message msg = CSV__MESSAGE__INIT;
+	Csv__Result res = CSV__RESULT__INIT;
+
+	res.unique = unique;
+	res.growth = number;
+	msg.result = &res;
+	assert_true(rig_tell(&msg, CSV__MESSAGE__MSG_RESULT, EPOCH));
+}
+
+void rig_settled(uint64_t number)
+{
+	Csv__Message msg = CSV__MESSAGE__INIT;
+	Csv__Settled body = CSV__SETTLED__INIT;
+
+	body.growth = number;
+	msg.settled = &body;
+	assert_true(rig_tell(&msg, CSV__MESSAGE__MSG_SETTLED, EPOCH));
 }
 
 void rig_result(uint64_t unique)
@@ -451,7 +481,7 @@ void rig_another_nexus(void)
 void rig_forget(void)
 {
 	rig.n_ops = rig.n_asks = rig.n_reclaims = rig.n_returned = rig.n_busy = rig.n_touched = 0;
-	rig.n_reconnects = rig.n_byes = rig.n_answers = rig.last_error = 0;
+	rig.n_reconnects = rig.n_byes = rig.n_settles = rig.n_answers = rig.last_error = 0;
 }
 
 void rig_come_up(unsigned defects)
@@ -501,4 +531,13 @@ void rig_learn(void)
 	assert_int_equal(rig.op_kind, CSV__KIND__READ);
 	rig_result(rig.op_unique);
 	rig_forget();
+}
+
+void rig_restart_csvd(void)
+{
+	client_free(rig.client);
+	rig.lun_open = false;
+	make_client(0);
+	rig_forget();
+	client_up(rig.client, EPOCH, 1);
 }

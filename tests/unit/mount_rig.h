@@ -33,9 +33,13 @@ struct mount_rig {
 	struct lun_io *ios[512];
 	int n_ios, n_barriers;
 	/* coordinator */
-	int n_ops, n_asks, n_reclaims, n_returned, n_busy, n_touched, n_reconnects, n_byes;
+	int n_ops, n_asks, n_reclaims, n_returned, n_busy, n_touched, n_reconnects, n_byes,
+		n_settles;
+	unsigned n_grown;
+	uint64_t grown_start, grown_end;
 	Csv__Kind op_kind;
 	bool op_sync, ask_write, ask_grow;
+	bool op_later;
 	bool grow_before_returned; /* the last operation before the last RETURNED */
 	uint64_t op_unique, op_address, op_length, ask_id, ask_start, ask_end, hello_nexus;
 	uint64_t file_size; /* as an OPEN says */
@@ -67,6 +71,11 @@ void rig_welcome(uint64_t epoch, bool reclaim);
 void rig_reclaimed(uint64_t epoch);
 void rig_permit_and_go(uint64_t key, uint64_t epoch);
 void rig_result(uint64_t unique);
+/* A GROW, before it is durable; and that it is. */
+void rig_result_growth(uint64_t unique, uint64_t number);
+void rig_settled(uint64_t number);
+/* csvd is started anew, by the same mount; GREETED. */
+void rig_restart_csvd(void);
 /* Of an operation that found or made no file. */
 void rig_failed(uint64_t unique, int error);
 /* [start, end) of the file: DATA at address, or a hole (0). */
