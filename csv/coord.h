@@ -32,7 +32,7 @@ enum coord_state { COORD_OPENING, COORD_GRACE, COORD_SERVING, COORD_CLOSED, COOR
 enum {
 	COORD_DEFECT_NO_RECORD = 1, /* operations sent again are executed again */
 	COORD_DEFECT_NO_GRACE = 2,  /* serve before everybody has reclaimed */
-	COORD_DEFECT_GROW = 128,    /* growth is shown without the right to it */
+	COORD_DEFECT_GROW = 512,    /* growth is shown without the right to it */
 	COORD_DEFECT_APPEND = 64,   /* append where the client believes the end to be */
 	COORD_DEFECT_NO_RECALL = 8, /* change maps and blocks under layouts */
 	COORD_DEFECT_NO_PROXY_WAIT =

@@ -15,11 +15,10 @@
 struct volume;
 CL_DEFINE_VEC(volume_vec, struct volume *);
 
-/* Guards left out (--enable-defects); see coord.h, store.h. */
+/* Guards left out (--enable-defects). */
 struct csvd_defects {
-	unsigned client; /* CLIENT_DEFECT_* */
-	bool early_answer, no_record, no_grace, no_kill, no_proxy_wait, no_recall, append,
-		no_fence_wait, no_barrier, no_barrier_word, no_space_word;
+	unsigned client, coord, store; /* CLIENT_DEFECT_*, COORD_DEFECT_*, STORE_DEFECT_* */
+	unsigned no_fence_wait;	       /* see role.h */
 };
 
 /* A stop order of a VM that is not met yet. */

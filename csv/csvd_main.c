@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +11,9 @@
 #include <sys/resource.h>
 
 #include "csv/client.h"
+#include "csv/coord.h"
 #include "csv/csvd_int.h"
+#include "csv/store.h"
 #include "lib/log.h"
 #include "lib/sm.h"
 
@@ -45,37 +46,29 @@ static int usage(const char *argv0)
 static bool set_defect(struct csvd_defects *d, const char *name)
 {
 #ifdef CL_DEFECTS
-	static const struct {
+	const struct {
 		const char *name;
-		size_t offset;
-	} all[] = { { "early-answer", offsetof(struct csvd_defects, early_answer) },
-		    { "no-record", offsetof(struct csvd_defects, no_record) },
-		    { "no-grace", offsetof(struct csvd_defects, no_grace) },
-		    { "no-kill", offsetof(struct csvd_defects, no_kill) },
-		    { "no-proxy-wait", offsetof(struct csvd_defects, no_proxy_wait) },
-		    { "append-by-client", offsetof(struct csvd_defects, append) },
-		    { "no-recall", offsetof(struct csvd_defects, no_recall) },
-		    { "no-fence-wait", offsetof(struct csvd_defects, no_fence_wait) },
-		    { "no-barrier-word", offsetof(struct csvd_defects, no_barrier_word) },
-		    { "no-space-word", offsetof(struct csvd_defects, no_space_word) },
-		    { "no-barrier", offsetof(struct csvd_defects, no_barrier) } };
+		unsigned *where, bit;
+	} all[] = {
+		{ "early-answer", &d->coord, COORD_DEFECT_EARLY_ANSWER },
+		{ "no-record", &d->coord, COORD_DEFECT_NO_RECORD },
+		{ "no-grace", &d->coord, COORD_DEFECT_NO_GRACE },
+		{ "no-kill", &d->coord, COORD_DEFECT_NO_KILL },
+		{ "no-proxy-wait", &d->coord, COORD_DEFECT_NO_PROXY_WAIT },
+		{ "append-by-client", &d->coord, COORD_DEFECT_APPEND },
+		{ "no-recall", &d->coord, COORD_DEFECT_NO_RECALL },
+		{ "no-barrier-word", &d->coord, COORD_DEFECT_NO_BARRIER_WORD },
+		{ "no-space-word", &d->coord, COORD_DEFECT_NO_SPACE_WORD },
+		{ "no-drain", &d->client, CLIENT_DEFECT_NO_DRAIN },
+		{ "no-hold", &d->client, CLIENT_DEFECT_NO_HOLD },
+		{ "no-fail", &d->client, CLIENT_DEFECT_NO_FAIL },
+		{ "no-barrier", &d->store, STORE_DEFECT_NO_BARRIER },
+		{ "no-fence-wait", &d->no_fence_wait, 1 },
+	};
 
-	static const struct {
-		const char *name;
-		unsigned bit;
-	} clients[] = { { "no-drain", CLIENT_DEFECT_NO_DRAIN },
-			{ "no-hold", CLIENT_DEFECT_NO_HOLD },
-			{ "no-fail", CLIENT_DEFECT_NO_FAIL } };
-
-	for (size_t i = 0; i < sizeof(clients) / sizeof(clients[0]); i++)
-		if (!strcmp(name, clients[i].name)) {
-			d->client |= clients[i].bit;
-			log_warning("defect '%s': a guard is left out", name);
-			return true;
-		}
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		if (!strcmp(name, all[i].name)) {
-			*(bool *)((char *)d + all[i].offset) = true;
+			*all[i].where |= all[i].bit;
 			log_warning("defect '%s': a guard is left out", name);
 			return true;
 		}

@@ -133,7 +133,7 @@ static void make_store(struct volume *v)
 		.incarnation = me->incarnation,
 		.pr_type = v->pr_type,
 		.quirks = v->quirks,
-		.defects = v->d->defects.no_barrier ? STORE_DEFECT_NO_BARRIER : 0,
+		.defects = v->d->defects.store,
 		.hooks = { on_store_state, on_ask_log, on_barrier, v },
 	};
 	struct cl_error err = CL_ERROR_INIT;
@@ -183,17 +183,6 @@ static void close_coord(struct volume *v)
 	coord_post(v->coord, mail);
 }
 
-static unsigned coord_defects(const struct csvd_defects *d)
-{
-	return (d->early_answer ? COORD_DEFECT_EARLY_ANSWER : 0) |
-	       (d->no_record ? COORD_DEFECT_NO_RECORD : 0) |
-	       (d->no_grace ? COORD_DEFECT_NO_GRACE : 0) | (d->no_kill ? COORD_DEFECT_NO_KILL : 0) |
-	       (d->append ? COORD_DEFECT_APPEND : 0) | (d->no_recall ? COORD_DEFECT_NO_RECALL : 0) |
-	       (d->no_barrier_word ? COORD_DEFECT_NO_BARRIER_WORD : 0) |
-	       (d->no_space_word ? COORD_DEFECT_NO_SPACE_WORD : 0) |
-	       (d->no_proxy_wait ? COORD_DEFECT_NO_PROXY_WAIT : 0);
-}
-
 /* job: the one that waits, in the coordinator's place. */
 static void start_coord(struct volume *v, bool job)
 {
@@ -206,7 +195,7 @@ static void start_coord(struct volume *v, bool job)
 		.lease_until_ms = &v->d->lease_until_ms,
 		.out = &v->d->mail,
 		.counters = &v->counters,
-		.defects = coord_defects(&v->d->defects),
+		.defects = v->d->defects.coord,
 	};
 	struct csv_mail *tables = csvd_pack_tables(v->d);
 	struct cl_error err = CL_ERROR_INIT;
