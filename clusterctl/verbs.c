@@ -26,6 +26,9 @@ static const struct verb_option init_options[] = {
 	{ "name", "NAME", false, "the cluster's name (default: corosync's cluster_name)" },
 	{ "address", "ADDRESS", true,
 	  "corosync's here, again for each link (default: migration_address)" },
+	{ "force", NULL, false,
+	  "go on alone with this node's copy of the database: the majority is lost for ever" },
+	{ "without", "NODE", true, "with --force: leave it behind though it shows signs of life" },
 	{ NULL, NULL, false, NULL },
 };
 
@@ -115,8 +118,8 @@ const struct verb verbs[] = {
 	{ "explain", "NAME", 1, 1, VERB_READS, "name", NULL,
 	  "why something is as it is, and what ends it", "clusterctl explain vm1", text_explain },
 	{ "init", "", 0, 0, 0, "", init_options,
-	  "make a new cluster with this node as its first member", "clusterctl init --name lab",
-	  NULL },
+	  "make a new cluster with this node as its first member, or go on alone with an old one",
+	  "clusterctl init --name lab", NULL },
 	{ "join", "NODE", 1, 1, 0, "node", join_options,
 	  "make this node a member of the cluster that NODE is in",
 	  "clusterctl join node1 --token clj1.AbC...", NULL },

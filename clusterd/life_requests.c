@@ -33,6 +33,10 @@ static int found(struct ask *ask,
 
 int do_init(struct ask *ask, struct cl_error *err)
 {
+	if (ask_option(ask, "force"))
+		return do_init_force(ask, err);
+	if (ask_option(ask, "without"))
+		return cl_error_set(err, -EINVAL, "--without: only with --force");
 	return found(ask, founding_init, err);
 }
 

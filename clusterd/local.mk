@@ -22,6 +22,7 @@ clusterd_libclusterd_a_SOURCES = \
 	clusterd/lease_file.c clusterd/lease_file.h \
 	clusterd/raft_store.c clusterd/raft_store.h \
 	clusterd/requests.c clusterd/requests.h clusterd/requests_int.h \
+	clusterd/requests_line.c \
 	clusterd/volume_requests.c clusterd/volume_view.c clusterd/volume_view.h \
 	clusterd/ring.c clusterd/ring.h \
 	clusterd/quorum_requests.c \
@@ -85,7 +86,9 @@ $(nodist_systemdunit_DATA): Makefile
 	$(AM_V_GEN)$(MKDIR_P) units && sed -e 's|@sbindir[@]|$(sbindir)|g' \
 		-e 's|@pkglibexecdir[@]|$(pkglibexecdir)|g' $(srcdir)/$@.in >$@
 
-# What the drill of garbage on the sockets sends it with.
-noinst_PROGRAMS += tests/ipc/garbage
+# What tests/bench/log measures with, and what the drill of garbage on the sockets sends it with.
+noinst_PROGRAMS += tests/ipc/changes tests/ipc/garbage
+tests_ipc_changes_SOURCES = tests/ipc/changes.c
+tests_ipc_changes_LDADD = proto/libproto.a proto/libpb.a lib/libcl.a $(QB_LIBS) $(PROTOBUFC_LIBS)
 tests_ipc_garbage_SOURCES = tests/ipc/garbage.c
 tests_ipc_garbage_LDADD = proto/libproto.a proto/libpb.a lib/libcl.a $(QB_LIBS) $(PROTOBUFC_LIBS)

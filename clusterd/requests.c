@@ -184,7 +184,7 @@ static int do_events(struct ask *ask, struct cl_error *err)
 
 /* ---- asking the core ---------------------------------------------------------------------------- */
 
-static int core_ask(struct ask *ask, struct node_request *req, struct cl_error *err)
+int request_core(struct ask *ask, struct node_request *req, struct cl_error *err)
 {
 	struct node_event event = { .type = NODE_EV_REQUEST, .request = req };
 
@@ -207,14 +207,14 @@ static int core_simple(struct ask *ask, enum node_verb verb, struct cl_error *er
 		.quick = ask_option(ask, "quick") != NULL,
 	};
 
-	return core_ask(ask, &req, err);
+	return request_core(ask, &req, err);
 }
 
 int ask_core_about(struct ask *ask, enum node_verb verb, const char *object, struct cl_error *err)
 {
 	struct node_request req = { .verb = verb, .object = object };
 
-	return core_ask(ask, &req, err);
+	return request_core(ask, &req, err);
 }
 
 static int do_start(struct ask *ask, struct cl_error *err)
@@ -288,7 +288,7 @@ static int do_create_vm(struct ask *ask, struct cl_error *err)
 	int r = create_vm_read(ask->msg, &ask->rq->d->conf, &vm, err);
 
 	if (r == 0)
-		r = core_ask(ask, &vm.req, err);
+		r = request_core(ask, &vm.req, err);
 	create_vm_fini(&vm);
 	return r;
 }

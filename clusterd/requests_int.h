@@ -64,6 +64,8 @@ struct ask {
 const char *ask_operand(const struct ask *ask, size_t i);
 const char *ask_option(const struct ask *ask, const char *name);
 void ask_answer(struct ask *ask, json_t *json); /* takes json */
+/* Give it to the core, which answers with requests_reply(). */
+int request_core(struct ask *ask, struct node_request *req, struct cl_error *err);
 /* -ENOENT and what to do. */
 int ask_not_found(const char *name, struct cl_error *err);
 struct pending *pending_new(struct ask *ask, const char *object);
@@ -97,6 +99,11 @@ int do_set_quorum(struct ask *ask, struct cl_error *err);
 int quorum_url_check(const char *url, struct cl_error *err);
 /* `init` was done, and a witness was asked for: it is begun, p lives on. */
 bool quorum_after_init(struct requests *rq, struct pending *p, const struct node_action *a);
+
+/* ---- requests_line.c ------------------------------------------------------------------------------ */
+
+/* `init --force [--without NODE]...` */
+int do_init_force(struct ask *ask, struct cl_error *err);
 
 /* ---- volume_requests.c: each like `run` of the table in requests.c ------------------------------- */
 

@@ -240,7 +240,10 @@ static int row_check(sqlite3_stmt *s, void *arg, struct cl_error *err)
 	(void)arg;
 	if (text && strcmp(text, "ok") == 0)
 		return 0;
-	return cl_error_set(err, -CL_ECORRUPT, "%.200s", text ? text : "check gave nothing");
+	(void)cl_error_set(err, -CL_ECORRUPT, "%.200s", text ? text : "check gave nothing");
+	for (char *p = err ? err->msg : NULL; p && (p = strchr(p, '\n'));)
+		*p = ' '; /* an error is one line */
+	return -CL_ECORRUPT;
 }
 
 static int row_commits(sqlite3_stmt *s, void *arg, struct cl_error *err)

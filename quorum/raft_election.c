@@ -175,7 +175,12 @@ void raft_election_tick(struct raft *r)
 {
 	bool asking = r->role.state != RAFT_FOLLOWER;
 
-	if (r->now >= r->election_at) {
+	if (r->now >= r->election_at && r->role.state == RAFT_CANDIDATE &&
+	    r->seq_term > r->seq_durable) {
+		/* Our own vote is being written, on a disk that takes longer than that. With a new
+		 * term before it is durable a node that is the only voter would never lead. */
+		raft_timer_restart(r);
+	} else if (r->now >= r->election_at) {
 		if (may_campaign(r)) {
 			prevote(r);
 			return;

@@ -336,7 +336,7 @@ static void gone_note(struct node *n, uint32_t id, bool at_once, uint64_t ring)
 		n->out->no_memory = true;
 }
 
-static void raft_ring(struct node *n)
+void beats_tell_ring(struct node *n)
 {
 	struct raft_event ev = { .type = RAFT_RING };
 
@@ -385,7 +385,7 @@ void beats_on_view(struct node *n, const struct node_view *view)
 		n->expected_votes = 0;
 	if (view->ring != old.ring || view->n_group != old.n_group ||
 	    memcmp(view->group, old.group, sizeof(old.group)) != 0)
-		raft_ring(n);
+		beats_tell_ring(n);
 }
 
 /* A too low number harms nothing: corosync's quorum alone starts nothing. */

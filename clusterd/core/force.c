@@ -71,12 +71,18 @@ static bool refuse_names(struct node *n, const struct node_request *rq)
 
 static bool refuse(struct node *n, const struct node_request *rq)
 {
+	if (refuse_names(n, rq))
+		return true;
 	if (beats_may_run(n) || log_is_leader(n)) {
 		core_reply(n, rq->client, -CL_EREFUSED, "clusterctl status shows the cluster",
 			   "a majority of the voters is there: nothing has to be forced");
 		return true;
 	}
-	return refuse_names(n, rq) || refuse_signs(n, rq);
+	if (request_founding(n)) {
+		core_reply(n, rq->client, -CL_EREFUSED, "", "it is being done");
+		return true;
+	}
+	return refuse_signs(n, rq);
 }
 
 /* ---- doing it ----------------------------------------------------------------------------------------- */

@@ -490,6 +490,8 @@ bool beats_may_begin(const struct node *n);
 /* Whether guests may execute here. */
 bool beats_may_run(const struct node *n);
 int64_t beats_deadline(const struct node *n);
+/* Raft is told who is there. */
+void beats_tell_ring(struct node *n);
 
 /* ---- agent.c ---------------------------------------------------------------------------------- */
 
@@ -564,6 +566,8 @@ bool force_new(struct node *n, const struct node_request *rq);
 
 void request_new(struct node *n, const struct node_request *rq);
 void request_rejoin(struct node *n);
+/* A client's `init` is under way. */
+bool request_founding(const struct node *n);
 void request_step(struct node *n);
 void request_client_gone(struct node *n, uint64_t client);
 /* A command of ours was applied. */

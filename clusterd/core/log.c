@@ -299,6 +299,9 @@ static void genesis_durable(struct node *n)
 	if (raft_new(&p, &stored, n->now_ms, &n->raft, NULL) < 0)
 		n->out->no_memory = true;
 	free(cl_steal(n->first_blob));
+	/* The only voter need not wait for a leader to fall silent. */
+	if (n->raft && n->view.n_members > 0)
+		beats_tell_ring(n);
 }
 
 void log_persisted(struct node *n, uint64_t seq)
@@ -400,7 +403,7 @@ void log_feed(struct node *n, struct raft_event *ev)
 			n->out->no_memory = true;
 	for (size_t i = 0; i < a->send.n; i++)
 		message_raft(n, &a->send.v[i]);
-	if (a->newer_line)
+	if (a->newer_line && !(n->cfg.defects & NODE_DEFECT_OLD_LINE))
 		core_condemn(n, "the cluster was begun anew with --force, without this node");
 	if (a->want_snapshot)
 		log_snapshot(n);

@@ -458,8 +458,8 @@ struct node_self {
 	int64_t since_ms;	       /* wall clock */
 	bool quorate;		       /* votequorum's word and a lease from a majority */
 	uint32_t leader;	       /* 0: unknown */
-	uint64_t term, applied;
-	int64_t lease_until_ms; /* event clock */
+	uint64_t line, term, applied;  /* line 0: no database */
+	int64_t lease_until_ms;	       /* event clock */
 	uint64_t incarnation;
 	uint32_t can_lose; /* further voters that may fail with a majority left; 0 when not quorate
 			    */

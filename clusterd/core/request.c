@@ -43,7 +43,7 @@ static void pack(struct node *n, struct pending *p, const struct node_request *r
 		n->out->no_memory = true;
 }
 
-/* Anew from the database that is here. Without one, `init --force` is an `init`. */
+/* Anew from the database that is here. */
 static bool is_forced(const struct node *n, const struct node_request *rq)
 {
 	return rq->verb == NODE_INIT && rq->force && n->raft;
@@ -55,6 +55,13 @@ static bool refuse(struct node *n, const struct node_request *rq)
 
 	if (is_forced(n, rq))
 		return false;
+	if (rq->verb == NODE_INIT && rq->force && !n->first_blob) {
+		core_reply(
+			n, rq->client, -CL_EREFUSED,
+			"clusterctl init makes a new cluster, clusterctl restore brings one back",
+			"this node has no database that it could go on with");
+		return true;
+	}
 	if (founding && (n->raft || n->first_blob)) {
 		core_reply(n, rq->client, -CL_EREFUSED, "clusterctl status shows the cluster",
 			   "this node has a cluster's database already");
@@ -114,6 +121,14 @@ void request_rejoin(struct node *n)
 
 	if (pending_vec_push(&n->pending, p) < 0)
 		n->out->no_memory = true;
+}
+
+bool request_founding(const struct node *n)
+{
+	for (size_t i = 0; i < n->pending.n; i++)
+		if (n->pending.v[i].verb == NODE_INIT)
+			return true;
+	return false;
 }
 
 static void done(struct node *n, size_t i)

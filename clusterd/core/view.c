@@ -98,6 +98,7 @@ void node_get_self(const struct node *n, struct node_self *ret)
 		.dropped_messages = n->dropped,
 	};
 	CORE_COPY(ret->reason, n->life_reason);
+	ret->line = n->line.number;
 	if (!n->raft)
 		return;
 	ret->leader = raft_leader(n->raft).node;

@@ -123,8 +123,8 @@ void driver_csvd(struct cworld *w, unsigned node, const struct node_action *a)
 			  a->csvd.epoch, a->csvd.code);
 	switch (a->type) {
 	case NODE_DO_CSVD_GO:
-		if (a->csvd.code == 0)
-			c->go_epoch = a->csvd.epoch;
+		if (a->csvd.code == 0 && a->csvd.epoch >= w->lun.epoch)
+			c->go_epoch = w->lun.epoch = a->csvd.epoch;
 		else
 			task_new(w, T_CSVD, node, 200)->a = a->csvd.epoch;
 		break;

@@ -10,6 +10,7 @@
  *   cluster_nemesis.c  the table of faults               cluster_client.c    clients' requests
  *   cluster_faults.c   disks, target, clocks             cluster_disk.c      databases
  *   cluster_witness.c  the witness's LUN and each node's witnessd
+ *   cluster_force.c    most nodes are destroyed
  *
  * A new part brings a file of its own. It adds its kinds of tasks to enum task_kind and to the table in
  * cluster_tasks.c, its faults to the table in cluster_nemesis.c, its actions to carry_out() in
@@ -102,11 +103,22 @@ void witness_land(struct cworld *w, struct task *t);
 void witness_done(struct cworld *w, struct task *t);
 void witness_dead(struct cworld *w, struct task *t);
 
+/* ---- cluster_sim.c ------------------------------------------------------------------------------- */
+
+/* Faults end, and everything is mended. */
+void cw_heal(struct cworld *w);
+
+/* ---- cluster_force.c: in a healed world ------------------------------------------------------------ */
+
+void force_scenario(struct cworld *w);
+
 /* ---- cluster_nemesis.c, cluster_client.c ------------------------------------------------------- */
 
 unsigned cw_random_node(struct cworld *w);
 /* The node, or only its process, ends, and begins again after so long. */
 void nemesis_crash(struct cworld *w, unsigned node, bool power, uint64_t off_ms);
+void nemesis_isolate(struct cworld *w, unsigned node, bool in, bool out);
+void nemesis_mend(struct cworld *w);
 /* Who believes to lead, 0 = nobody. */
 unsigned nemesis_leader(const struct cworld *w);
 void nemesis_boot(struct cworld *w, struct task *t);

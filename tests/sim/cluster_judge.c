@@ -121,9 +121,9 @@ void judge_number(struct cworld *w, const struct qemu *q)
 {
 	uint8_t *to;
 
-	if (q->generation >= CW_NUMBERS)
+	if ((q->generation & 0xfffff) >= CW_NUMBERS)
 		return;
-	to = &w->given[q->vm][q->generation];
+	to = &w->given[q->generation >> 20 & 1][q->vm][q->generation & 0xfffff];
 	if (*to && *to != q->node)
 		sim_fail(w->s, "number-twice", "%s g%" PRIu64 " was n%u's and is now n%u's",
 			 cw_vm_name(q->vm), q->generation, *to, q->node);

@@ -29,7 +29,7 @@ void nemesis_crash(struct cworld *w, unsigned node, bool power, uint64_t off_ms)
 	task_new(w, T_BOOT, node, off_ms);
 }
 
-static void isolate(struct cworld *w, unsigned node, bool in, bool out)
+void nemesis_isolate(struct cworld *w, unsigned node, bool in, bool out)
 {
 	for (unsigned i = 1; i <= w->nodes; i++) {
 		if (i == node)
@@ -47,12 +47,12 @@ static void freeze(struct cworld *w, unsigned node)
 		return;
 	/* Cut off as well, it has to find out by itself when it thaws. */
 	if (sim_chance(w->s, 500000))
-		isolate(w, node, true, true);
+		nemesis_isolate(w, node, true, true);
 	sim_freeze(w->s, node, true);
 	task_new(w, T_THAW, node, 100 + sim_rand(w->s, 15000));
 }
 
-static void mend(struct cworld *w)
+void nemesis_mend(struct cworld *w)
 {
 	for (unsigned a = 1; a <= w->nodes; a++)
 		for (unsigned b = 1; b <= w->nodes; b++)
@@ -88,7 +88,7 @@ static void estrange(struct cworld *w, unsigned node, unsigned m)
 	unsigned at = nemesis_leader(w);
 
 	(void)m;
-	mend(w);
+	nemesis_mend(w);
 	if (at == 0 || at == node)
 		return;
 	set_cut(w, node, at, true);
@@ -122,19 +122,19 @@ static void end_process(struct cworld *w, unsigned n, unsigned m)
 static void cut_off(struct cworld *w, unsigned n, unsigned m)
 {
 	(void)m;
-	isolate(w, n, true, true);
+	nemesis_isolate(w, n, true, true);
 }
 
 static void cut_in(struct cworld *w, unsigned n, unsigned m)
 {
 	(void)m;
-	isolate(w, n, sim_chance(w->s, 500000), false);
+	nemesis_isolate(w, n, sim_chance(w->s, 500000), false);
 }
 
 static void cut_out(struct cworld *w, unsigned n, unsigned m)
 {
 	(void)m;
-	isolate(w, n, false, true);
+	nemesis_isolate(w, n, false, true);
 }
 
 static void freeze_one(struct cworld *w, unsigned n, unsigned m)
@@ -168,7 +168,7 @@ static void mend_all(struct cworld *w, unsigned n, unsigned m)
 {
 	(void)n;
 	(void)m;
-	mend(w);
+	nemesis_mend(w);
 	for (unsigned i = 1; i <= w->nodes; i++)
 		sim_disk_slow(w->s, i, 0);
 }
@@ -259,7 +259,7 @@ void nemesis_step(struct cworld *w, struct task *t)
 
 void nemesis_boot(struct cworld *w, struct task *t)
 {
-	if (!sim_up(w->s, t->node))
+	if (!sim_up(w->s, t->node) && !w->node[t->node].destroyed)
 		sim_boot(w->s, t->node);
 }
 

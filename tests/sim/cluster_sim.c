@@ -43,6 +43,9 @@ static const struct {
 	{ "go-not-asked", NODE_DEFECT_GO_NOT_ASKED, true },
 	{ "voters-below-three", NODE_DEFECT_VOTERS_BELOW_THREE, true },
 	{ "old-voter-first", NODE_DEFECT_OLD_VOTER_FIRST, true },
+	{ "force-no-jump", NODE_DEFECT_FORCE_NO_JUMP, true },
+	{ "force-no-debts", NODE_DEFECT_FORCE_NO_DEBTS, true },
+	{ "old-line", NODE_DEFECT_OLD_LINE, true },
 };
 
 /* Of the suite `witness`: the same with 2 and 4 nodes, and a witness. */
@@ -127,7 +130,7 @@ static void rough(struct cworld *w)
 }
 
 /* Everything is well again, and every VM is wanted. */
-static void heal(struct cworld *w)
+void cw_heal(struct cworld *w)
 {
 	struct sim_config *c = sim_config(w->s);
 
@@ -197,6 +200,10 @@ static const char *unwell(struct cworld *w, char *text, size_t size)
 		if (w->witness && strcmp(witness_word(w, i), "voter") != 0) {
 			(void)snprintf(text, size, "n%u: the witness is %s", i,
 				       witness_word(w, i));
+			return text;
+		}
+		if (self.line != w->log.line) {
+			(void)snprintf(text, size, "n%u lives in line %" PRIu64, i, self.line);
 			return text;
 		}
 	}
@@ -295,7 +302,9 @@ static uint64_t run_once(const struct suite_args *args, uint64_t *ret_steps)
 		sim_fail(w->s, "setup", "%s", why);
 	rough(w);
 	sim_run(w->s, SETUP_MS + FAULTS_MS, UINT64_MAX);
-	heal(w);
+	cw_heal(w);
+	if (args->seed % 5 == 2)
+		force_scenario(w);
 	judge_end(w);
 	hash = sim_hash_value(w->s);
 	*ret_steps += sim_steps(w->s);

@@ -108,8 +108,9 @@ static void carry_out(struct cworld *w, unsigned node, struct node_action *a)
 	}
 }
 
-static void see_log(struct cworld *w, const struct state *s)
+static void see_log(struct cworld *w, const struct state *s, uint64_t line)
 {
+	w->log.line = line;
 	w->log.applied = s->applied;
 	w->log.clear = state_volume(s, "vol1") && !state_has_debt(s, "vol1");
 	for (unsigned i = 1; i <= w->nodes; i++) {
@@ -119,20 +120,36 @@ static void see_log(struct cworld *w, const struct state *s)
 	}
 }
 
+/* Indices, states and members are counted anew in it. */
+static void new_line(struct cworld *w, uint64_t line)
+{
+	w->forced = w->log.line != 0;
+	w->log = (struct log_seen){ .line = line };
+	w->voters = (struct raft_config){ 0 };
+	if (w->n_hash)
+		memset(w->hash, 0, w->n_hash * sizeof(*w->hash));
+}
+
 /* All nodes have the same state after the same index. */
 static void check_state(struct cworld *w, unsigned node)
 {
 	struct cnode *c = &w->node[node];
 	const struct state *s = node_state(c->core);
+	struct node_self self;
 	uint64_t h;
 
 	if (s->applied == c->checked)
 		return;
 	c->checked = s->applied;
+	node_get_self(c->core, &self);
+	if (self.line < w->log.line)
+		return; /* history: what it believes is judged by what it does */
+	if (self.line > w->log.line)
+		new_line(w, self.line);
 	driver_judge_free(w, s);
 	judge_voters(w, node_voters(c->core));
 	if (s->applied > w->log.applied)
-		see_log(w, s);
+		see_log(w, s, self.line);
 	h = state_hash(s);
 	if (s->applied >= w->n_hash) {
 		size_t n = s->applied * 2 + 64;
@@ -325,8 +342,11 @@ const struct state *cw_truth(const struct cworld *w)
 
 	for (unsigned i = 1; i <= w->nodes; i++) {
 		const struct state *s = w->node[i].core ? node_state(w->node[i].core) : NULL;
+		struct node_self self = { 0 };
 
-		if (s && (!best || s->applied > best->applied))
+		if (s)
+			node_get_self(w->node[i].core, &self);
+		if (s && self.line == w->log.line && (!best || s->applied > best->applied))
 			best = s;
 	}
 	return best;

@@ -59,6 +59,7 @@ struct lun {
 	uint64_t generation[CW_VMS];
 	uint64_t accepted;
 	uint64_t instance; /* of the target */
+	uint64_t epoch;	   /* a coordinator writes its own on the volume, and serves none below */
 	int64_t stalled_until;
 };
 
@@ -123,7 +124,7 @@ struct cnode {
 	uint32_t ring[CW_NODES], group[CW_NODES];
 	uint32_t n_ring, n_group;
 	uint64_t ring_seq;
-	bool storage_cut;
+	bool storage_cut, destroyed;
 	/* witnessd */
 	bool wit_cut, wit_open, wit_claimed, wit_dying;
 	uint64_t wit_session, wit_nexus;
@@ -144,7 +145,7 @@ struct cnode {
  * may all have forgotten some of it, as a daemon that restarts applies its log anew.
  */
 struct log_seen {
-	uint64_t applied;
+	uint64_t line, applied;
 	uint64_t living[CW_NODES + 1]; /* incarnation; 0 = does not live */
 	bool clear;		       /* the volume exists and owes no fence */
 };
@@ -174,11 +175,12 @@ struct cworld {
 	struct wit_world wit;
 	bool cut[CW_NODES + 1][CW_NODES + 1];
 	bool faults; /* the nemesis is at work */
+	bool forced; /* a new line was begun */
 	struct cnode node[CW_NODES + 1];
 	struct qemu qemu[CW_QEMUS];
 	struct lun lun;
 	struct log_seen log;
-	uint8_t given[CW_VMS][CW_NUMBERS]; /* generation -> node */
+	uint8_t given[2][CW_VMS][CW_NUMBERS]; /* generation, in both lines -> node */
 	/* The last state that was saved of each: for which number, and what its guest knows. */
 	struct {
 		uint64_t reserved, seq;

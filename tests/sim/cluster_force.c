@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Most nodes are destroyed, one that is left begins a new line by `init --force`, and later the others
+ * come back with their old databases. Judged as everything else: no guest runs twice, no write of an old
+ * owner is taken, and at the end all is well, in one line.
+ */
+#include "config.h"
+
+#include "tests/sim/cluster_driver.h"
+
+enum {
+	SILENT_MS = 13000, /* longer than the core takes a node for heard */
+	ALONE_MS = 40000,
+	TRIES = 30,
+};
+
+static void destroy(struct cworld *w, unsigned node)
+{
+	if (sim_frozen(w->s, node))
+		sim_freeze(w->s, node, false);
+	if (!sim_up(w->s, node)) /* the machine is on, without our process */
+		sim_boot(w->s, node);
+	nemesis_crash(w, node, true, 1);
+	w->node[node].destroyed = true;
+}
+
+static bool leads_alone(const struct cworld *w, unsigned node)
+{
+	struct node_self self;
+
+	if (!w->node[node].core)
+		return false;
+	node_get_self(w->node[node].core, &self);
+	return w->forced && self.life == NODE_UP;
+}
+
+static void ask_force(struct cworld *w, unsigned node)
+{
+	struct node_request rq = {
+		.verb = NODE_INIT, .object = "sim", .target = "", .force = true
+	};
+	struct node_event ev = { .type = NODE_EV_REQUEST, .request = &rq };
+	uint8_t random[16];
+
+	for (unsigned i = 0; i < sizeof(random); i++)
+		random[i] = (uint8_t)sim_rand(w->s, 256);
+	rq.uuid = random;
+	rq.client = ++w->client;
+	sim_trace(w->s, "n%u is told to go on alone", node);
+	cw_event(w, node, &ev);
+}
+
+/* A majority that is there after all refuses it: then there is nothing to be forced. */
+static void force(struct cworld *w, unsigned node)
+{
+	for (unsigned i = 0; i < TRIES && !leads_alone(w, node); i++) {
+		if (w->node[node].core && !w->forced)
+			ask_force(w, node);
+		sim_run(w->s, sim_now(w->s) + 1000, UINT64_MAX);
+	}
+	if (!w->forced)
+		sim_fail(w->s, "force", "n%u does not go on alone", node);
+}
+
+/* The survivor misses what the others do meanwhile: they start elsewhere what it had. */
+static void left_out(struct cworld *w, unsigned survivor)
+{
+	sim_trace(w->s, "n%u is left out", survivor);
+	nemesis_isolate(w, survivor, true, true);
+	w->faults = true;
+	task_new(w, T_CLIENT, 0, 500);
+	sim_run(w->s, sim_now(w->s) + 15000 + (int64_t)sim_rand(w->s, 15000), UINT64_MAX);
+	w->faults = false;
+}
+
+static void come_back(struct cworld *w, unsigned survivor)
+{
+	sim_trace(w->s, "the others are back, with their old databases");
+	for (unsigned i = 1; i <= w->nodes; i++) {
+		w->node[i].destroyed = false;
+		if (i != survivor)
+			task_new(w, T_BOOT, i, 1 + sim_rand(w->s, 5000));
+	}
+}
+
+void force_scenario(struct cworld *w)
+{
+	unsigned survivor = cw_random_node(w);
+
+	if (sim_chance(w->s, 700000))
+		left_out(w, survivor);
+	sim_trace(w->s, "all but n%u are destroyed", survivor);
+	for (unsigned i = 1; i <= w->nodes; i++)
+		if (i != survivor)
+			destroy(w, i);
+	cw_heal(w);
+	sim_run(w->s, sim_now(w->s) + SILENT_MS, UINT64_MAX);
+	/* Of one that was about to get its first copy nothing can be made. */
+	if (w->node[survivor].disk.snapshot.index > 0) {
+		force(w, survivor);
+		sim_run(w->s, sim_now(w->s) + (int64_t)sim_rand(w->s, ALONE_MS), UINT64_MAX);
+	}
+	come_back(w, survivor);
+}
