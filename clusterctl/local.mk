@@ -1,7 +1,7 @@
 # clusterctl/: the command line. Uses lib and proto only; everything it shows comes from clusterd.
 noinst_LIBRARIES += clusterctl/libclusterctl.a
 clusterctl_libclusterctl_a_SOURCES = \
-	clusterctl/args.c clusterctl/args.h \
+	clusterctl/args.c clusterctl/args.h clusterctl/backup.c clusterctl/backup.h \
 	clusterctl/client.c clusterctl/client.h \
 	clusterctl/json_text.c clusterctl/json_text.h \
 	clusterctl/table.c clusterctl/table.h \

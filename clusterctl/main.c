@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "clusterctl/args.h"
+#include "clusterctl/backup.h"
 #include "clusterctl/client.h"
 #include "clusterctl/text.h"
 #include "lib/cleanup.h"
@@ -136,6 +137,23 @@ static int code_of(const json_t *result)
 	return json_is_false(json_object_get(json_object_get(result, "check"), "clean")) ? 1 : 0;
 }
 
+static int do_backup(struct args *args)
+{
+	const char *path = args->operands[0];
+	struct lines lines = { args, false, false };
+	struct client_error err = { 0 };
+	json_t *result;
+	int r;
+
+	(void)backup_prepare(args, &err.err);
+	r = client_ask(args, timeout_of(args), on_line, &lines, &result, &err);
+	if (r < 0)
+		return fail(args, &err);
+	r = backup_write(path, result, &err.err);
+	json_decref(result);
+	return r < 0 ? fail(args, &err) : 0;
+}
+
 static int do_ask(const struct args *args)
 {
 	struct lines lines = { args, isatty(STDERR_FILENO) == 1, false };
@@ -156,8 +174,10 @@ static int do_ask(const struct args *args)
 	return 1;
 }
 
-static int run(const struct args *args)
+static int run(struct args *args)
 {
+	struct client_error err = { 0 };
+
 	if (args->version) {
 		(void)printf("clusterctl %s\n", PACKAGE_VERSION);
 		return 0;
@@ -166,6 +186,10 @@ static int run(const struct args *args)
 		return do_help(args);
 	if (strcmp(args->verb->name, "completion") == 0)
 		return do_completion(args);
+	if (strcmp(args->verb->name, "backup") == 0)
+		return do_backup(args);
+	if (backup_prepare(args, &err.err) < 0)
+		return fail(args, &err);
 	return do_ask(args);
 }
 

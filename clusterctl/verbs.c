@@ -105,6 +105,12 @@ static const struct verb_option help_options[] = {
 	{ NULL, NULL, false, NULL },
 };
 
+static const struct verb_option restore_options[] = {
+	{ "force", NULL, false,
+	  "though clusterd runs on other nodes: they have no database either" },
+	{ NULL, NULL, false, NULL },
+};
+
 const struct verb verbs[] = {
 	{ "status", "", 0, 0, VERB_READS, "", NULL,
 	  "how the cluster is: healthy or not and why, who runs what", "clusterctl status",
@@ -138,6 +144,12 @@ const struct verb verbs[] = {
 	{ "rotate", "key|certificates", 1, 1, 0, "secret", NULL,
 	  "give the cluster a new corosync key, or a new CA and certificates",
 	  "clusterctl rotate certificates", NULL },
+	{ "backup", "FILE", 1, 1, VERB_READS, "", NULL,
+	  "write the configuration of the cluster to FILE", "clusterctl backup /root/cluster.json",
+	  NULL },
+	{ "restore", "FILE", 1, 1, 0, "", restore_options,
+	  "bring a cluster back from a backup, on a node that has no database",
+	  "clusterctl restore /root/cluster.json", NULL },
 	{ "create vm", "NAME", 1, 1, 0, "", create_vm_options, "a new virtual machine",
 	  "clusterctl create vm web --disk /ClusterStorage/vol1/web.raw --memory 512M --start",
 	  NULL },

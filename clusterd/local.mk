@@ -2,6 +2,7 @@
 include clusterd/core/local.mk
 noinst_LIBRARIES += clusterd/libclusterd.a
 clusterd_libclusterd_a_SOURCES = \
+	clusterd/backup.c clusterd/backup.h \
 	clusterd/audit.c clusterd/audit.h \
 	clusterd/boot.c clusterd/boot.h \
 	clusterd/certs.c clusterd/certs.h \
@@ -39,6 +40,12 @@ clusterd_libclusterd_a_SOURCES = \
 	clusterd/witnessd.c clusterd/witnessd.h
 
 if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/backup_test
+tests_unit_backup_test_SOURCES = tests/unit/backup_test.c
+tests_unit_backup_test_LDADD = clusterd/libclusterd.a clusterd/libcore.a quorum/libquorum.a \
+	quorum/libstate.a resources/libplan.a proto/libpb.a lib/libcl.a $(PROTOBUFC_LIBS) \
+	$(JANSSON_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/conf_test
 tests_unit_conf_test_SOURCES = tests/unit/conf_test.c
 tests_unit_conf_test_LDADD = clusterd/libclusterd.a lib/libcl.a $(CMOCKA_LIBS)

@@ -362,6 +362,8 @@ static const struct {
 	{ "set address", IPC_ADMIN, 2, 2, do_set_address },
 	{ "rotate", IPC_ADMIN, 1, 1, do_rotate },
 	{ "set quorum", IPC_ADMIN, 2, 2, do_set_quorum },
+	{ "backup", IPC_ADMIN, 0, 0, do_backup },
+	{ "restore", IPC_ADMIN, 0, 0, do_restore },
 	{ "create vm", IPC_ADMIN, 1, 1, do_create_vm },
 	{ "create volume", IPC_ADMIN, 1, 1, do_create_volume },
 	{ "delete", IPC_ADMIN, 1, 1, do_delete },

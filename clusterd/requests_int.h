@@ -104,6 +104,8 @@ bool quorum_after_init(struct requests *rq, struct pending *p, const struct node
 
 /* `init --force [--without NODE]...` */
 int do_init_force(struct ask *ask, struct cl_error *err);
+int do_backup(struct ask *ask, struct cl_error *err);
+int do_restore(struct ask *ask, struct cl_error *err);
 
 /* ---- volume_requests.c: each like `run` of the table in requests.c ------------------------------- */
 

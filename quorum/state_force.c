@@ -81,6 +81,9 @@ int state_force(struct state *s, uint32_t self, uint64_t jump, int64_t time_ms, 
 	s->witness = (struct state_witness){ 0 };
 	for (size_t i = 0; i < s->nodes.n; i++)
 		node_left(&s->nodes.v[i], jump, time_ms, cause);
+	s->retired += jump;
+	/* Its disk holds the old line: a voter that nobody has seen is none. It is set up anew. */
+	s->witness = (struct state_witness){ 0 };
 	for (size_t i = 0; i < s->volumes.n; i++) {
 		struct state_volume *v = &s->volumes.v[i];
 

@@ -85,6 +85,25 @@ static bool refuse(struct node *n, const struct node_request *rq)
 	return refuse_signs(n, rq);
 }
 
+/* For a node that has nothing, in a cluster that has nothing any more. */
+static bool refuse_restore(struct node *n, const struct node_request *rq, const struct state *s)
+{
+	const struct state_node *self = state_node(s, n->cfg.id);
+
+	if (!self || strcmp(self->name, n->cfg.name) != 0) {
+		core_reply(n, rq->client, -CL_EREFUSED, "restore it on a node that it knows",
+			   "the backup knows no node '%s' with id %u", n->cfg.name, n->cfg.id);
+		return true;
+	}
+	if (n->view.n_group > 1 && !rq->force) {
+		core_reply(n, rq->client, -CL_EREFUSED,
+			   "join them if they have the database, else add --force",
+			   "clusterd runs on other nodes of this ring");
+		return true;
+	}
+	return false;
+}
+
 /* ---- doing it ----------------------------------------------------------------------------------------- */
 
 /*
@@ -144,5 +163,34 @@ bool force_new(struct node *n, const struct node_request *rq)
 	log_begin_line(n, &line, term);
 	core_event(n, n->cfg.name, "line-begun",
 		   "init --force: this node's copy is the cluster now");
+	return true;
+}
+
+/* What the backup does not say was lost. It may be older than a line that was forced since: far above it. */
+bool force_restore(struct node *n, const struct node_request *rq)
+{
+	struct raft_line line = { .number = rq->line + STATE_LINE_JUMP };
+	struct state_node *self;
+	struct state s;
+
+	if (state_decode(rq->spec, rq->spec_len, &s, NULL) < 0) {
+		core_reply(n, rq->client, -CL_ECORRUPT, "", "the backup does not hold together");
+		return false;
+	}
+	if (refuse_restore(n, rq, &s)) {
+		state_fini(&s);
+		return false;
+	}
+	state_fini(&n->state);
+	n->state = s;
+	memcpy(n->database, s.cluster_uuid, sizeof(n->database));
+	self = state_node(&n->state, n->cfg.id);
+	memcpy(self->uuid, n->cfg.uuid, sizeof(self->uuid));
+	line.random_id = random_id(rq);
+	if (state_force(&n->state, n->cfg.id, STATE_RESTORE_JUMP, n->wall_ms,
+			"not there when the cluster was restored from a backup", 0) < 0)
+		n->out->no_memory = true;
+	log_begin_line(n, &line, 1);
+	core_event(n, n->cfg.name, "line-begun", "restored from a backup");
 	return true;
 }

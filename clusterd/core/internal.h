@@ -561,6 +561,8 @@ bool manager_begin_move(struct node *n, const struct state_resource *r, uint32_t
 
 /* `init --force` where there is a database. False: refused, and answered. */
 bool force_new(struct node *n, const struct node_request *rq);
+/* `restore` where there is none. */
+bool force_restore(struct node *n, const struct node_request *rq);
 
 /* ---- request.c --------------------------------------------------------------------------------- */
 

@@ -146,6 +146,8 @@ enum node_verb {
 	NODE_LEAVE,	    /* object: a node that is up */
 	NODE_EVICT,	    /* object: a node that is not */
 	NODE_SET_QUORUM, /* object: "witness"; url ("" = none), uuid: of a LUN that was made one */
+	NODE_RESTORE,	    /* spec: the state of a backup, line, uuid: random; force: though other nodes
+			       run clusterd. Makes a new line of it with this node alone */
 };
 
 /* Strings are borrowed for the step. client is the driver's own number; it comes back in replies.
@@ -164,6 +166,7 @@ struct node_request {
 	enum state_start_after start_after;
 	bool start, force, on;
 	bool quick;   /* MOVE: by a saved state */
+	uint64_t line; /* RESTORE: of the backup */
 	uint32_t job; /* Vol.Job.Kind; answered by NODE_DO_JOB_ANSWER */
 };
 

@@ -43,6 +43,11 @@ static void pack(struct node *n, struct pending *p, const struct node_request *r
 		n->out->no_memory = true;
 }
 
+static bool is_founding(enum node_verb verb)
+{
+	return verb == NODE_INIT || verb == NODE_JOIN || verb == NODE_RESTORE;
+}
+
 /* Anew from the database that is here. */
 static bool is_forced(const struct node *n, const struct node_request *rq)
 {
@@ -51,7 +56,7 @@ static bool is_forced(const struct node *n, const struct node_request *rq)
 
 static bool refuse(struct node *n, const struct node_request *rq)
 {
-	bool founding = rq->verb == NODE_INIT || rq->verb == NODE_JOIN;
+	bool founding = is_founding(rq->verb);
 
 	if (is_forced(n, rq))
 		return false;
@@ -90,7 +95,8 @@ void request_new(struct node *n, const struct node_request *rq)
 		.told_ms = INT64_MIN / 2,
 	};
 
-	if (refuse(n, rq) || (is_forced(n, rq) && !force_new(n, rq)))
+	if (refuse(n, rq) || (is_forced(n, rq) && !force_new(n, rq)) ||
+	    (rq->verb == NODE_RESTORE && !force_restore(n, rq)))
 		return;
 	if (rq->verb == NODE_JOB) {
 		job_new(n, rq);
@@ -98,7 +104,8 @@ void request_new(struct node *n, const struct node_request *rq)
 	}
 	p.seq = ++n->request_seq;
 	CORE_COPY(p.object, rq->object);
-	pack(n, &p, rq);
+	if (rq->verb != NODE_RESTORE) /* which is done already, and large */
+		pack(n, &p, rq);
 	if (pending_vec_push(&n->pending, p) < 0) {
 		free(p.packed);
 		n->out->no_memory = true;
@@ -405,6 +412,7 @@ static enum truth truth_of(const struct node *n, const struct pending *p)
 	switch (p->verb) {
 	case NODE_INIT:
 	case NODE_JOIN:
+	case NODE_RESTORE:
 		return n->life == NODE_UP ? IS_TRUE : NOT_YET;
 	case NODE_START:
 		return started(r);
@@ -498,7 +506,7 @@ void request_step(struct node *n)
 {
 	for (size_t i = n->pending.n; i-- > 0;) {
 		struct pending *p = &n->pending.v[i];
-		bool founding = p->verb == NODE_INIT || p->verb == NODE_JOIN;
+		bool founding = is_founding(p->verb);
 
 		if (founding || p->accepted)
 			wait_step(n, i);
