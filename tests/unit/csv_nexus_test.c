@@ -56,6 +56,27 @@ static void a_claim_leaves_members(void **state)
 	nexus_vec_fini(&v);
 }
 
+/* On a list of keys that is only true at its end the innocent go with a victim (iscsi/pr_tail.h). */
+static void swept_with_a_victim(void **state)
+{
+	struct store_node two = { 2, 1 }, three = { 3, 1 }, four = { 4, 1 };
+	const uint64_t left[] = { 21 };
+	struct nexus_vec v = { 0 };
+	struct pr_match m[8];
+
+	(void)state;
+	assert_int_equal(nexus_add(&v, two, 21), 0);
+	assert_int_equal(nexus_add(&v, three, 31), 0);
+	assert_int_equal(nexus_add(&v, four, 41), 0);
+	assert_int_equal(nexus_kill(&v, four, 0, m, 8), 1); /* waits behind the fence that swept */
+	nexus_keep(&v, left, 1);
+	assert_true(nexus_known(&v, two, 21));
+	assert_int_equal(nexus_kill(&v, three, 0, m, 8),
+			 0); /* dead already: nobody kills it, and others, again */
+	assert_int_equal(nexus_kill(&v, four, 0, m, 8), 1); /* its own kill has to tell */
+	nexus_vec_fini(&v);
+}
+
 /* ---- the coordinator ---- */
 
 static struct rig *rig;
@@ -410,6 +431,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_second_kill_waits_for_the_first),
 		cmocka_unit_test(a_claim_leaves_members),
+		cmocka_unit_test(swept_with_a_victim),
 		RIG_TEST(admission),
 		RIG_TEST(refusals_say_why),
 		RIG_TEST(welcome_waits_for_the_kill),
