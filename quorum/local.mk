@@ -34,6 +34,7 @@ quorum_libstate_a_SOURCES = \
 	quorum/state_node.c \
 	quorum/state_phase.c quorum/state_phase.h \
 	quorum/state_resource.c \
+	quorum/state_schema.c quorum/state_schema.h \
 	quorum/state_setup.c quorum/state_setup.h \
 	quorum/state_quorum.c \
 	quorum/state_volume.c \

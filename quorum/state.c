@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "quorum/state_apply.h"
+#include "quorum/state_schema.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -303,7 +304,13 @@ int state_dedup_push(struct state *state, const struct state_dedup *d)
 
 static void apply_dispatch(struct apply *ap, const Log__Command *c)
 {
+	if (ap->state->knows && schema_of(c->what_case) > ap->state->knows) {
+		ap->result->unknown = true;
+		apply_refuse(ap, -EINVAL, "command of an unknown kind");
+		return;
+	}
 	switch (c->what_case) {
+		APPLY(SCHEMA_RAISE, schema_raise);
 		APPLY(NODE_ADD, node_add);
 		APPLY(NODE_ADMIT, node_admit);
 		APPLY(NODE_FAILED, node_failed);
@@ -332,7 +339,8 @@ static void apply_dispatch(struct apply *ap, const Log__Command *c)
 		APPLY(MIGRATE_ABORT, migrate_abort);
 		APPLY(MIGRATE_TARGET_GONE, migrate_target_gone);
 	default:
-		/* A newer version's command: all nodes of this version skip it alike. */
+		/* A newer version's: proposed when all that were asked knew it, and we were not. */
+		ap->result->unknown = true;
 		apply_refuse(ap, -EINVAL, "command of an unknown kind");
 	}
 }

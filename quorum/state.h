@@ -193,6 +193,8 @@ struct state {
 	struct state_setup setup;
 	uint64_t retired; /* highest incarnation of a node that was removed: P2 outlives it */
 	struct state_witness witness;
+	uint32_t schema; /* see state_schema.h; 0 = 1 */
+	uint32_t knows;	 /* not of the database: what this program does; 0 = STATE_SCHEMA */
 };
 
 /* How a node reaches a volume; the words of `status`. Not part of the database. */
@@ -212,6 +214,7 @@ struct state_result {
 	uint32_t request_node;
 	uint64_t request_instance, request_seq;
 	bool repeated;		     /* had been applied before; code and number are of that time */
+	bool unknown;		     /* a newer program's: this one must not go on */
 	char text[STATE_REASON_MAX]; /* for a person, when code != 0 */
 };
 

@@ -47,6 +47,7 @@ void apply_settle(struct apply *ap);
 /* What `N failed` means for resources: owners are displaced, migrations end. */
 void apply_node_failed_resources(struct apply *ap, const struct state_node *n);
 
+void apply_schema_raise(struct apply *ap, const Log__SchemaRaise *c);
 void apply_node_add(struct apply *ap, const Log__NodeAdd *c);
 void apply_node_admit(struct apply *ap, const Log__NodeAdmit *c);
 void apply_node_failed(struct apply *ap, const Log__NodeFailed *c);

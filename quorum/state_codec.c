@@ -208,6 +208,7 @@ static void encoder_fill(struct encoder *e, const struct state *s)
 	ENCODE_LIST(dedup, encode_dedup(&e->dedup[i], &e->requests[i], &s->dedup.v[i]));
 	encode_setup(e, &s->setup);
 	e->snapshot.retired = s->retired;
+	e->snapshot.schema = s->schema;
 	encode_witness(e, &s->witness);
 }
 
@@ -419,6 +420,7 @@ static bool decode_all(struct state *s, const Log__Snapshot *from)
 	STATE_COPY(s->cluster_name, from->cluster_name);
 	s->applied = from->applied;
 	s->retired = from->retired;
+	s->schema = from->schema;
 	if (from->setup && !decode_setup(s, from->setup))
 		return false;
 	for (size_t i = 0; i < from->n_nodes; i++)

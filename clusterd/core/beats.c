@@ -72,6 +72,7 @@ static void beat_send(struct node *n)
 	m.isolated = n->life == NODE_ISOLATED;
 	m.applied = n->state.applied;
 	m.slow_ms = slow_ms(n);
+	m.schema = schema_known(n);
 	m.setup_written = n->setup_written;
 	m.setup_loaded = n->setup_loaded;
 	message_send(n, 0, &msg);
@@ -198,6 +199,7 @@ void beats_on_beat(struct node *n, const Core__Message *in)
 	p->heard_ms = n->now_ms;
 	p->isolated = in->beat->isolated;
 	p->slow_ms = in->beat->slow_ms;
+	p->schema = in->beat->schema ? in->beat->schema : 1;
 	p->cleaned = in->beat->cleaned;
 	p->ended = in->beat->ended;
 	p->applied = in->beat->applied;
@@ -236,7 +238,7 @@ void beats_on_ack(struct node *n, const Core__Message *msg)
 	struct raft_id voter;
 
 	if (a->instance != n->cfg.instance || a->incarnation != n->incarnation ||
-	    n->incarnation == 0 || a->sent_ms > n->now_ms || 
+	    n->incarnation == 0 || a->sent_ms > n->now_ms ||
 	    !voter_of(msg, a->voter_node, a->voter, &voter))
 		return;
 	lease_acked(&n->lease, &voter,

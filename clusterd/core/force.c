@@ -183,6 +183,7 @@ bool force_restore(struct node *n, const struct node_request *rq)
 	}
 	state_fini(&n->state);
 	n->state = s;
+	n->state.knows = n->cfg.schema;
 	memcpy(n->database, s.cluster_uuid, sizeof(n->database));
 	self = state_node(&n->state, n->cfg.id);
 	memcpy(self->uuid, n->cfg.uuid, sizeof(self->uuid));

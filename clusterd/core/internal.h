@@ -85,6 +85,7 @@ struct peer {
 	uint64_t instance, incarnation, seq;
 	int64_t heard_ms; /* last beat */
 	bool isolated;
+	uint32_t schema;  /* of the commands that it knows */
 	uint32_t slow_ms; /* its writes to the database; 0 = are not slow */
 	bool cleaned;	  /* it has ended all of incarnations <= ended, and asks for admission */
 	uint64_t ended;
@@ -99,7 +100,7 @@ CL_DEFINE_VEC(peer_vec, struct peer);
 struct gone {
 	uint32_t id;
 	int64_t since_ms;
-	bool at_once; /* out of a ring that kept its majority */
+	bool at_once;  /* out of a ring that kept its majority */
 	uint64_t ring; /* the one without it, when only the witness's vote was missing there */
 };
 CL_DEFINE_VEC(gone_vec, struct gone);
@@ -543,6 +544,9 @@ void manager_on_report(struct node *n, const Core__Message *msg);
 /* Whether the log is still sent to a node, whatever its database. */
 bool manager_knows_voter(const struct node *n, uint32_t id);
 void manager_on_read(struct node *n, const struct raft_result *r);
+/* manager_schema.c: of the commands that this program knows. */
+uint32_t schema_known(const struct node *n);
+void manager_schema_step(struct node *n);
 void manager_voters_step(struct node *n);
 /* A configuration was applied: the event lines. */
 void manager_voters_applied(struct node *n, const struct raft_config *to);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "lib/cleanup.h"
+#include "quorum/state_schema.h"
 
 unsigned log_state_defects(const struct node *n)
 {
@@ -135,8 +136,13 @@ static int database_of(struct node *n, const struct raft_stored *stored, struct 
 	if (r < 0)
 		return r;
 	memcpy(n->database, s.cluster_uuid, sizeof(n->database));
+	if (state_schema(&s) > schema_known(n))
+		r = cl_error_set(err, -EPROTONOSUPPORT,
+				 "the database is of schema %u, this program knows %u: install the "
+				 "version that the other nodes run",
+				 state_schema(&s), schema_known(n));
 	state_fini(&s);
-	return 0;
+	return r;
 }
 
 int log_open(struct node *n, const struct raft_stored *stored, struct cl_error *err)
@@ -214,6 +220,7 @@ static int genesis_state(struct node *n, const struct node_request *rq, uint8_t 
 	CORE_COPY(s.cluster_name, name);
 	memcpy(s.cluster_uuid, n->database, sizeof(s.cluster_uuid));
 	s.applied = 1;
+	s.schema = schema_known(n);
 	CORE_COPY(self.name, n->cfg.name);
 	memcpy(self.uuid, n->cfg.uuid, sizeof(self.uuid));
 	CORE_COPY(self.storage_address, n->cfg.storage_address);
@@ -319,6 +326,14 @@ void log_persisted(struct node *n, uint64_t seq)
 
 /* ---- a step of raft ------------------------------------------------------------------------------ */
 
+/* What it does not understand it cannot apply: it would have another state than the others. */
+static void too_old(struct node *n)
+{
+	CORE_COPY(
+		core_emit(n, NODE_DO_STOP)->reply.text,
+		"this program is older than the database: install the version that the others run");
+}
+
 static void log_restore(struct node *n, const struct raft_snapshot *s)
 {
 	struct state fresh;
@@ -328,8 +343,11 @@ static void log_restore(struct node *n, const struct raft_snapshot *s)
 		core_condemn(n, "its snapshot is damaged");
 		return;
 	}
+	if (state_schema(&fresh) > schema_known(n))
+		too_old(n);
 	state_fini(&n->state);
 	n->state = fresh;
+	n->state.knows = n->cfg.schema;
 	n->state.applied = s->index;
 	n->voters = s->config;
 	failures_forget(n);
@@ -357,6 +375,8 @@ static void log_apply(struct node *n, const struct raft_entry *e)
 	if (state_apply(&n->state, e->index, e->data, e->len, log_state_defects(n), &res,
 			&n->changes) < 0)
 		n->out->no_memory = true;
+	if (res.unknown)
+		too_old(n);
 	for (size_t i = 0; i < n->changes.n; i++)
 		core_event_changed(n, &n->changes.v[i], i);
 	n->tables_stale = n->tables_stale || n->changes.n > 0 || res.code == 0;
@@ -432,6 +452,9 @@ bool log_propose(struct node *n, const char *object, Log__Command *c)
 
 	if (!log_is_leader(n) || log_in_flight(n, object))
 		return false;
+	if (schema_of(c->what_case) > state_schema(&n->state) &&
+	    c->what_case != LOG__COMMAND__WHAT_SCHEMA_RAISE)
+		return false; /* not all nodes know it yet: it is asked for again */
 	c->time_ms = n->wall_ms;
 	ev.propose.len = (uint32_t)log__command__get_packed_size(c);
 	data = malloc(ev.propose.len + 1);

@@ -350,6 +350,7 @@ void manager_step(struct node *n)
 		n->mgr.active = true;
 		n->mgr.since_ms = n->mgr.stirred_ms = n->now_ms;
 	}
+	manager_schema_step(n);
 	manager_voters_step(n);
 	for (size_t i = 0; i < n->state.nodes.n; i++)
 		node_step_one(n, &n->state.nodes.v[i]);

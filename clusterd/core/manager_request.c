@@ -7,6 +7,8 @@
 
 #include "clusterd/core/internal.h"
 
+#include "quorum/state_schema.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -376,6 +378,9 @@ static const char *join_refused(const struct node *n, const Core__Message *msg)
 	const struct state_node *s = state_node(&n->state, msg->from);
 	const struct state_node *same = state_node_by_name(&n->state, j->name);
 
+	if ((j->schema ? j->schema : 1) < state_schema(&n->state))
+		return "its clusterd is older than the cluster's: install the version that the "
+		       "others run";
 	if (j->uuid.len != 16 || !state_name_valid(j->name))
 		return "a node needs a valid name and a database";
 	if (j->member[0] && !state_node_by_name(&n->state, j->member))

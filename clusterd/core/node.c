@@ -342,6 +342,7 @@ int node_new(const struct node_config *config, const struct raft_stored *found, 
 	n->life = NODE_EMPTY;
 	/* Message numbers of this life follow those of earlier ones in time, not in value. */
 	state_init(&n->state);
+	n->state.knows = config->schema;
 	lease_init(&n->lease, lease_length_ms(config->token_ms, config->consensus_ms));
 	lease_voter_init(&n->voter, now_ms);
 	r = found ? log_open(n, found, err) : 0;

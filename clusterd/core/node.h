@@ -61,6 +61,7 @@ enum node_defect {
 	NODE_DEFECT_FORCE_NO_JUMP = 1 << 14,	  /* a new line's numbers go on where they were */
 	NODE_DEFECT_FORCE_NO_DEBTS = 1 << 15,	  /* a new line fences nobody */
 	NODE_DEFECT_OLD_LINE = 1 << 16,		  /* a higher line is not heeded */
+	NODE_DEFECT_SCHEMA_EARLY = 1 << 17,	  /* new commands before all nodes know them */
 	NODE_DEFECT_WITNESS_NO_WAIT = 1 << 24,	/* taken over without a look at its holder's slot */
 	NODE_DEFECT_WITNESS_NO_CHECK = 1 << 25, /* it answers without READ RESERVATION */
 };
@@ -76,10 +77,11 @@ struct node_config {
 	uint64_t memory_bytes; /* what VMs may use here */
 	uint32_t cpus;
 	uint32_t token_ms, consensus_ms; /* corosync's: L = token + consensus + 3 s */
-	uint64_t incarnation;	 /* found in NODE_DO_INCARNATION's file; 0 = not in this boot */
-	int64_t lease_until_ms;	 /* NODE_DO_CSVD_LEASE's last word, from its file; 0 = not known */
-	uint64_t seed;		 /* for the election's random part */
-	int64_t voters_away_ms;	 /* who is away so long votes no more; 0 = VOTERS_AWAY_MS */
+	uint64_t incarnation;	/* found in NODE_DO_INCARNATION's file; 0 = not in this boot */
+	int64_t lease_until_ms; /* NODE_DO_CSVD_LEASE's last word, from its file; 0 = not known */
+	uint64_t seed;		/* for the election's random part */
+	int64_t voters_away_ms; /* who is away so long votes no more; 0 = VOTERS_AWAY_MS */
+	uint32_t schema; /* of the commands that this program knows; 0 = STATE_SCHEMA (quorum/) */
 	uint32_t snapshot_every; /* applied entries between two snapshots; 0 = raft's default */
 	/* The database is empty because the node's former one had to be set aside: why. The node asks
 	 * by itself to be a member again. "": it did not. */
@@ -146,7 +148,7 @@ enum node_verb {
 	NODE_LEAVE,	    /* object: a node that is up */
 	NODE_EVICT,	    /* object: a node that is not */
 	NODE_SET_QUORUM, /* object: "witness"; url ("" = none), uuid: of a LUN that was made one */
-	NODE_RESTORE,	    /* spec: the state of a backup, line, uuid: random; force: though other nodes
+	NODE_RESTORE, /* spec: the state of a backup, line, uuid: random; force: though other nodes
 			       run clusterd. Makes a new line of it with this node alone */
 };
 
@@ -165,9 +167,9 @@ struct node_request {
 	uint32_t cpus, priority; /* priority 0..4000; 0 = not started by itself */
 	enum state_start_after start_after;
 	bool start, force, on;
-	bool quick;   /* MOVE: by a saved state */
+	bool quick;    /* MOVE: by a saved state */
 	uint64_t line; /* RESTORE: of the backup */
-	uint32_t job; /* Vol.Job.Kind; answered by NODE_DO_JOB_ANSWER */
+	uint32_t job;  /* Vol.Job.Kind; answered by NODE_DO_JOB_ANSWER */
 };
 
 enum node_vm_report {

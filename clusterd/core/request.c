@@ -177,6 +177,7 @@ static void send_join(struct node *n, const struct pending *p)
 	m.cpus = n->cfg.cpus;
 	m.member = COMMAND_STRING(p->object);
 	m.cleaned = n->incarnation == 0 && n->cleaning == 0;
+	m.schema = schema_known(n);
 	message_send(n, 0, &msg);
 }
 

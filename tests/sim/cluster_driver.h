@@ -87,6 +87,7 @@ void fault_wall_clock(struct cworld *w, unsigned n, unsigned m);
 void fault_disk_slow(struct cworld *w, unsigned n, unsigned m);
 void fault_disk_full(struct cworld *w, unsigned n, unsigned m);
 void fault_memory_lost(struct cworld *w, unsigned n, unsigned m);
+void fault_upgrade(struct cworld *w, unsigned n, unsigned m);
 void fault_target_stalls(struct cworld *w, unsigned n, unsigned m);
 void fault_target_restarts(struct cworld *w, unsigned n, unsigned m);
 /* ---- cluster_witness.c ------------------------------------------------------------------------- */

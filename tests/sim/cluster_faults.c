@@ -40,11 +40,12 @@ void fault_disk_slow(struct cworld *w, unsigned n, unsigned m)
 	sim_disk_slow(w->s, n, sim_chance(w->s, 300000) ? 0 : (uint32_t)sim_rand(w->s, 5000));
 }
 
-/* What is being written is not; the process ends itself, and starts only when there is space again. */
+/* What is being written is not; the process ends itself, and starts when there is space again: soon, since a
+ * guest runs on without it, and without the feeder nobody would pause it. */
 void fault_disk_full(struct cworld *w, unsigned n, unsigned m)
 {
 	(void)m;
-	nemesis_crash(w, n, false, 500 + sim_rand(w->s, 2000));
+	nemesis_crash(w, n, false, 100 + sim_rand(w->s, 700));
 }
 
 /*
@@ -77,6 +78,16 @@ void fault_memory_lost(struct cworld *w, unsigned n, unsigned m)
 		return;
 	nemesis_crash(w, n, power, power ? 2000 + sim_rand(w->s, 5000) : sim_rand(w->s, 700));
 	disk_set_aside(w, n, "it was damaged");
+}
+
+/* Its clusterd is replaced by the present version. */
+void fault_upgrade(struct cworld *w, unsigned n, unsigned m)
+{
+	(void)m;
+	w->node[n].schema = 0; /* at the next start at the latest */
+	if (!sim_up(w->s, n) || sim_frozen(w->s, n))
+		return;
+	nemesis_crash(w, n, false, 20 + sim_rand(w->s, 700));
 }
 
 /* ---- the target --------------------------------------------------------------------------------------------- */

@@ -11,7 +11,7 @@
 enum {
 	SILENT_MS = 13000, /* longer than the core takes a node for heard */
 	ALONE_MS = 40000,
-	TRIES = 30,
+	TRIES = 90,
 };
 
 static void destroy(struct cworld *w, unsigned node)
@@ -78,6 +78,7 @@ static void come_back(struct cworld *w, unsigned survivor)
 	sim_trace(w->s, "the others are back, with their old databases");
 	for (unsigned i = 1; i <= w->nodes; i++) {
 		w->node[i].destroyed = false;
+		w->node[i].schema = 0; /* an older program is not taken in any more */
 		if (i != survivor)
 			task_new(w, T_BOOT, i, 1 + sim_rand(w->s, 5000));
 	}

@@ -219,6 +219,7 @@ static const struct {
 	{ "target-stalls", 2, 0, fault_target_stalls },
 	{ "target-restarts", 2, 0, fault_target_restarts },
 	{ "wall-clock", 1, 0, fault_wall_clock },
+	{ "upgrade", 5, 0, fault_upgrade },
 	{ "witness-cut", 15, 0, cut_witness, true },
 	{ "witness-lost", 6, 0, lose_witness, true },
 	{ "witness-target", 4, 0, restart_witness, true },

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "tests/sim/cluster_driver.h"
+#include "quorum/state_schema.h"
 #include "tests/sim/suite.h"
 
 enum { SETUP_MS = 40000, FAULTS_MS = 120000, HEAL_MS = 120000 };
@@ -46,6 +47,7 @@ static const struct {
 	{ "force-no-jump", NODE_DEFECT_FORCE_NO_JUMP, true },
 	{ "force-no-debts", NODE_DEFECT_FORCE_NO_DEBTS, true },
 	{ "old-line", NODE_DEFECT_OLD_LINE, true },
+	{ "schema-early", NODE_DEFECT_SCHEMA_EARLY, true },
 };
 
 /* Of the suite `witness`: the same with 2 and 4 nodes, and a witness. */
@@ -70,6 +72,7 @@ static struct cworld *world_new(const struct suite_args *args)
 		.ring_lost_ms = 2200,
 		.ring_gain_ms = 300,
 	};
+	bool old;
 
 	cl_assert(w);
 	w->seed = args->seed;
@@ -88,6 +91,8 @@ static struct cworld *world_new(const struct suite_args *args)
 	if (args->defect && raft_defect_find(args->defect))
 		w->raft_defects = RAFT_DEFECT(raft_defect_find(args->defect));
 	w->s = sim_new(&cluster_ops, &c, w->nodes, args->seed, w);
+	/* Begun with an older version, and upgraded one by one, by and by. */
+	old = !w->witness && sim_chance(w->s, 300000);
 	/* A snapshot after few entries: a restarted node has one, and the rest is told anew. */
 	w->snapshot_every = (uint32_t[]){ 8, 24, 80, 0 }[sim_rand(w->s, 4)];
 	w->voters_away_ms = sim_chance(w->s, 700000) ? 6000 + (int64_t)sim_rand(w->s, 8000) : 0;
@@ -97,6 +102,7 @@ static struct cworld *world_new(const struct suite_args *args)
 			w->node[i].uuid[k] = (uint8_t)sim_rand(w->s, 256);
 		w->node[i].clock_off = (int64_t)sim_rand(w->s, 1u << 30);
 		w->node[i].clock_ppm = (int64_t)sim_rand(w->s, 9000) - 4500;
+		w->node[i].schema = old ? 1 : 0;
 		w->node[i].thawed_ms = INT64_MIN / 2;
 	}
 	return w;
@@ -198,8 +204,7 @@ static const char *unwell(struct cworld *w, char *text, size_t size)
 			return text;
 		}
 		if (w->witness && strcmp(witness_word(w, i), "voter") != 0) {
-			(void)snprintf(text, size, "n%u: the witness is %s", i,
-				       witness_word(w, i));
+			(void)snprintf(text, size, "n%u: the witness is %s", i, witness_word(w, i));
 			return text;
 		}
 		if (self.line != w->log.line) {
@@ -259,12 +264,23 @@ static const char *run_until_settled(struct cworld *w, char *text, size_t size)
 	return why;
 }
 
+/* Those that are left are upgraded: then the database is of the present schema. */
+static void upgrade_all(struct cworld *w)
+{
+	for (unsigned i = 1; i <= w->nodes; i++)
+		fault_upgrade(w, i, 0);
+}
+
 static void judge_end(struct cworld *w)
 {
 	uint64_t before;
 	char text[300];
 	const char *why = run_until_settled(w, text, sizeof(text));
 
+	if (!why && state_schema(cw_truth(w)) != STATE_SCHEMA) {
+		upgrade_all(w);
+		why = run_until_settled(w, text, sizeof(text));
+	}
 	for (unsigned i = 1; why && i <= w->nodes; i++) {
 		struct node_self self;
 
@@ -278,6 +294,9 @@ static void judge_end(struct cworld *w)
 	}
 	if (why)
 		sim_fail(w->s, "all-online", "%s", why);
+	if (state_schema(cw_truth(w)) != STATE_SCHEMA)
+		sim_fail(w->s, "upgrade", "the database is of schema %u",
+			 state_schema(cw_truth(w)));
 	before = w->lun.accepted;
 	sim_run(w->s, sim_now(w->s) + 2000, UINT64_MAX);
 	if (w->lun.accepted < before + 20)

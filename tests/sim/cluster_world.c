@@ -257,6 +257,7 @@ static void boot(struct sim *s, unsigned node)
 		.raft_defects = w->raft_defects,
 		.voters_away_ms = w->voters_away_ms,
 		.snapshot_every = w->snapshot_every,
+		.schema = c->schema,
 	};
 	struct raft_stored st = {
 		.line = c->disk.line,

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Two versions in one cluster. A command that some node does not know would change the others' state and
+ * not that node's: so none is proposed before all who apply the log know it. What all know is itself in
+ * the database, raised by a command; it never falls.
+ *
+ *   schema 1   the first programs: nodes, volumes, resources, moves
+ *   schema 2   setup, removal of nodes, witness, this very command
+ *
+ * A program that is older than the database's schema cannot read it, and does not run.
+ */
+#ifndef CL_QUORUM_STATE_SCHEMA_H
+#define CL_QUORUM_STATE_SCHEMA_H
+
+#include "proto/log.pb-c.h"
+#include "quorum/state.h"
+
+#define STATE_SCHEMA 2 /* of this program */
+
+/* From which schema on there is such a command. */
+uint32_t schema_of(Log__Command__WhatCase what);
+/* What may be proposed now; never 0. */
+uint32_t state_schema(const struct state *state);
+
+#endif
