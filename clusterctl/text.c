@@ -42,12 +42,19 @@ static bool volume_is_well(const json_t *volume)
 	return true;
 }
 
+static const char *witness_state(const json_t *result)
+{
+	return json_text(json_object_get(json_object_get(result, "cluster"), "witness"), "state");
+}
+
 static bool all_well(const json_t *result)
 {
 	const json_t *list, *o;
 	size_t i;
 
 	if (!json_is_true(json_object_get(json_object_get(result, "cluster"), "quorate")))
+		return false;
+	if (strcmp(witness_state(result), "lost") == 0)
 		return false;
 	list = json_object_get(result, "nodes");
 	json_array_foreach((json_t *)list, i, o)
@@ -85,6 +92,9 @@ static void status_head(const json_t *result, FILE *out)
 			      all_well(result) ? "healthy" : "NOT HEALTHY", lose,
 			      lose == 1 ? "" : "s",
 			      *json_text(c, "manager") ? json_text(c, "manager") : "none");
+	if (strcmp(witness_state(result), "lost") == 0)
+		(void)fprintf(out, "the witness is lost: %s\n",
+			      json_text(json_object_get(c, "witness"), "reason"));
 }
 
 static void status_nodes(const json_t *result, FILE *out)

@@ -22,7 +22,13 @@ static const struct verb_option events_options[] = {
 	{ NULL, NULL, false, NULL },
 };
 
+static const struct verb_option set_quorum_options[] = {
+	{ "force", NULL, false, "even if the LUN holds data: it is lost" },
+	{ NULL, NULL, false, NULL },
+};
+
 static const struct verb_option init_options[] = {
+	{ "witness", "URL", false, "and a witness: iscsi://HOST[:PORT]/IQN/LUN" },
 	{ "name", "NAME", false, "the cluster's name (default: corosync's cluster_name)" },
 	{ "address", "ADDRESS", true,
 	  "corosync's here, again for each link (default: migration_address)" },
@@ -118,7 +124,8 @@ const struct verb verbs[] = {
 	{ "list", "[TYPE]", 0, 1, VERB_READS, "type", NULL,
 	  "all names, or those of a type: node, volume, vm", "clusterctl list vm", text_list },
 	{ "show", "NAME", 1, 1, VERB_READS, "name", NULL,
-	  "everything about a node, volume or resource", "clusterctl show vm1", text_show },
+	  "everything about a node, volume or resource; `quorum`: the votes", "clusterctl show vm1",
+	  text_show },
 	{ "events", "", 0, 0, VERB_READS | VERB_ENDLESS, "", events_options,
 	  "what happened, oldest first", "clusterctl events --follow", text_event },
 	{ "explain", "NAME", 1, 1, VERB_READS, "name", NULL,
@@ -138,6 +145,9 @@ const struct verb verbs[] = {
 	{ "evict", "NODE", 1, 1, 0, "node", NULL,
 	  "take NODE, which is dead or unreachable, out of the cluster for good",
 	  "clusterctl evict node4", NULL },
+	{ "set quorum", "witness URL|none", 2, 2, 0, "", set_quorum_options,
+	  "make a LUN the cluster's witness, one more vote for an even number of nodes",
+	  "clusterctl set quorum witness iscsi://10.0.0.9/iqn.2026-01.lab:witness/1", NULL },
 	{ "set address", "NODE ADDRESS[,ADDRESS]", 2, 2, 0, "node", NULL,
 	  "give NODE other corosync addresses, one per link",
 	  "clusterctl set address node3 10.0.0.13", NULL },

@@ -33,11 +33,18 @@ static int found(struct ask *ask,
 
 int do_init(struct ask *ask, struct cl_error *err)
 {
+	int r;
+
 	if (ask_option(ask, "force"))
 		return do_init_force(ask, err);
 	if (ask_option(ask, "without"))
 		return cl_error_set(err, -EINVAL, "--without: only with --force");
-	return found(ask, founding_init, err);
+	r = quorum_init_option(ask, err);
+	if (r == 0)
+		r = found(ask, founding_init, err);
+	if (r == 0)
+		quorum_init_begun(ask);
+	return r;
 }
 
 int do_join(struct ask *ask, struct cl_error *err)

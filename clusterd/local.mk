@@ -84,11 +84,14 @@ clusterd_clusterd_LDADD = clusterd/libclusterd.a clusterd/libcore.a quorum/libqu
 
 # systemd: where the paths are this build's.
 systemdunitdir = $(prefix)/lib/systemd/system
-nodist_systemdunit_DATA = units/clusterd.service units/csvd.service
-EXTRA_DIST += units/clusterd.service.in units/csvd.service.in
+nodist_systemdunit_DATA = units/clusterd.service units/csvd.service \
+	units/witnessd.service
+EXTRA_DIST += units/clusterd.service.in units/csvd.service.in \
+	units/witnessd.service.in
 CLEANFILES += $(nodist_systemdunit_DATA)
 units/clusterd.service: units/clusterd.service.in
 units/csvd.service: units/csvd.service.in
+units/witnessd.service: units/witnessd.service.in
 $(nodist_systemdunit_DATA): Makefile
 	$(AM_V_GEN)$(MKDIR_P) units && sed -e 's|@sbindir[@]|$(sbindir)|g' \
 		-e 's|@pkglibexecdir[@]|$(pkglibexecdir)|g' $(srcdir)/$@.in >$@

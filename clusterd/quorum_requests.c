@@ -2,6 +2,7 @@
 /* `show quorum`, `set quorum`: the votes and the witness. */
 #include "config.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "clusterd/requests_int.h"
@@ -12,6 +13,17 @@ static const char *name_of(const struct node *node, uint32_t id)
 	const struct state_node *n = id ? state_node(node_state(node), id) : NULL;
 
 	return n ? n->name : NULL;
+}
+
+json_t *view_witness(const struct node *node)
+{
+	struct node_quorum q;
+
+	node_get_quorum(node, &q);
+	return json_pack("{s:s,s:s?,s:s?,s:s?,s:s?,s:b}", "state", q.witness, "url",
+			 *q.url ? q.url : NULL, "host", name_of(node, q.host), "path",
+			 *q.path ? q.path : NULL, "reason", *q.reason ? q.reason : NULL, "cast",
+			 (int)q.cast);
 }
 
 json_t *view_quorum(const struct node *node)
@@ -26,23 +38,21 @@ json_t *view_quorum(const struct node *node)
 	for (size_t i = 0; i < state->nodes.n; i++)
 		(void)json_array_append_new(
 			nodes, json_pack("{s:s,s:b}", "name", state->nodes.v[i].name, "votes",
-					 node_is_voter(node, state->nodes.v[i].id)));
-	return json_pack("{s:i,s:i,s:i,s:i,s:o,s:{s:s,s:s?,s:s?,s:s?,s:s?,s:b}}", "votes",
-			 (int)q.voters, "heard", (int)q.heard, "needed", (int)q.need, "can_lose",
-			 (int)self.can_lose, "nodes", nodes, "witness", "state", q.witness, "url",
-			 *q.url ? q.url : NULL, "host", name_of(node, q.host), "path",
-			 *q.path ? q.path : NULL, "reason", *q.reason ? q.reason : NULL, "cast",
-			 q.cast);
+					 (int)node_is_voter(node, state->nodes.v[i].id)));
+	return json_pack("{s:s,s:s,s:i,s:i,s:i,s:i,s:o,s:o}", "type", "quorum", "name", "quorum",
+			 "votes", (int)q.voters, "answer", (int)q.heard, "needed", (int)q.need,
+			 "can_lose", (int)self.can_lose, "nodes", nodes, "witness",
+			 view_witness(node));
 }
 
 int do_show_quorum(struct ask *ask, struct cl_error *err)
 {
 	(void)err;
-	ask_answer(ask, json_pack("{s:o}", "quorum", view_quorum(ask->rq->d->node)));
+	ask_answer(ask, view_quorum(ask->rq->d->node));
 	return 0;
 }
 
-int quorum_url_check(const char *url, struct cl_error *err)
+static int quorum_url_check(const char *url, struct cl_error *err)
 {
 	if (strncmp(url, "iscsi://", 8) == 0 && strlen(url) < STATE_URL_MAX)
 		return 0;
@@ -107,6 +117,22 @@ void requests_witness_made(struct requests *rq, uint64_t client, const char *url
 		pending_fail(rq, p, err);
 	else
 		ask_core(rq, client, url, uuid);
+}
+
+int quorum_init_option(struct ask *ask, struct cl_error *err)
+{
+	const char *url = ask_option(ask, "witness");
+
+	return url ? quorum_url_check(url, err) : 0;
+}
+
+void quorum_init_begun(struct ask *ask)
+{
+	const char *url = ask_option(ask, "witness");
+	struct pending *p = pending_find(ask->rq, ask->client);
+
+	if (url && p)
+		(void)snprintf(p->witness, sizeof(p->witness), "%s", url);
 }
 
 bool quorum_after_init(struct requests *rq, struct pending *p, const struct node_action *a)

@@ -95,8 +95,9 @@ int do_rotate(struct ask *ask, struct cl_error *err);
 
 int do_show_quorum(struct ask *ask, struct cl_error *err);
 int do_set_quorum(struct ask *ask, struct cl_error *err);
-/* An operand for `init --witness`: checked. */
-int quorum_url_check(const char *url, struct cl_error *err);
+/* `init --witness`: its address is checked before anything; kept once the request is begun. */
+int quorum_init_option(struct ask *ask, struct cl_error *err);
+void quorum_init_begun(struct ask *ask);
 /* `init` was done, and a witness was asked for: it is begun, p lives on. */
 bool quorum_after_init(struct requests *rq, struct pending *p, const struct node_action *a);
 

@@ -50,11 +50,12 @@ static json_t *cluster_json(const struct node *node, const struct state *state)
 	struct node_self self;
 
 	node_get_self(node, &self);
-	return json_pack("{s:o,s:b,s:o,s:o,s:i,s:o,s:o}", "name", text_or_null(state->cluster_name),
-			 "quorate", (int)self.quorate, "epoch", number(self.term), "manager",
+	return json_pack("{s:o,s:b,s:o,s:o,s:i,s:o,s:o,s:o}", "name",
+			 text_or_null(state->cluster_name), "quorate", (int)self.quorate, "epoch",
+			 number(self.term), "manager",
 			 text_or_null(self.quorate ? node_name(state, self.leader) : NULL),
 			 "can_lose", (int)self.can_lose, "reason", text_or_null(self.reason),
-			 "since", since(self.since_ms));
+			 "since", since(self.since_ms), "witness", view_witness(node));
 }
 
 static json_t *node_json(const struct node *node, const struct state_node *n)

@@ -13,6 +13,7 @@
 
 /* The votes and the witness. */
 json_t *view_quorum(const struct node *node);
+json_t *view_witness(const struct node *node); /* {state, url, host, path, reason, cast} */
 json_t *view_status(const struct node *node);
 /* type: "node", "volume", a resource's type, or NULL for all. */
 json_t *view_list(const struct node *node, const char *type);

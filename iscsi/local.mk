@@ -15,10 +15,16 @@ iscsi_libiscsilun_a_SOURCES = \
 	iscsi/lun_sync.c iscsi/lun_sync.h \
 	iscsi/lun_loop.c iscsi/lun_loop.h \
 	iscsi/scratch.c iscsi/scratch.h \
+	iscsi/witness_lun.c iscsi/witness_lun.h \
 	iscsi/portals.c iscsi/portals.h \
 	iscsi/pr_probe.c iscsi/pr_probe.h \
 	iscsi/probe.c iscsi/probe.h \
 	iscsi/paa_probe.c iscsi/paa_probe.h
+
+sbin_PROGRAMS += iscsi/witnessd
+iscsi_witnessd_SOURCES = iscsi/witnessd.c
+iscsi_witnessd_LDADD = iscsi/libiscsilun.a proto/libproto.a proto/libpb.a lib/libcl.a \
+	$(ISCSI_LIBS) $(PROTOBUFC_LIBS) $(QB_LIBS)
 
 pkglibexec_PROGRAMS += iscsi/lunctl
 iscsi_lunctl_SOURCES = iscsi/lunctl.c
@@ -49,4 +55,4 @@ tests_unit_iscsi_hostile_test_SOURCES = tests/unit/iscsi_hostile_test.c
 tests_unit_iscsi_hostile_test_LDADD = iscsi/libiscsilun.a lib/libcl.a $(CMOCKA_LIBS)
 endif
 
-EXTRA_DIST += docs/fencing.md docs/lun.md
+EXTRA_DIST += docs/fencing.md docs/lun.md docs/witness.md

@@ -176,11 +176,28 @@ up_cluster() {
 	[[ ! -e $RUN/bare && $(product_path clusterd) && $(product_path clusterctl) ]] || return 0
 	say "forming the cluster"
 	node_ctl node1 60 init
+	up_joins
+	up_witness
+	up_volume
+}
+
+up_joins() {
+	local node
 	for node in $(lab_members | tail -n +2); do
 		node_ctl "$node" 60 join node1
 	done
-	up_volume
 }
+
+# With an even number of nodes one more vote, on the LUN that is there for it.
+up_witness() {
+	(($(lab_members | wc -l) % 2 == 0)) || return 0
+	[[ $(product_path witnessd) && $(target_kind) == tgt ]] || return 0
+	say "making the witness"
+	node_ctl node1 60 set quorum witness "$(lun_url witness)"
+	until_true 30 witness_votes || die "$E_FAIL" "the witness does not vote: $(node_exec node1 clusterctl show quorum | xargs)"
+}
+witness_votes() { [[ $(node_exec node1 clusterctl show quorum --json | jq -r .witness.state) == voter ]]; }
+
 
 up_volume() {
 	local node
@@ -199,7 +216,7 @@ node_quorum() { node_exec "$1" corosync-quorumtool -s 2>/dev/null; }
 node_sees_all() {
 	node_quorum "$1" | awk -v want="$(lab_members | wc -l)" '
 		/^Quorate:/ { quorate = $2 } /^Total votes:/ { votes = $3 }
-		END { exit !(quorate == "Yes" && votes == want) }'
+		END { exit !(quorate == "Yes" && votes >= want) }'
 }
 
 # clusterctl on a node; while clusterd is not there yet (exit 5), again, for $2 seconds.

@@ -43,6 +43,11 @@ quorum_libstate_a_SOURCES = \
 	quorum/witness_log.c quorum/witness_log.h
 
 if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/witness_test
+tests_unit_witness_test_SOURCES = tests/unit/witness_test.c
+tests_unit_witness_test_LDADD = quorum/libstate.a quorum/libquorum.a proto/libpb.a lib/libcl.a \
+	$(PROTOBUFC_LIBS) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/state_test tests/unit/lease_test tests/unit/voters_test
 tests_unit_voters_test_SOURCES = tests/unit/voters_test.c
 tests_unit_voters_test_LDADD = quorum/libquorum.a lib/libcl.a $(QB_LIBS) $(CMOCKA_LIBS)

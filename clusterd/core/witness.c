@@ -536,6 +536,8 @@ void witness_step(struct node *n)
 		return;
 	if (raft_leader(n->raft).node || n->wit.led_ms == 0)
 		n->wit.led_ms = n->now_ms;
+	if (!raft_leader(n->raft).node)
+		n->wit.led_since_ms = n->now_ms;
 	wit_tick(n);
 	poll_step(n);
 	advise_step(n);

@@ -124,7 +124,8 @@ struct wit {
 
 	/* the leader's word */
 	uint32_t word;
-	int64_t word_ms, alive_ms, led_ms;
+	int64_t word_ms, alive_ms;
+	int64_t led_ms, led_since_ms; /* somebody led last; without a break since */
 	bool word_counts;
 	uint64_t word_ring;
 

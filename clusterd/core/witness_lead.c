@@ -109,17 +109,22 @@ static void take_word(struct node *n, uint32_t host, bool counting, bool alive)
 		w->alive_ms = n->now_ms;
 }
 
-static void alarm_step(struct node *n, bool alive)
+/* Every node hears the leader's word and writes the same line. Without a leader nobody knows; and a new
+ * one needs a moment to hear of it. */
+static void alarm_step(struct node *n)
 {
 	struct wit *w = &n->wit;
-	bool lost = !alive && n->now_ms - n->mgr.since_ms > 2 * WITNESS_FRESH_MS &&
+	bool alive = n->now_ms - w->alive_ms <= WITNESS_FRESH_MS;
+	bool lost = w->phase != WIT_OFF && raft_leader(n->raft).node && n->life == NODE_UP &&
+		    n->now_ms - w->led_since_ms > 2 * WITNESS_FRESH_MS &&
 		    n->now_ms - w->alive_ms > 2 * WITNESS_FRESH_MS;
 
-	if (lost == w->lost || (!lost && !alive))
+	if (lost == w->lost || (!lost && !alive && w->phase != WIT_OFF))
 		return;
 	w->lost = lost;
-	core_event_of(n, 0, "witness", lost ? "witness-lost" : "witness-back",
-		      lost ? "it does not answer: one failure less can be taken" : "", -1);
+	if (w->phase != WIT_OFF)
+		core_event_of(n, 0, "witness", lost ? "witness-lost" : "witness-back",
+			      lost ? "it does not answer: one failure less can be taken" : "", -1);
 }
 
 /* The leader's own word, which it gives itself as well. */
@@ -136,7 +141,6 @@ void witness_lead_step(struct node *n)
 		w->term = raft_term(n->raft);
 		w->term_index = raft_commit_index(n->raft);
 		w->alive_ms = n->now_ms;
-		w->lost = false;
 	}
 	alive = answers(n, &v) && n->now_ms - v.answered_ms <= WITNESS_FRESH_MS;
 	counting = counts(n);
@@ -144,7 +148,6 @@ void witness_lead_step(struct node *n)
 		n->beat_ms = n->now_ms; /* who waits for quorum shall not wait for a beat */
 	take_word(n, witness_completes(&side.s, false) ? witness_host(&side.s, serving_now(n)) : 0,
 		  counting, alive);
-	alarm_step(n, alive);
 }
 
 /* ---- beats --------------------------------------------------------------------------------------------------------- */
@@ -168,7 +171,7 @@ void witness_fill_beat(struct node *n, Core__WitnessBeat *b)
 }
 
 /* Only of who leads by our own log's word: a leader of before, or one that we do not follow, does not
- * tell us whom to take the witness from. */
+ * tell us whom to take the witness from; nor one that is in another ring. */
 void witness_hear(struct node *n, const Core__Message *msg)
 {
 	const Core__WitnessBeat *b = msg->beat->witness;
@@ -179,7 +182,7 @@ void witness_hear(struct node *n, const Core__Message *msg)
 	p->wit_path = b && b->path;
 	p->wit_serving = b && b->serving;
 	if (b && msg->from != n->cfg.id && msg->term == raft_term(n->raft) &&
-	    raft_leader(n->raft).node == msg->from)
+	    raft_leader(n->raft).node == msg->from && beats_in_ring(n, msg->from))
 		take_word(n, b->host, b->counts, b->alive);
 }
 
@@ -204,6 +207,7 @@ void witness_cast_step(struct node *n)
 		    (w->phase != WIT_OFF && w->word_counts && w->word_ring == n->view.ring &&
 		     n->now_ms - w->word_ms <= WITNESS_FRESH_MS);
 
+	alarm_step(n);
 	if (cast == w->cast && w->cast_ring == n->view.ring)
 		return;
 	w->cast = cast;

@@ -8,6 +8,10 @@ noinst_PROGRAMS += tests/lun/lun-sync-test
 tests_lun_lun_sync_test_SOURCES = tests/lun/lun_sync_test.c
 tests_lun_lun_sync_test_LDADD = iscsi/libiscsilun.a lib/libcl.a $(ISCSI_LIBS) -lpthread
 
+noinst_PROGRAMS += tests/lun/witness-lun-test
+tests_lun_witness_lun_test_SOURCES = tests/lun/witness_lun_test.c tests/lun/stamp.h
+tests_lun_witness_lun_test_LDADD = iscsi/libiscsilun.a lib/libcl.a $(ISCSI_LIBS) $(QB_LIBS)
+
 # A shim for tgtd, which is not ours: no sanitizer in it.
 noinst_DATA += tests/lun/landing.so
 tests/lun/landing.so: tests/lun/landing.c tests/lun/stamp.h
@@ -15,6 +19,7 @@ tests/lun/landing.so: tests/lun/landing.c tests/lun/stamp.h
 		-shared -fPIC -o $@ $(srcdir)/tests/lun/landing.c
 CLEANFILES += tests/lun/landing.so
 
+EXTRA_DIST += tests/drills/19-witness-lun
 EXTRA_DIST += tests/lun/landing.c tests/lun/target.sh tests/lun/hold-proxy tests/lun/odd-target
 EXTRA_DIST += tests/drills/21-unfenceable-fenced tests/drills/27-odd-target tests/drills/28-reserver-preempted tests/drills/29-held-by-proxy \
 	tests/drills/30-lun-probe tests/drills/31-fence-delayed-write \

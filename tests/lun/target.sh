@@ -20,7 +20,7 @@ URL=iscsi://127.0.0.1/$IQN/1
 . "$SRC/tests/drills/common.sh"
 
 ((EUID == 0)) || { echo "SKIP: needs root"; exit 77; }
-for file in tests/lun/lun-node tests/lun/lun-bench tests/lun/lun-sync-test tests/lun/landing.so iscsi/lunctl; do
+for file in tests/lun/lun-node tests/lun/lun-bench tests/lun/lun-sync-test tests/lun/landing.so tests/lun/witness-lun-test iscsi/lunctl; do
 	[[ -e $BUILD/$file ]] || make -C "$BUILD" "$file" >/dev/null || fail "cannot build $file in $BUILD"
 done
 TGT=$("$SRC/lab/fetch" tgt) || fail "no tgt"
