@@ -54,6 +54,22 @@ static bool is_secret(const char *option)
 	return strcmp(option, "token") == 0;
 }
 
+/* An address with a password is refused, and its refusal is told: without the password. */
+static void add_value(char *text, size_t size, const char *value)
+{
+	const char *user = strstr(value, "://");
+	const char *at = user ? strchr(user, '@') : NULL,
+		   *percent = user ? strchr(user, '%') : NULL;
+	char masked[STATE_REASON_MAX];
+
+	if (at && percent && percent < at) {
+		(void)snprintf(masked, sizeof(masked), "%.*s%%...%s", (int)(percent - value), value,
+			       at);
+		value = masked;
+	}
+	add(text, size, value);
+}
+
 void audit_begin(struct audit *a, uint64_t client, const struct ipc_who *who,
 		 const Ipc__Request *msg)
 {
@@ -74,8 +90,9 @@ void audit_begin(struct audit *a, uint64_t client, const struct ipc_who *who,
 		(void)snprintf(option, sizeof(option), "--%.30s", msg->options[i]->name);
 		add(e->text, sizeof(e->text), option);
 		if (*msg->options[i]->value)
-			add(e->text, sizeof(e->text),
-			    is_secret(msg->options[i]->name) ? "..." : msg->options[i]->value);
+			add_value(e->text, sizeof(e->text),
+				  is_secret(msg->options[i]->name) ? "..."
+								   : msg->options[i]->value);
 	}
 	STAILQ_INSERT_TAIL(&a->entries, e, link);
 }
