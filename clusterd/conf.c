@@ -43,6 +43,7 @@ static const struct key {
 	NUMBER(cpus, 65536),
 	NUMBER(log_level, CL_LOG_DEBUG),
 	NUMBER(plain_disks, 1),
+	NUMBER(plain_migration, 1),
 };
 
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))

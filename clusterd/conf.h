@@ -22,11 +22,12 @@ struct conf {
 	char volume_directory[80];
 	char corosync_directory[80];
 	char vm_bridge[16];
-	char vm_user[32];     /* QEMU runs as this user; not root unless that is asked for */
-	uint64_t memory_mib;  /* what VMs may use here; 0 = what the machine has, less 512 MiB */
-	uint64_t cpus;	      /* 0 = what the machine has */
-	uint64_t log_level;   /* enum cl_log_level */
-	uint64_t plain_disks; /* 1: disks outside a cluster shared volume are allowed (tests) */
+	char vm_user[32];    /* QEMU runs as this user; not root unless that is asked for */
+	uint64_t memory_mib; /* what VMs may use here; 0 = what the machine has, less 512 MiB */
+	uint64_t cpus;	     /* 0 = what the machine has */
+	uint64_t log_level;  /* enum cl_log_level */
+	uint64_t plain_migration; /* 1: live migrations to this node are not encrypted */
+	uint64_t plain_disks;	  /* 1: disks outside a cluster shared volume are allowed (tests) */
 };
 
 void conf_defaults(struct conf *conf);

@@ -36,7 +36,7 @@ clusterd_libclusterd_a_SOURCES = \
 	clusterd/vm_fill.c clusterd/vm_fill.h \
 	clusterd/vm_glue.c clusterd/vm_glue.h \
 	clusterd/vms.c clusterd/vms.h clusterd/vms_int.h \
-	clusterd/vms_find.c clusterd/vms_report.c \
+	clusterd/vms_find.c clusterd/vms_report.c clusterd/vms_tls.c \
 	clusterd/witnessd.c clusterd/witnessd.h
 
 if HAVE_CMOCKA

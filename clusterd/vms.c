@@ -140,8 +140,9 @@ static void on_started(struct slot *s, const struct vm_event *e)
 	if (s->quick)
 		(void)snprintf(uri, sizeof(uri), QUICK_URI "%" PRIu64, s->generation);
 	else
-		(void)snprintf(uri, sizeof(uri), "tcp:%s:%u", s->vms->d->conf.migration_address,
-			       e->port);
+		(void)snprintf(uri, sizeof(uri), "%s:%s:%u",
+			       *vms_tls_directory(s->vms) ? "tls" : "tcp",
+			       s->vms->d->conf.migration_address, e->port);
 	report_slot(s, NODE_VM_INCOMING, uri);
 }
 
@@ -256,6 +257,7 @@ static int start_checked(struct slot *s, const struct node_action *a, struct cl_
 		.listen_address = vms->d->conf.migration_address,
 		.port_first = PORT_FIRST,
 		.port_last = PORT_LAST,
+		.tls_directory = vms_tls_directory(vms),
 	};
 	_cleanup_(vm_config_fini) struct vm_config config = { 0 };
 	int r = vm_fill_config(a, &vms->d->conf, &config, err);
@@ -296,11 +298,14 @@ static int migrate(struct slot *s, const char *uri, struct cl_error *err)
 
 	if (strncmp(uri, QUICK_URI, strlen(QUICK_URI)) == 0)
 		return vm_save(s->vm, strtoull(uri + strlen(QUICK_URI), NULL, 10), err);
-	if (strncmp(uri, "tcp:", 4) != 0 || !colon || colon < uri + 4 || port < 1 || port > 65535)
+	if ((strncmp(uri, "tcp:", 4) != 0 && strncmp(uri, "tls:", 4) != 0) || !colon ||
+	    colon < uri + 4 || port < 1 || port > 65535)
 		return cl_error_set(err, -EINVAL, "'%.100s' is no address to migrate to", uri);
 	(void)snprintf(address, sizeof(address), "%.*s", (int)(colon - uri - 4), uri + 4);
 	args.address = address;
 	args.port = (uint16_t)port;
+	if (strncmp(uri, "tls:", 4) == 0 && vms_tls_target(s, &args, err) < 0)
+		return err->code;
 	return vm_migrate(s->vm, &args, err);
 }
 

@@ -78,4 +78,12 @@ void slot_adopting_ended(struct slot *s);
  * start does not wait for its end, since csvd, which may have to bring that about, is heard after. */
 void slot_found_ending(struct slot *s);
 
+/* ---- vms_tls.c --------------------------------------------------------------------------------------- */
+
+/* QEMU's certificates of this node; "": migrations to it are in the clear. What a target does, its
+ * source does: the target says so in its address. */
+const char *vms_tls_directory(const struct vms *vms);
+/* The source's: the target is who the log says, and its certificate has to say the same. */
+int vms_tls_target(const struct slot *s, struct vm_migrate_args *args, struct cl_error *err);
+
 #endif

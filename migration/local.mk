@@ -5,7 +5,7 @@ migration_libmigration_a_SOURCES = \
 	migration/cgroup.c migration/cgroup.h \
 	migration/disk_open.c migration/disk_open.h \
 	migration/launch.c migration/launch.h \
-	migration/migrate.c \
+	migration/migrate.c migration/migrate_tls.c migration/migrate_tls.h \
 	migration/plan_migrate.c migration/plan_migrate.h \
 	migration/plan_quick.c migration/plan_quick.h \
 	migration/proc.c migration/proc.h \

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "lib/log.h"
+#include "migration/migrate_tls.h"
 #include "migration/vm_private.h"
 
 #define POLL_MS 50
@@ -121,10 +122,11 @@ static void on_capabilities(void *user, const json_t *result, const struct cl_er
 	 */
 	args = json_pack("{s:I, s:i}", "max-bandwidth",
 			 (json_int_t)(bandwidth ? bandwidth : NO_LIMIT), "downtime-limit", 1);
+	migrate_tls_parameters(vm, args);
 	run_command(vm, "migrate-set-parameters", args, on_parameters);
 }
 
-static void set_up(struct vm *vm)
+static void set_capabilities(struct vm *vm)
 {
 	/*
 	 * return-path: `completed` means that the target has it all. pause-before-switchover: a point
@@ -137,6 +139,27 @@ static void set_up(struct vm *vm)
 
 	run_command(vm, "migrate-set-capabilities", json_pack("{s:o}", "capabilities", list),
 		    on_capabilities);
+}
+
+static void on_credentials(void *user, const json_t *result, const struct cl_error *err)
+{
+	struct vm *vm = user;
+
+	(void)result;
+	if (!vm->mig.active)
+		return;
+	if (err)
+		(void)command_failed(vm, err);
+	else
+		set_capabilities(vm);
+}
+
+static void set_up(struct vm *vm)
+{
+	if (vm->mig.tls_directory[0])
+		migrate_tls_begin(vm, false, on_credentials);
+	else
+		set_capabilities(vm);
 }
 
 /* ---- progress ------------------------------------------------------------------------------- */
@@ -393,6 +416,10 @@ int vm_migrate(struct vm *vm, const struct vm_migrate_args *args, struct cl_erro
 		return cl_error_errno(err, -ENOMEM, "vm '%s'", vm_name(vm));
 	m->args = *args;
 	m->args.address = m->address;
+	(void)snprintf(m->tls_directory, sizeof(m->tls_directory), "%s",
+		       args->tls_directory ? args->tls_directory : "");
+	(void)snprintf(m->tls_peer, sizeof(m->tls_peer), "%s",
+		       args->tls_peer ? args->tls_peer : "");
 	m->progress = (struct vm_progress){ .downtime_ms = -1 };
 	m->error[0] = '\0';
 	m->began = cl_mono_now();
@@ -504,11 +531,37 @@ static void on_incoming_capabilities(void *user, const json_t *result, const str
 		try_port(vm);
 }
 
+static void on_incoming_credentials(void *user, const json_t *result, const struct cl_error *err)
+{
+	struct vm *vm = user;
+	json_t *args = json_object();
+
+	(void)result;
+	if (vm_state(vm) != VM_STARTING || err) {
+		json_decref(args);
+		if (err)
+			vm_kill(vm, err->msg);
+		return;
+	}
+	migrate_tls_parameters(vm, args);
+	run_command(vm, "migrate-set-parameters", args, on_incoming_capabilities);
+}
+
+static void on_incoming_ready(void *user, const json_t *result, const struct cl_error *err)
+{
+	struct vm *vm = user;
+
+	if (err || !vm->mig.tls_directory[0])
+		on_incoming_capabilities(user, result, err);
+	else if (vm_state(vm) == VM_STARTING)
+		migrate_tls_begin(vm, true, on_incoming_credentials);
+}
+
 void vm_incoming_prepare(struct vm *vm)
 {
 	json_t *list = json_pack("[o, o, o]", capability("events"), capability("return-path"),
 				 capability("late-block-activate"));
 
 	run_command(vm, "migrate-set-capabilities", json_pack("{s:o}", "capabilities", list),
-		    on_incoming_capabilities);
+		    on_incoming_ready);
 }

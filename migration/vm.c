@@ -578,6 +578,8 @@ int vm_start(struct vm_host *host, const struct vm_config *config, const struct 
 		mig_target_init(&vm->mig.target, vm_name(vm));
 	if (args->mode == VM_START_INCOMING) {
 		vm->mig.listen = strdup(args->listen_address ? args->listen_address : "");
+		(void)snprintf(vm->mig.tls_directory, sizeof(vm->mig.tls_directory), "%s",
+			       args->tls_directory ? args->tls_directory : "");
 		vm->mig.port = args->port_first;
 		vm->mig.port_last = args->port_last;
 		mig_target_init(&vm->mig.target, vm_name(vm));

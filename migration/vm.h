@@ -154,6 +154,7 @@ struct vm_start_args {
 	enum vm_start_mode mode;
 	const char *listen_address;	/* INCOMING: migration_address of this node, numeric */
 	uint16_t port_first, port_last; /* INCOMING: the first free one is taken; 7420..7499 */
+	const char *tls_directory; /* INCOMING: QEMU's certificates; NULL or "": in the clear */
 };
 
 /*
@@ -196,10 +197,12 @@ int vm_stand(struct vm *vm, const char *why, struct cl_error *err);
 int vm_cont(struct vm *vm, struct cl_error *err);
 
 struct vm_migrate_args {
-	const char *address;  /* numeric, of the target node */
-	uint16_t port;	      /* from the target's VM_EV_STARTED */
-	unsigned downtime_ms; /* 0 = 300 */
-	uint64_t bandwidth;   /* bytes/s; 0 = no limit */
+	const char *address;	   /* numeric, of the target node */
+	uint16_t port;		   /* from the target's VM_EV_STARTED */
+	unsigned downtime_ms;	   /* 0 = 300 */
+	uint64_t bandwidth;	   /* bytes/s; 0 = no limit */
+	const char *tls_directory; /* QEMU's certificates; NULL or "": in the clear */
+	const char *tls_peer;	   /* name that the target's has to have */
 };
 
 /* Begin to move a running or paused VM to a target that listens. One at a time. */

@@ -33,6 +33,10 @@ struct vm_migration {
 	struct mig_target target;
 	struct vm_migrate_args args;
 	char *address, *listen;
+	/* migrate_tls.h; directory "" = in the clear */
+	char tls_directory[120], tls_peer[64];
+	bool tls_server;
+	qmp_reply_fn tls_then;
 	uint16_t port, port_last; /* target: the one being tried */
 	struct cl_source *poll;
 	struct cl_mono began;
