@@ -36,7 +36,8 @@ static void add(char *text, size_t size, const char *word)
 {
 	size_t len = strlen(text);
 
-	(void)snprintf(text + len, size - len, "%s%s", len ? " " : "", word);
+	(void)snprintf(text + len, size - len, "%s%s", len ? " " : "",
+		       word); /* cut if it must be */
 }
 
 static struct entry *entry_find(struct audit *a, uint64_t client)
@@ -101,7 +102,7 @@ static void ended(struct audit *a, struct entry *e, const char *event, const cha
 {
 	e->event = event;
 	e->took_ms = cl_mono_diff_ms(e->begun, cl_mono_now());
-	(void)snprintf(e->why, sizeof(e->why), "%s", why);
+	(void)snprintf(e->why, sizeof(e->why), "%.150s", why);
 	(void)cl_timer_set_in(a->turn, 0);
 }
 

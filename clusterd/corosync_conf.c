@@ -375,6 +375,8 @@ static int edit(const char *text, struct edit *e, char **ret, struct cl_error *e
 	if (r == 0) {
 		if (check.version != e->version)
 			r = cl_error_set(err, -EINVAL, "corosync.conf has no totem section");
+		else if (check.nodes.n != e->old->nodes.n + (e->add != NULL) - (e->remove != 0))
+			r = cl_error_set(err, -EINVAL, "corosync.conf has no nodelist");
 		corosync_conf_fini(&check);
 	}
 	if (r < 0)

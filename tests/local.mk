@@ -11,3 +11,4 @@ tests_csvd_ledger_SOURCES = tests/csvd/ledger.c
 tests_csvd_ledger_LDADD = $(URING_LIBS)
 
 include tests/sim/local.mk
+include tests/fuzz/local.mk
