@@ -149,6 +149,11 @@ static void peer_work(struct raft *r, struct raft_peer *p)
 	}
 	if (p->next <= raft_log_last(&r->log) && (!p->inflight || due))
 		send_append(r, p);
+	else if (p->next > p->match + 1 && due)
+		/* It has said that it got them, and its word that they are durable may have been lost:
+		 * asked about the last one, without entries. A beat from `match` would be agreed with
+		 * for ever, and nothing be committed until something else is proposed. */
+		send_append(r, p);
 	else if (due || p->poke || p->commit_sent < known)
 		send_beat(r, p);
 }
