@@ -80,7 +80,8 @@ static bool all_well(const json_t *result)
 
 static void status_head(const json_t *result, FILE *out)
 {
-	const json_t *c = json_object_get(result, "cluster");
+	const json_t *c = json_object_get(result, "cluster"), *alarm;
+	size_t i;
 	long long lose = json_number(c, "can_lose");
 
 	(void)fprintf(out, "cluster %s: ", *json_text(c, "name") ? json_text(c, "name") : "(none)");
@@ -95,6 +96,10 @@ static void status_head(const json_t *result, FILE *out)
 	if (strcmp(witness_state(result), "lost") == 0)
 		(void)fprintf(out, "the witness is lost: %s\n",
 			      json_text(json_object_get(c, "witness"), "reason"));
+	if (json_is_true(json_object_get(c, "quorate")) && *json_text(c, "reason"))
+		(void)fprintf(out, "%s\n", json_text(c, "reason"));
+	json_array_foreach(json_object_get(c, "alarms"), i, alarm)(void)
+		fprintf(out, "ALARM: %s\n", json_string_value(alarm));
 }
 
 static void status_nodes(const json_t *result, FILE *out)

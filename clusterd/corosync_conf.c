@@ -265,7 +265,7 @@ char *corosync_conf_make(const char *cluster_name, const struct corosync_node *n
 	/* Values and why: the lab measured them. passive links stall messages for seconds when one of
 	 * two dies; an expected_votes that is not said starts low, and two parts can be quorate. */
 	(void)fprintf(out,
-		      "# Written by clusterd: `clusterctl join`, `leave`, `evict`, `set address`\n"
+		      "# Written by clusterd: `clusterctl join`, `leave`, `evict`\n"
 		      "# and `rotate key` change it on all nodes. Everything else may be edited,\n"
 		      "# on all nodes alike.\n"
 		      "totem {\n    version: 2\n    config_version: 1\n    cluster_name: %s\n"
@@ -287,27 +287,22 @@ char *corosync_conf_make(const char *cluster_name, const struct corosync_node *n
 /* What is to become different. */
 struct edit {
 	const struct corosync_conf *old;
-	const struct corosync_node *add, *move;
+	const struct corosync_node *add;
 	uint32_t remove;
 	uint64_t version;
 	uint32_t votes; /* 0: as it is */
 };
 
-/* Copies a node's section: as it is, not at all, or with other addresses. */
+/* Copies a node's section, or leaves it out. */
 static int put_section(FILE *out, struct reader *rd, const struct edit *e, size_t nth,
 		       struct line *l, struct cl_error *err)
 {
 	const struct corosync_node *n = nth < e->old->nodes.n ? &e->old->nodes.v[nth] : NULL;
 	bool drop = n && n->id == e->remove;
-	unsigned link;
 	int r = 1;
 
 	while (r > 0) {
-		if (n && e->move && n->id == e->move->id && l->kind == LINE_KEY &&
-		    is_link(l->key, &link) && link < e->move->n_addresses)
-			(void)fprintf(out, "        ring%u_addr: %s\n", link,
-				      e->move->address[link]);
-		else if (!drop)
+		if (!drop)
 			(void)fwrite(l->start, 1, l->len, out);
 		line_done(rd, l);
 		if (l->kind == LINE_CLOSE && rd->depth == 1)
@@ -458,25 +453,6 @@ int corosync_conf_remove(const char *text, uint32_t id, char **ret, struct cl_er
 	if (!corosync_conf_node(&conf, id))
 		r = cl_error_set(err, -ENOENT, "corosync.conf has no node %u", id);
 	else
-		r = edit(text, &e, ret, err);
-	corosync_conf_fini(&conf);
-	return r;
-}
-
-int corosync_conf_move(const char *text, const struct corosync_node *node, char **ret,
-		       struct cl_error *err)
-{
-	struct corosync_conf conf;
-	struct edit e = { .old = &conf, .move = node };
-	int r = corosync_conf_read(text, &conf, err);
-
-	if (r < 0)
-		return r;
-	if (!corosync_conf_node(&conf, node->id))
-		r = cl_error_set(err, -ENOENT, "corosync.conf has no node %u", node->id);
-	else
-		r = check_addresses(&conf, node, err);
-	if (r == 0)
 		r = edit(text, &e, ret, err);
 	corosync_conf_fini(&conf);
 	return r;

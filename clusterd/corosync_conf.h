@@ -50,9 +50,6 @@ char *corosync_conf_make(const char *cluster_name, const struct corosync_node *n
 int corosync_conf_add(const char *text, const struct corosync_node *node, char **ret,
 		      struct cl_error *err);
 int corosync_conf_remove(const char *text, uint32_t id, char **ret, struct cl_error *err);
-/* New addresses of a node: as many links as it had. */
-int corosync_conf_move(const char *text, const struct corosync_node *node, char **ret,
-		       struct cl_error *err);
 /* Nothing but the version (0 becomes 1): for a new key. */
 int corosync_conf_touch(const char *text, char **ret, struct cl_error *err);
 

@@ -15,6 +15,7 @@
 #include "clusterd/audit.h"
 #include "clusterd/boot.h"
 #include "clusterd/certs.h"
+#include "clusterd/fetch.h"
 #include "clusterd/founding.h"
 #include "clusterd/join.h"
 #include "clusterd/leave.h"
@@ -535,7 +536,7 @@ static int open_all(struct daemon *d, struct cl_error *err)
 		r = open_store(d, err);
 	if (r == 0 && (setup_new(d, &d->setup) < 0 || certs_new(d, &d->certs) < 0 ||
 		       join_new(d, &d->join) < 0 || founding_new(d, &d->founding) < 0 ||
-		       audit_new(d, &d->audit) < 0))
+		       audit_new(d, &d->audit) < 0 || fetch_new(d, &d->fetch) < 0))
 		r = cl_error_set(err, -ENOMEM, "out of memory");
 	if (r == 0)
 		r = csvd_new(d, &d->csvd, err);
@@ -572,6 +573,7 @@ static void close_all(struct daemon *d)
 	witnessd_free(d->witnessd);
 	store_close(d->store); /* waits for what was submitted */
 	store_image_fini(&d->image);
+	fetch_free(d->fetch);
 	audit_free(d->audit);
 	founding_free(d->founding);
 	join_free(d->join);

@@ -473,6 +473,30 @@ void founding_client_gone(struct founding *f, uint64_t client)
 		forget(f);
 }
 
+int founding_take_conf(struct daemon *d, const char *text, const void *key, size_t key_len,
+		       struct cl_error *err)
+{
+	struct setup_parts parts = { 0 };
+	char *copy = malloc(key_len + 1);
+	int r;
+
+	if (copy) {
+		memcpy(copy, key, key_len);
+		copy[key_len] = 0;
+	}
+	setup_parts_put(&parts, STATE_PART_COROSYNC, strdup(text));
+	parts.part[STATE_PART_KEY] = copy;
+	parts.len[STATE_PART_KEY] = key_len;
+	r = copy && parts.part[STATE_PART_COROSYNC] ? write_conf(d, &parts, err) : -ENOMEM;
+	setup_parts_fini(&parts);
+	if (r < 0)
+		return r;
+	log_notice("corosync's configuration was old: taken from a member");
+	start_corosync();
+	setup_reload(d->setup); /* one that runs by the old text, alone */
+	return 0;
+}
+
 /* ---- token ------------------------------------------------------------------------------------------------- */
 
 int founding_token(struct daemon *d, int64_t seconds, char *ret, size_t size, struct cl_error *err)

@@ -26,7 +26,11 @@ int founding_join(struct founding *f, uint64_t client, const Ipc__Request *msg,
 void founding_core_up(struct founding *f);
 void founding_client_gone(struct founding *f, uint64_t client);
 
-/* `token create`: the token's text. */
+/* A newer configuration for a corosync of ours, from a member: written, and corosync started or told. */
+int founding_take_conf(struct daemon *d, const char *text, const void *key, size_t key_len,
+		       struct cl_error *err);
+
+/* `create token`: the token's text. */
 int founding_token(struct daemon *d, int64_t seconds, char *ret, size_t size, struct cl_error *err);
 
 #endif

@@ -105,7 +105,7 @@ int do_leave(struct ask *ask, struct cl_error *err)
 {
 	const char *name = ask->msg->n_args ? ask->msg->args[0] : ask->rq->d->name;
 
-	return ask_core_about(ask, NODE_LEAVE, name, err);
+	return ask_core_about(ask, NODE_LEAVE, name, false, err);
 }
 
 /* A node that never came: it is in corosync's configuration alone. */
@@ -164,54 +164,21 @@ int do_evict(struct ask *ask, struct cl_error *err)
 	struct pending *p;
 
 	if (state_node_by_name(node_state(ask->rq->d->node), name))
-		return ask_core_about(ask, NODE_EVICT, name, err);
+		return ask_core_about(ask, NODE_EVICT, name, false, err);
 	return change(ask, name, make_without, &p, err);
 }
 
-/* ---- addresses, keys, certificates --------------------------------------------------------------------- */
-
-static int make_moved(void *user, const struct state_setup *now, struct setup_parts *ret,
-		      struct cl_error *err)
+int do_stop_cluster(struct ask *ask, struct cl_error *err)
 {
-	const struct pending *p = user;
-	const char *text = state_setup_text(now, STATE_PART_COROSYNC);
-	struct corosync_node node = { 0 };
-	const struct corosync_node *n;
-	struct corosync_conf conf;
-	char *made, *list = strdup(p->text), *save = NULL;
-	int r = list ? corosync_conf_read(text, &conf, err) : -ENOMEM;
-
-	if (r < 0) {
-		free(list);
-		return r;
-	}
-	n = corosync_conf_node_by_name(&conf, p->object);
-	if (n) {
-		node.id = n->id;
-		(void)strcpy(node.name, n->name);
-	}
-	corosync_conf_fini(&conf);
-	for (char *a = strtok_r(list, ",", &save); a && node.n_addresses < COROSYNC_LINKS_MAX;
-	     a = strtok_r(NULL, ",", &save))
-		(void)snprintf(node.address[node.n_addresses++], sizeof(node.address[0]), "%s", a);
-	free(list);
-	r = node.id ? corosync_conf_move(text, &node, &made, err) : ask_not_found(p->object, err);
-	if (r < 0)
-		return r;
-	setup_parts_put(ret, STATE_PART_COROSYNC, made);
-	ret->cause = "a node's address is another one";
-	return 0;
+	return ask_core_about(ask, NODE_STOP_CLUSTER, "cluster", true, err);
 }
 
-int do_set_address(struct ask *ask, struct cl_error *err)
+int do_start_cluster(struct ask *ask, struct cl_error *err)
 {
-	struct pending *p;
-	int r = change(ask, ask_operand(ask, 0), make_moved, &p, err);
-
-	if (r == 0)
-		(void)snprintf(p->text, sizeof(p->text), "%s", ask_operand(ask, 1));
-	return r;
+	return ask_core_about(ask, NODE_STOP_CLUSTER, "cluster", false, err);
 }
+
+/* ---- keys, certificates --------------------------------------------------------------------- */
 
 static int make_new_key(void *user, const struct state_setup *now, struct setup_parts *ret,
 			struct cl_error *err)

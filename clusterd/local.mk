@@ -7,6 +7,7 @@ clusterd_libclusterd_a_SOURCES = \
 	clusterd/boot.c clusterd/boot.h \
 	clusterd/certs.c clusterd/certs.h \
 	clusterd/corosync_conf.c clusterd/corosync_conf.h \
+	clusterd/fetch.c clusterd/fetch.h \
 	clusterd/founding.c clusterd/founding.h \
 	clusterd/join.c clusterd/join.h \
 	clusterd/leave.c clusterd/leave.h \

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "clusterd/audit.h"
+#include "clusterd/certs.h"
 #include "clusterd/founding.h"
 #include "clusterd/requests_int.h"
 #include "clusterd/view.h"
@@ -113,8 +114,15 @@ int ask_not_found(const char *name, struct cl_error *err)
 
 static int do_status(struct ask *ask, struct cl_error *err)
 {
+	json_t *status = view_status(ask->rq->d->node), *alarms = json_array();
+	char alarm[160];
+
 	(void)err;
-	ask_answer(ask, view_status(ask->rq->d->node));
+	certs_alarm(ask->rq->d->certs, alarm, sizeof(alarm));
+	if (*alarm && node_has_database(ask->rq->d->node))
+		(void)json_array_append_new(alarms, json_string(alarm));
+	(void)json_object_set_new(json_object_get(status, "cluster"), "alarms", alarms);
+	ask_answer(ask, status);
 	return 0;
 }
 
@@ -136,8 +144,7 @@ static int do_list(struct ask *ask, struct cl_error *err)
 
 static int do_show(struct ask *ask, struct cl_error *err)
 {
-	if (strcmp(ask_operand(ask, 0), "quorum") == 0 &&
-	    !view_exists(ask->rq->d->node, "quorum"))
+	if (strcmp(ask_operand(ask, 0), "quorum") == 0 && !view_exists(ask->rq->d->node, "quorum"))
 		return do_show_quorum(ask, err);
 	if (!view_exists(ask->rq->d->node, ask_operand(ask, 0)))
 		return ask_not_found(ask_operand(ask, 0), err);
@@ -210,9 +217,10 @@ static int core_simple(struct ask *ask, enum node_verb verb, struct cl_error *er
 	return request_core(ask, &req, err);
 }
 
-int ask_core_about(struct ask *ask, enum node_verb verb, const char *object, struct cl_error *err)
+int ask_core_about(struct ask *ask, enum node_verb verb, const char *object, bool on,
+		   struct cl_error *err)
 {
-	struct node_request req = { .verb = verb, .object = object };
+	struct node_request req = { .verb = verb, .object = object, .on = on };
 
 	return request_core(ask, &req, err);
 }
@@ -359,7 +367,6 @@ static const struct {
 	{ "create token", IPC_ADMIN, 0, 0, do_create_token },
 	{ "leave", IPC_ADMIN, 0, 1, do_leave },
 	{ "evict", IPC_ADMIN, 1, 1, do_evict },
-	{ "set address", IPC_ADMIN, 2, 2, do_set_address },
 	{ "rotate", IPC_ADMIN, 1, 1, do_rotate },
 	{ "set quorum", IPC_ADMIN, 2, 2, do_set_quorum },
 	{ "backup", IPC_ADMIN, 0, 0, do_backup },
@@ -367,6 +374,8 @@ static const struct {
 	{ "create vm", IPC_ADMIN, 1, 1, do_create_vm },
 	{ "create volume", IPC_ADMIN, 1, 1, do_create_volume },
 	{ "delete", IPC_ADMIN, 1, 1, do_delete },
+	{ "stop cluster", IPC_ADMIN, 0, 0, do_stop_cluster },
+	{ "start cluster", IPC_ADMIN, 0, 0, do_start_cluster },
 	{ "start", IPC_OP, 1, 2, do_start },
 	{ "stop", IPC_OP, 1, 1, do_stop },
 	{ "move", IPC_OP, 2, 2, do_move },

@@ -35,14 +35,13 @@ struct pending {
 	struct cl_mono begun;
 	bool follows;
 	bool founding; /* init or join, before the core has it */
-	bool changes;  /* the setup; text: what to */
-	char text[256];
+	bool changes;  /* the setup */
 	struct requests *rq;
 	struct create_volume volume;   /* "create volume", while csvd formats */
 	const enum volume_step *steps; /* the present one first; NULL: not one of these */
 	bool step_due;		       /* it is to be begun */
 	bool force, change, wipe;
-	json_t *reports; /* of the nodes: {name: report} */
+	json_t *reports;	     /* of the nodes: {name: report} */
 	char witness[STATE_URL_MAX]; /* "init": the witness that follows; "" = none */
 };
 
@@ -79,7 +78,8 @@ void pending_progress(struct requests *rq, const struct pending *p, const char *
 json_t *pending_message(const struct pending *p, const char *message);
 
 /* The core is asked about this object. */
-int ask_core_about(struct ask *ask, enum node_verb verb, const char *object, struct cl_error *err);
+int ask_core_about(struct ask *ask, enum node_verb verb, const char *object, bool on,
+		   struct cl_error *err);
 
 /* ---- life_requests.c: each like `run` of the table in requests.c --------------------------------- */
 
@@ -88,8 +88,9 @@ int do_join(struct ask *ask, struct cl_error *err);
 int do_create_token(struct ask *ask, struct cl_error *err);
 int do_leave(struct ask *ask, struct cl_error *err);
 int do_evict(struct ask *ask, struct cl_error *err);
-int do_set_address(struct ask *ask, struct cl_error *err);
 int do_rotate(struct ask *ask, struct cl_error *err);
+int do_stop_cluster(struct ask *ask, struct cl_error *err);
+int do_start_cluster(struct ask *ask, struct cl_error *err);
 
 /* ---- quorum_requests.c --------------------------------------------------------------------------- */
 

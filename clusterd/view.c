@@ -50,6 +50,9 @@ static json_t *cluster_json(const struct node *node, const struct state *state)
 	struct node_self self;
 
 	node_get_self(node, &self);
+	if (state->stopped && !self.reason[0])
+		(void)snprintf(self.reason, sizeof(self.reason),
+			       "stopped: no VM is started before `clusterctl start cluster`");
 	return json_pack("{s:o,s:b,s:o,s:o,s:i,s:o,s:o,s:o}", "name",
 			 text_or_null(state->cluster_name), "quorate", (int)self.quorate, "epoch",
 			 number(self.term), "manager",

@@ -124,6 +124,11 @@ bool state_may_place(const struct state *state, const struct state_resource *r,
 				       r->volumes[i]);
 			return false;
 		}
+	if (state->stopped) {
+		(void)snprintf(reason, STATE_REASON_MAX,
+			       "the cluster is stopped: clusterctl start cluster");
+		return false;
+	}
 	if (state_in_maintenance(state, r)) {
 		(void)snprintf(reason, STATE_REASON_MAX, "volume '%s' is in maintenance",
 			       state_in_maintenance(state, r));
@@ -318,6 +323,7 @@ static void apply_dispatch(struct apply *ap, const Log__Command *c)
 		APPLY(NODE_DRAIN, node_drain);
 		APPLY(NODE_REMOVE, node_remove);
 		APPLY(SETUP_SET, setup_set);
+		APPLY(CLUSTER_STOP, cluster_stop);
 		APPLY(QUORUM_SET, quorum_set);
 		APPLY(VOLUME_CREATE, volume_create);
 		APPLY(VOLUME_DELETE, volume_delete);

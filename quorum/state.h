@@ -191,6 +191,7 @@ struct state {
 	struct state_debt_vec debts;	     /* by volume, node */
 	struct state_dedup_vec dedup;	     /* oldest first */
 	struct state_setup setup;
+	bool stopped;	  /* by the operator: no VM runs until `start cluster` */
 	uint64_t retired; /* highest incarnation of a node that was removed: P2 outlives it */
 	struct state_witness witness;
 	uint32_t schema; /* see state_schema.h; 0 = 1 */

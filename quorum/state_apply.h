@@ -54,6 +54,7 @@ void apply_node_failed(struct apply *ap, const Log__NodeFailed *c);
 void apply_node_silent(struct apply *ap, const Log__NodeSilent *c);
 void apply_node_drain(struct apply *ap, const Log__NodeDrain *c);
 void apply_node_remove(struct apply *ap, const Log__NodeRemove *c);
+void apply_cluster_stop(struct apply *ap, const Log__ClusterStop *c);
 void apply_setup_set(struct apply *ap, const Log__SetupSet *c);
 void apply_quorum_set(struct apply *ap, const Log__QuorumSet *c);
 void apply_volume_create(struct apply *ap, const Log__VolumeCreate *c);

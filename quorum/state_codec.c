@@ -209,6 +209,7 @@ static void encoder_fill(struct encoder *e, const struct state *s)
 	encode_setup(e, &s->setup);
 	e->snapshot.retired = s->retired;
 	e->snapshot.schema = s->schema;
+	e->snapshot.stopped = s->stopped;
 	encode_witness(e, &s->witness);
 }
 
@@ -421,6 +422,7 @@ static bool decode_all(struct state *s, const Log__Snapshot *from)
 	s->applied = from->applied;
 	s->retired = from->retired;
 	s->schema = from->schema;
+	s->stopped = from->stopped;
 	if (from->setup && !decode_setup(s, from->setup))
 		return false;
 	for (size_t i = 0; i < from->n_nodes; i++)

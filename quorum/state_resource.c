@@ -169,6 +169,30 @@ void apply_resource_desire(struct apply *ap, const Log__ResourceDesire *c)
 			      c->wanted ? "vm-start-asked" : "vm-stop-asked", -1, "");
 }
 
+/*
+ * All at once, and remembered: what is wanted stays, so that `start cluster` starts what ran. One that is
+ * handed over this moment ends when that is over: the leader says it again. Debts, leases and `silent` count
+ * as always: a stop is no proof of anything.
+ */
+void apply_cluster_stop(struct apply *ap, const Log__ClusterStop *c)
+{
+	struct state *s = ap->state;
+
+	if (s->stopped != !!c->on)
+		apply_changed(ap, STATE_CHANGED_SETUP, "", 0, 0,
+			      c->on ? "cluster-stopping" : "cluster-started", -1, "asked for");
+	s->stopped = c->on;
+	for (size_t i = 0; c->on && i < s->resources.n; i++) {
+		struct state_resource *r = &s->resources.v[i];
+
+		if (r->phase != STATE_STARTING && r->phase != STATE_ONLINE &&
+		    r->phase != STATE_MIGRATING)
+			continue;
+		resource_burn(ap, r);
+		resource_enter(ap, r, STATE_STOPPING, "the cluster is stopped");
+	}
+}
+
 /* A volume with a debt is opened by nobody new, whoever the debt is of. */
 void apply_resource_place(struct apply *ap, const Log__ResourcePlace *c)
 {

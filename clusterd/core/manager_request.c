@@ -255,6 +255,15 @@ static void setup(struct node *n, struct asked *q)
 	log__setup_set__free_unpacked(set, NULL);
 }
 
+static void stop_cluster(struct node *n, struct asked *q)
+{
+	COMMAND(CLUSTER_STOP, ClusterStop, cluster_stop);
+
+	m.on = q->rq->on;
+	c.request = &q->id;
+	(void)log_propose(n, "cluster", &c);
+}
+
 /* Marked; setup.c does the rest, whoever leads by then. */
 static void go_for_good(struct node *n, struct asked *q, bool evict)
 {
@@ -354,6 +363,9 @@ void manager_on_request(struct node *n, const Core__Message *msg)
 		break;
 	case NODE_SETUP:
 		setup(n, &q);
+		break;
+	case NODE_STOP_CLUSTER:
+		stop_cluster(n, &q);
 		break;
 	case NODE_LEAVE:
 	case NODE_EVICT:

@@ -147,6 +147,7 @@ enum node_verb {
 	NODE_SETUP,	    /* spec: a packed Log.SetupSet */
 	NODE_LEAVE,	    /* object: a node that is up */
 	NODE_EVICT,	    /* object: a node that is not */
+	NODE_STOP_CLUSTER,  /* on: every VM ends, none is started until it is off */
 	NODE_SET_QUORUM, /* object: "witness"; url ("" = none), uuid: of a LUN that was made one */
 	NODE_RESTORE, /* spec: the state of a backup, line, uuid: random; force: though other nodes
 			       run clusterd. Makes a new line of it with this node alone */

@@ -406,6 +406,16 @@ static enum truth gone_for_good(const struct node *n, const struct pending *p)
 	return s->leaving ? NOT_YET : NEVER;
 }
 
+static enum truth stopped(const struct node *n, const struct pending *p)
+{
+	if (n->state.stopped != p->on)
+		return NEVER;
+	for (size_t i = 0; p->on && i < n->state.resources.n; i++)
+		if (n->state.resources.v[i].owner)
+			return NOT_YET;
+	return IS_TRUE;
+}
+
 static enum truth truth_of(const struct node *n, const struct pending *p)
 {
 	const struct state_resource *r = state_resource(&n->state, p->object);
@@ -429,6 +439,8 @@ static enum truth truth_of(const struct node *n, const struct pending *p)
 		return drained(n, p);
 	case NODE_SETUP:
 		return setup_everywhere(n, p->number) ? IS_TRUE : NOT_YET;
+	case NODE_STOP_CLUSTER:
+		return stopped(n, p);
 	case NODE_LEAVE:
 	case NODE_EVICT:
 		return gone_for_good(n, p);

@@ -138,6 +138,22 @@ static void strip(struct node *n)
 	core_emit(n, NODE_DO_SETUP_STRIP);
 }
 
+/* What was handed over when the cluster was stopped runs again: it is stopped, too. */
+static void stop_again(struct node *n)
+{
+	COMMAND(CLUSTER_STOP, ClusterStop, cluster_stop);
+
+	for (size_t i = 0; n->state.stopped && i < n->state.resources.n; i++) {
+		enum state_phase phase = n->state.resources.v[i].phase;
+
+		if (phase != STATE_ONLINE && phase != STATE_STARTING && phase != STATE_MIGRATING)
+			continue;
+		m.on = true;
+		(void)log_propose(n, "cluster", &c);
+		return;
+	}
+}
+
 void setup_step(struct node *n)
 {
 	write_files(n);
@@ -151,4 +167,5 @@ void setup_step(struct node *n)
 		n->on_ring_ms = n->now_ms;
 	strip(n);
 	load(n);
+	stop_again(n);
 }

@@ -111,22 +111,6 @@ static void test_refused(void **state)
 	assert_int_equal(corosync_conf_remove(two, 7, &made, NULL), -ENOENT);
 }
 
-static void test_move(void **state)
-{
-	struct corosync_node n = node(3, "b", "10.9.9.9");
-	struct corosync_conf c;
-	char *made;
-
-	(void)state;
-	assert_int_equal(corosync_conf_move(two, &n, &made, NULL), 0);
-	assert_int_equal(corosync_conf_read(made, &c, NULL), 0);
-	assert_string_equal(corosync_conf_node(&c, 3)->address[0], "10.9.9.9");
-	assert_string_equal(corosync_conf_node(&c, 1)->address[0], "10.0.0.1");
-	assert_int_equal(c.expected_votes, 3);
-	corosync_conf_fini(&c);
-	free(made);
-}
-
 static void test_make(void **state)
 {
 	struct corosync_node n = node(1, "a", "10.0.0.1");
@@ -173,8 +157,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_read),	cmocka_unit_test(test_add),
-		cmocka_unit_test(test_refused), cmocka_unit_test(test_move),
-		cmocka_unit_test(test_make),	cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_refused), cmocka_unit_test(test_make),
+		cmocka_unit_test(test_bad),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
