@@ -43,6 +43,10 @@ quorum_libstate_a_SOURCES = \
 	quorum/witness_log.c quorum/witness_log.h
 
 if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/state_life_test
+tests_unit_state_life_test_SOURCES = tests/unit/state_life_test.c
+tests_unit_state_life_test_LDADD = quorum/libstate.a proto/libpb.a lib/libcl.a \
+	$(PROTOBUFC_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/witness_test
 tests_unit_witness_test_SOURCES = tests/unit/witness_test.c
 tests_unit_witness_test_LDADD = quorum/libstate.a quorum/libquorum.a proto/libpb.a lib/libcl.a \

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The database's guards for nodes that go for good, the setup, and a stopped cluster. */
+#include "config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "proto/log.pb-c.h"
+#include "quorum/command.h"
+#include "quorum/state.h"
+
+static struct state s;
+
+static struct state_result apply(Log__Command *c)
+{
+	struct state_result res;
+	size_t len = log__command__get_packed_size(c);
+	uint8_t *data = malloc(len + 1);
+
+	(void)log__command__pack(c, data);
+	assert_int_equal(state_apply(&s, s.applied + 1, data, len, 0, &res, NULL), 0);
+	free(data);
+	return res;
+}
+
+static int add(uint32_t id, const char *name)
+{
+	Log__Node n = LOG__NODE__INIT;
+	uint8_t uuid[16] = { (uint8_t)id, 7 };
+	COMMAND(NODE_ADD, NodeAdd, node_add);
+
+	n.id = id;
+	n.name = COMMAND_STRING(name);
+	n.uuid = (ProtobufCBinaryData){ 16, uuid };
+	m.node = &n;
+	return apply(&c).code;
+}
+
+static uint64_t admit(uint32_t id)
+{
+	COMMAND(NODE_ADMIT, NodeAdmit, node_admit);
+
+	m.node = id;
+	m.incarnation = state_node(&s, id)->incarnation;
+	m.instance = 1;
+	assert_int_equal(apply(&c).code, 0);
+	return state_node(&s, id)->incarnation;
+}
+
+static void volume(void)
+{
+	uint8_t uuid[16] = { 1 };
+	COMMAND(VOLUME_CREATE, VolumeCreate, volume_create);
+
+	m.name = COMMAND_STRING("vol1");
+	m.uuid = (ProtobufCBinaryData){ 16, uuid };
+	m.url = COMMAND_STRING("iscsi://10.0.0.9/iqn.a:b/1");
+	assert_int_equal(apply(&c).code, 0);
+}
+
+static void assign(uint32_t node)
+{
+	const struct state_volume *v = state_volume(&s, "vol1");
+	COMMAND(VOLUME_ASSIGN, VolumeAssign, volume_assign);
+
+	m.name = COMMAND_STRING("vol1");
+	m.epoch = v->epoch;
+	m.node = node;
+	m.incarnation = state_node(&s, node)->incarnation;
+	assert_int_equal(apply(&c).code, 0);
+}
+
+static void failed(uint32_t id)
+{
+	COMMAND(NODE_FAILED, NodeFailed, node_failed);
+
+	m.node = id;
+	m.incarnation = state_node(&s, id)->incarnation;
+	m.cause = COMMAND_STRING("test");
+	assert_int_equal(apply(&c).code, 0);
+}
+
+static void silent(uint32_t id)
+{
+	COMMAND(NODE_SILENT, NodeSilent, node_silent);
+
+	m.node = id;
+	m.incarnation = state_node(&s, id)->incarnation;
+	m.cause = COMMAND_STRING("test");
+	assert_int_equal(apply(&c).code, 0);
+}
+
+static void paid(uint32_t id)
+{
+	const struct state_volume *v = state_volume(&s, "vol1");
+	COMMAND(DEBT_PAID, DebtPaid, debt_paid);
+
+	m.volume = COMMAND_STRING("vol1");
+	m.epoch = v->epoch;
+	m.payer = v->coordinator;
+	m.node = id;
+	m.incarnation = state_node(&s, id)->incarnation;
+	assert_int_equal(apply(&c).code, 0);
+}
+
+static int removed(uint32_t id)
+{
+	const struct state_node *n = state_node(&s, id);
+	COMMAND(NODE_REMOVE, NodeRemove, node_remove);
+
+	m.node = id;
+	m.incarnation = n ? n->incarnation : 0;
+	return apply(&c).code;
+}
+
+static int set(uint64_t version, enum state_part kind, const char *text)
+{
+	Log__SetupPart p = LOG__SETUP_PART__INIT, *list[] = { &p };
+	COMMAND(SETUP_SET, SetupSet, setup_set);
+
+	p.kind = kind;
+	p.data = (ProtobufCBinaryData){ strlen(text), (uint8_t *)(uintptr_t)text };
+	m.version = version;
+	m.parts = list;
+	m.n_parts = 1;
+	return apply(&c).code;
+}
+
+static int begin(void **state)
+{
+	(void)state;
+	state_init(&s);
+	assert_int_equal(add(1, "n1"), 0);
+	assert_int_equal(add(2, "n2"), 0);
+	(void)admit(1);
+	(void)admit(2);
+	volume();
+	assign(1);
+	return 0;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	state_fini(&s);
+	return 0;
+}
+
+/* Each of the guards alone stands in the way; a removed one's number is not begun anew. */
+static void test_remove(void **state)
+{
+	uint64_t incarnation = state_node(&s, 2)->incarnation;
+
+	(void)state;
+	assert_int_equal(removed(2), -CL_EREFUSED); /* lives */
+	failed(2);
+	paid(2);
+	assert_int_equal(removed(2), -CL_EREFUSED); /* may run on */
+	silent(2);
+	assert_int_equal(removed(2), 0);
+	assert_null(state_node(&s, 2));
+	assert_int_equal(removed(2), -ENOENT);
+	assert_int_equal(add(2, "n2"), 0);
+	assert_true(admit(2) > incarnation);
+}
+
+static void test_remove_waits_for_the_fence(void **state)
+{
+	(void)state;
+	failed(2);
+	silent(2);
+	assert_int_equal(removed(2), -CL_EREFUSED);
+	paid(2);
+	assert_int_equal(removed(2), 0);
+}
+
+static void test_remove_waits_for_the_volume(void **state)
+{
+	(void)state;
+	failed(1);
+	silent(1);
+	assert_int_equal(removed(1), -CL_EREFUSED);
+	assign(2);
+	paid(1);
+	assert_int_equal(removed(1), 0);
+}
+
+static void test_setup(void **state)
+{
+	struct state t;
+	uint8_t *data;
+	size_t len;
+
+	(void)state;
+	assert_int_equal(set(0, STATE_PART_COROSYNC, "one"), 0);
+	assert_int_equal(set(0, STATE_PART_COROSYNC, "late"), -CL_EMOVED);
+	assert_int_equal(set(1, STATE_PART_KEY, "key"), 0);
+	assert_string_equal(state_setup_text(&s.setup, STATE_PART_COROSYNC), "one");
+	assert_int_equal(s.setup.version, 2);
+	assert_int_equal(s.setup.part[STATE_PART_COROSYNC].version, 1);
+	/* Who goes is to be taken out of it, until a text is set. */
+	failed(2);
+	silent(2);
+	paid(2);
+	assert_int_equal(removed(2), 0);
+	assert_true(state_setup_gone(&s.setup, 2));
+	assert_int_equal(state_encode(&s, &data, &len), 0);
+	assert_int_equal(state_decode(data, len, &t, NULL), 0);
+	assert_int_equal(state_hash(&s), state_hash(&t));
+	assert_true(state_setup_gone(&t.setup, 2));
+	assert_int_equal(t.retired, s.retired);
+	state_fini(&t);
+	free(data);
+	assert_int_equal(set(2, STATE_PART_COROSYNC, "two"), 0);
+	assert_false(state_setup_has_gone(&s.setup));
+}
+
+static int stop(bool on)
+{
+	COMMAND(CLUSTER_STOP, ClusterStop, cluster_stop);
+
+	m.on = on;
+	return apply(&c).code;
+}
+
+static int place(void)
+{
+	const struct state_resource *r = state_resource(&s, "web");
+	COMMAND(RESOURCE_PLACE, ResourcePlace, resource_place);
+
+	m.name = COMMAND_STRING("web");
+	m.generation = r->generation;
+	m.node = 1;
+	m.incarnation = state_node(&s, 1)->incarnation;
+	return apply(&c).code;
+}
+
+static void ended(void)
+{
+	COMMAND(RESOURCE_STOPPED, ResourceStopped, resource_stopped);
+
+	m.name = COMMAND_STRING("web");
+	m.generation = state_resource(&s, "web")->generation;
+	assert_int_equal(apply(&c).code, 0);
+}
+
+static void test_stop(void **state)
+{
+	char why[STATE_REASON_MAX];
+
+	(void)state;
+	{
+		COMMAND(RESOURCE_CREATE, ResourceCreate, resource_create);
+		m.name = COMMAND_STRING("web");
+		m.type = COMMAND_STRING("vm");
+		m.wanted = true;
+		assert_int_equal(apply(&c).code, 0);
+	}
+	assert_int_equal(place(), 0);
+	assert_int_equal(stop(true), 0);
+	assert_int_equal(state_resource(&s, "web")->phase, STATE_STOPPING);
+	ended();
+	assert_true(state_resource(&s, "web")->wanted);
+	assert_int_equal(place(), -CL_EREFUSED);
+	assert_false(state_may_place(&s, state_resource(&s, "web"), why));
+	assert_non_null(strstr(why, "start cluster"));
+	assert_int_equal(stop(false), 0);
+	assert_int_equal(place(), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_remove, begin, end),
+		cmocka_unit_test_setup_teardown(test_remove_waits_for_the_fence, begin, end),
+		cmocka_unit_test_setup_teardown(test_remove_waits_for_the_volume, begin, end),
+		cmocka_unit_test_setup_teardown(test_setup, begin, end),
+		cmocka_unit_test_setup_teardown(test_stop, begin, end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
