@@ -73,6 +73,11 @@ static bool refuse(struct node *n, const struct node_request *rq)
 {
 	if (refuse_names(n, rq))
 		return true;
+	if (!state_node(&n->state, n->cfg.id)) {
+		core_reply(n, rq->client, -CL_EREFUSED, "try another node that is left",
+			   "this node's copy is not whole: it was only being made");
+		return true;
+	}
 	if (beats_may_run(n) || log_is_leader(n)) {
 		core_reply(n, rq->client, -CL_EREFUSED, "clusterctl status shows the cluster",
 			   "a majority of the voters is there: nothing has to be forced");

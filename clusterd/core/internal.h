@@ -352,6 +352,7 @@ struct node {
 	uint64_t first_seq,
 		seq_last; /* the persist that makes it durable; the last one given out */
 	bool ticked, condemned;
+	bool outdated; /* the database is newer than this program: nothing more is applied */
 	struct raft_line line;
 	uint8_t database[RAFT_UUID_LEN];
 	uint64_t next_id; /* of proposals, reads, questions */

@@ -329,6 +329,7 @@ void log_persisted(struct node *n, uint64_t seq)
 /* What it does not understand it cannot apply: it would have another state than the others. */
 static void too_old(struct node *n)
 {
+	n->outdated = true;
 	CORE_COPY(
 		core_emit(n, NODE_DO_STOP)->reply.text,
 		"this program is older than the database: install the version that the others run");
@@ -343,8 +344,11 @@ static void log_restore(struct node *n, const struct raft_snapshot *s)
 		core_condemn(n, "its snapshot is damaged");
 		return;
 	}
-	if (state_schema(&fresh) > schema_known(n))
+	if (state_schema(&fresh) > schema_known(n)) {
+		state_fini(&fresh);
 		too_old(n);
+		return;
+	}
 	state_fini(&n->state);
 	n->state = fresh;
 	n->state.knows = n->cfg.schema;
@@ -366,6 +370,8 @@ static void log_apply(struct node *n, const struct raft_entry *e)
 {
 	struct state_result res;
 
+	if (n->outdated)
+		return;
 	if (e->type != RAFT_ENTRY_COMMAND) {
 		n->state.applied = e->index;
 		log_config(n, e);
@@ -375,8 +381,11 @@ static void log_apply(struct node *n, const struct raft_entry *e)
 	if (state_apply(&n->state, e->index, e->data, e->len, log_state_defects(n), &res,
 			&n->changes) < 0)
 		n->out->no_memory = true;
-	if (res.unknown)
+	if (res.unknown) {
+		n->state.applied = e->index - 1; /* it changed nothing, and shall not seem to */
 		too_old(n);
+		return;
+	}
 	for (size_t i = 0; i < n->changes.n; i++)
 		core_event_changed(n, &n->changes.v[i], i);
 	n->tables_stale = n->tables_stale || n->changes.n > 0 || res.code == 0;

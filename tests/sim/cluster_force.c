@@ -73,6 +73,12 @@ static void left_out(struct cworld *w, unsigned survivor)
 	w->faults = false;
 }
 
+static bool whole_copy(const struct cworld *w, unsigned node)
+{
+	return w->node[node].core ? state_node(node_state(w->node[node].core), node) != NULL
+				  : w->node[node].disk.snapshot.index > 1;
+}
+
 static void come_back(struct cworld *w, unsigned survivor)
 {
 	sim_trace(w->s, "the others are back, with their old databases");
@@ -97,7 +103,7 @@ void force_scenario(struct cworld *w)
 	cw_heal(w);
 	sim_run(w->s, sim_now(w->s) + SILENT_MS, UINT64_MAX);
 	/* Of one that was about to get its first copy nothing can be made. */
-	if (w->node[survivor].disk.snapshot.index > 0) {
+	if (whole_copy(w, survivor)) {
 		force(w, survivor);
 		sim_run(w->s, sim_now(w->s) + (int64_t)sim_rand(w->s, ALONE_MS), UINT64_MAX);
 	}

@@ -102,6 +102,13 @@ static void carry_out(struct cworld *w, unsigned node, struct node_action *a)
 		task_new(w, T_BOOT, node, 20 + sim_rand(w->s, 700));
 		break;
 	case NODE_DO_STOP:
+		if (c->runs) { /* it was away while the others were upgraded: its turn */
+			sim_trace(w->s, "n%u ends itself: %s", node, a->reply.text);
+			c->schema = 0;
+			sim_crash(w->s, node, false);
+			task_new(w, T_BOOT, node, 20 + sim_rand(w->s, 700));
+			break;
+		}
 		sim_fail(w->s, "stopped", "n%u ended itself: %s", node, a->reply.text);
 	default:
 		driver_csvd(w, node, a);
@@ -271,6 +278,7 @@ static void boot(struct sim *s, unsigned node)
 	memcpy(cfg.name, c->name, sizeof(cfg.name));
 	memcpy(cfg.uuid, c->uuid, sizeof(cfg.uuid));
 	memcpy(cfg.anew, c->anew, sizeof(cfg.anew));
+	c->runs = c->schema;
 	if (node_new(&cfg, c->disk.any ? &st : NULL, cw_clock(w, node), &c->core, &err) < 0)
 		sim_fail(s, "restart", "n%u: its own disk was refused: %s", node, err.msg);
 	c->checked = 0;

@@ -120,6 +120,7 @@ struct cnode {
 	int64_t file_lease_ms;
 	bool power_lost; /* the crash that is being done */
 	uint32_t schema; /* of its program; 0 = this one's */
+	uint32_t runs;	 /* of the process that runs */
 	int64_t thawed_ms;
 	uint32_t expected_votes;
 	uint32_t ring[CW_NODES], group[CW_NODES];
