@@ -10,6 +10,8 @@
 #include "csv/fs_int.h"
 #include "csv/fs_sig.h"
 
+#define LOG_BLOCK 2	 /* of FS_BLOCK_SIZE, above 1 KiB, as the superblock has it */
+#define LOG_CLUSTER 6	 /* of FS_CLUSTER_SIZE, likewise */
 #define STEP_EXTENTS 512 /* up to 64 GiB */
 
 #define INCOMPAT_OK                                                                                \
@@ -81,7 +83,8 @@ static int check_super(struct fs_dev *dev, const struct fs_open_options *opt, st
 		return cl_error_set(err, -ENOTSUP,
 				    "file system features 0x%x/0x%x are not those of a volume",
 				    sb.s_feature_incompat, sb.s_feature_ro_compat);
-	if (EXT2_BLOCK_SIZE(&sb) != FS_BLOCK_SIZE || EXT2_CLUSTER_SIZE(&sb) != (int)FS_CLUSTER_SIZE)
+	/* Not by EXT2_BLOCK_SIZE(): a damaged number would be shifted by. */
+	if (sb.s_log_block_size != LOG_BLOCK || sb.s_log_cluster_size != LOG_CLUSTER)
 		return cl_error_set(err, -ENOTSUP, "block or cluster size is not 4 KiB / 64 KiB");
 	if (ext2fs_blocks_count(&sb) > dev->bytes / FS_BLOCK_SIZE ||
 	    ext2fs_blocks_count(&sb) % FS_RATIO)

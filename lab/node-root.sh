@@ -95,9 +95,15 @@ write_identity() {
 	cp "$disk/services" etc/lab-services
 }
 
+# As Debian has it: this machine's may be bbr, which paces small messages over a cable that has no length.
+set_network() {
+	echo cubic >proc/sys/net/ipv4/tcp_congestion_control || true # a kernel without: its own
+}
+
 read_host_pid >"$run/up"
 mount_root
 mount_kernel_views
+set_network
 mount_devices
 mount_own_directories
 write_identity

@@ -29,7 +29,8 @@ target_cables() {
 	done
 	in_target bash -c '
 		echo 1 >/proc/sys/net/ipv4/conf/all/arp_ignore
-		echo 2 >/proc/sys/net/ipv4/conf/all/arp_announce'
+		echo 2 >/proc/sys/net/ipv4/conf/all/arp_announce
+		echo cubic >/proc/sys/net/ipv4/tcp_congestion_control || true'
 	{
 		echo "link set dev lo up"
 		for n in 1 2; do

@@ -81,6 +81,13 @@ static void small_clusters(uint8_t *mem)
 	sum_super(mem);
 }
 
+/* As a number of bits it is more than an integer has. */
+static void absurd_blocks(uint8_t *mem)
+{
+	super(mem)->s_log_block_size = 142;
+	sum_super(mem);
+}
+
 static void larger(uint8_t *mem)
 {
 	super(mem)->s_blocks_count += 16;
@@ -247,6 +254,7 @@ static const struct refusal {
 	{ "unknown feature", incompat, -ENOTSUP, "features" },
 	{ "unknown ro feature", ro_compat, -ENOTSUP, "features" },
 	{ "other clusters", small_clusters, -ENOTSUP, "cluster size" },
+	{ "absurd blocks", absurd_blocks, -ENOTSUP, "block or cluster size" },
 	{ "truncated LUN", nothing, -EUCLEAN, "larger than the device", .bytes = BYTES / 2 },
 	{ "larger than the LUN", larger, -EUCLEAN, "larger than the device" },
 	{ "no inodes", no_groups, -EUCLEAN, "open the file system" },
