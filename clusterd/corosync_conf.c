@@ -270,8 +270,8 @@ char *corosync_conf_make(const char *cluster_name, const struct corosync_node *n
 		      "# on all nodes alike.\n"
 		      "totem {\n    version: 2\n    config_version: 1\n    cluster_name: %s\n"
 		      "    transport: knet\n    link_mode: active\n    token: 1000\n"
-		      "    token_coefficient: 0\n    join: 50\n    crypto_cipher: aes256\n"
-		      "    crypto_hash: sha256\n}\n"
+		      "    token_coefficient: 0\n    seqno_unchanged_const: 3\n    join: 50\n"
+		      "    crypto_cipher: aes256\n    crypto_hash: sha256\n}\n"
 		      "quorum {\n    provider: corosync_votequorum\n    expected_votes: 1\n}\n"
 		      "system {\n    sched_rr: yes\n    move_to_root_cgroup: no\n}\n"
 		      "logging {\n    to_stderr: no\n    to_syslog: yes\n}\nnodelist {\n",
