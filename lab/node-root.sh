@@ -95,9 +95,11 @@ write_identity() {
 	cp "$disk/services" etc/lab-services
 }
 
-# As Debian has it: this machine's may be bbr, which paces small messages over a cable that has no length.
+# Not bbr, which may be this machine's: it paces small messages over a cable that has no length. A namespace may only
+# have what its machine allows: Debian's own, or the oldest.
 set_network() {
-	echo cubic >proc/sys/net/ipv4/tcp_congestion_control || true # a kernel without: its own
+	local file=proc/sys/net/ipv4/tcp_congestion_control
+	{ echo cubic >$file || echo reno >$file || true; } 2>/dev/null
 }
 
 read_host_pid >"$run/up"
