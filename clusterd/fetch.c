@@ -12,6 +12,7 @@
 #include "clusterd/daemon.h"
 #include "clusterd/founding.h"
 #include "clusterd/join.h"
+#include "lib/address.h"
 #include "lib/log.h"
 #include "lib/tls.h"
 
@@ -110,7 +111,7 @@ static void on_connected(void *user, int fd, uint32_t revents)
 static void call(struct fetch *f, const char *address)
 {
 	struct sockaddr_storage to;
-	int len = join_address(address, JOIN_PORT, &to);
+	int len = cl_address_parse(address, JOIN_PORT, &to);
 
 	if (len < 0)
 		return;

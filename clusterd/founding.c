@@ -20,6 +20,7 @@
 #include "clusterd/join.h"
 #include "clusterd/requests.h"
 #include "clusterd/token.h"
+#include "lib/address.h"
 #include "lib/file.h"
 #include "lib/log.h"
 #include "lib/pki.h"
@@ -413,7 +414,7 @@ static void on_late(void *user)
 static int call(struct founding *f, struct cl_error *err)
 {
 	struct sockaddr_storage to;
-	int len = join_address(f->token.address, f->token.port, &to);
+	int len = cl_address_parse(f->token.address, f->token.port, &to);
 
 	if (len < 0)
 		return cl_error_set(err, -EINVAL, "'%s' is not an address", f->token.address);

@@ -15,6 +15,7 @@
 #include "clusterd/corosync_conf.h"
 #include "clusterd/daemon.h"
 #include "clusterd/token.h"
+#include "lib/address.h"
 #include "lib/log.h"
 #include "lib/tls.h"
 #include "lib/walltime.h"
@@ -50,25 +51,6 @@ struct join {
 };
 
 /* ---- addresses -------------------------------------------------------------------------------------- */
-
-int join_address(const char *text, unsigned port, struct sockaddr_storage *ret)
-{
-	struct sockaddr_in *in4 = (void *)ret;
-	struct sockaddr_in6 *in6 = (void *)ret;
-
-	memset(ret, 0, sizeof(*ret));
-	if (inet_pton(AF_INET, text, &in4->sin_addr) == 1) {
-		in4->sin_family = AF_INET;
-		in4->sin_port = htons((uint16_t)port);
-		return (int)sizeof(*in4);
-	}
-	if (inet_pton(AF_INET6, text, &in6->sin6_addr) == 1) {
-		in6->sin6_family = AF_INET6;
-		in6->sin6_port = htons((uint16_t)port);
-		return (int)sizeof(*in6);
-	}
-	return -EINVAL;
-}
 
 int join_own_address(const struct daemon *d, char *ret, size_t size)
 {
@@ -341,7 +323,7 @@ static void stop_listening(struct join *join)
 static int begin_listening(struct join *join, const char *address)
 {
 	struct sockaddr_storage at;
-	int len = join_address(address, JOIN_PORT, &at), one = 1;
+	int len = cl_address_parse(address, JOIN_PORT, &at), one = 1;
 
 	if (len < 0)
 		return len;

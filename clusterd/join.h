@@ -27,8 +27,6 @@ void join_listen(struct join *join);
 
 /* The first corosync address of this node. -ENOENT. */
 int join_own_address(const struct daemon *d, char *ret, size_t size);
-/* Numeric address and port; its length, or -EINVAL. */
-int join_address(const char *text, unsigned port, struct sockaddr_storage *ret);
 int join_send_to(struct frame_conn *conn, const Join__ToMember *msg);
 
 #endif

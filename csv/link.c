@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "lib/address.h"
+
 #define CONNECT_MS 3000
 
 enum { LANE_CONTROL, LANE_BULK, LANES };
@@ -153,7 +155,7 @@ int link_new(struct cl_loop *loop, const char *from, const char *to, struct cl_t
 	     struct cl_error *err)
 {
 	struct sockaddr_storage a, b;
-	int a_len = csv_wire_address(from, 0, &a), b_len = csv_wire_address(to, CSV_PORT, &b);
+	int a_len = cl_address_parse(from, 0, &a), b_len = cl_address_parse(to, CSV_PORT, &b);
 	struct link *link;
 	int r;
 

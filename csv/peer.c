@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "lib/address.h"
 #include "lib/log.h"
 #include "lib/vec.h"
 
@@ -276,7 +277,7 @@ static void on_accept(void *user, int fd, uint32_t revents)
 static int start_listening(struct peers *peers, const char *address)
 {
 	struct sockaddr_storage addr;
-	int len = csv_wire_address(address, CSV_PORT, &addr), one = 1;
+	int len = cl_address_parse(address, CSV_PORT, &addr), one = 1;
 
 	if (len < 0)
 		return len;

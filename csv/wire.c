@@ -3,11 +3,9 @@
 
 #include "csv/wire.h"
 
-#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 
 const struct frame_hello csv_hello = {
@@ -42,23 +40,4 @@ void csv_wire_tune(int fd)
 	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &one, sizeof(one));
-}
-
-int csv_wire_address(const char *text, unsigned port, struct sockaddr_storage *ret)
-{
-	struct sockaddr_in *in4 = (void *)ret;
-	struct sockaddr_in6 *in6 = (void *)ret;
-
-	memset(ret, 0, sizeof(*ret));
-	if (inet_pton(AF_INET, text, &in4->sin_addr) == 1) {
-		in4->sin_family = AF_INET;
-		in4->sin_port = htons((uint16_t)port);
-		return (int)sizeof(*in4);
-	}
-	if (inet_pton(AF_INET6, text, &in6->sin6_addr) == 1) {
-		in6->sin6_family = AF_INET6;
-		in6->sin6_port = htons((uint16_t)port);
-		return (int)sizeof(*in6);
-	}
-	return -EINVAL;
 }

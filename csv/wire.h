@@ -20,8 +20,4 @@ bool csv_wire_send(struct frame_conn *conn, const Csv__Message *msg);
 /* TCP_NODELAY, TCP_USER_TIMEOUT, keepalive. */
 void csv_wire_tune(int fd);
 
-/* "10.0.0.1" or "fd00::1" and a port into *ret; -EINVAL. Returns the length. */
-struct sockaddr_storage;
-int csv_wire_address(const char *text, unsigned port, struct sockaddr_storage *ret);
-
 #endif

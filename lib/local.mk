@@ -1,6 +1,7 @@
 # lib/: no domain knowledge. Uses nothing of the project.
 noinst_LIBRARIES += lib/libcl.a
 lib_libcl_a_SOURCES = \
+	lib/address.c lib/address.h \
 	lib/assert.c lib/assert.h \
 	lib/crc32c.c lib/crc32c.h \
 	lib/cleanup.h \
