@@ -16,7 +16,7 @@ clusterd_libclusterd_a_SOURCES = \
 	clusterd/token.c clusterd/token.h \
 	clusterd/conf.c clusterd/conf.h \
 	clusterd/create.c clusterd/create.h \
-	clusterd/csvd.c clusterd/csvd.h \
+	clusterd/csvd.c clusterd/csvd.h clusterd/csvd_int.h clusterd/csvd_orders.c \
 	clusterd/csvd_tables.c clusterd/csvd_tables.h \
 	clusterd/daemon.c clusterd/daemon.h \
 	clusterd/events.c clusterd/events.h \
