@@ -168,11 +168,55 @@ static size_t pack_command(Log__Command *c, uint8_t *buf)
 	c.field = &field;                                                                          \
 	return pack_command(&c, buf)
 
+/* What happens to the VM of a small cluster. */
+static size_t vm_command(uint32_t step, uint8_t *buf)
+{
+	Log__Command c = LOG__COMMAND__INIT;
+	static char *volumes[] = { (char *)"vol1" };
+
+	switch (step) {
+	case 4: {
+		Log__ResourceCreate resource_create = LOG__RESOURCE_CREATE__INIT;
+
+		resource_create.name = TEXT("web");
+		resource_create.type = TEXT("vm");
+		resource_create.spec = UUID;
+		resource_create.volumes = volumes;
+		resource_create.n_volumes = 1;
+		resource_create.wanted = 1;
+		PACK(RESOURCE_CREATE, resource_create);
+	}
+	case 5: {
+		Log__ResourcePlace resource_place = LOG__RESOURCE_PLACE__INIT;
+
+		resource_place.name = TEXT("web");
+		resource_place.node = 1;
+		resource_place.incarnation = 1;
+		PACK(RESOURCE_PLACE, resource_place);
+	}
+	case 6: {
+		Log__ResourceStarted resource_started = LOG__RESOURCE_STARTED__INIT;
+
+		resource_started.name = TEXT("web");
+		resource_started.generation = 1;
+		PACK(RESOURCE_STARTED, resource_started);
+	}
+	default: {
+		Log__MigrateBegin migrate_begin = LOG__MIGRATE_BEGIN__INIT;
+
+		migrate_begin.name = TEXT("web");
+		migrate_begin.generation = 1;
+		migrate_begin.target = 2;
+		migrate_begin.target_incarnation = 1;
+		PACK(MIGRATE_BEGIN, migrate_begin);
+	}
+	}
+}
+
 /* A small cluster's history: number is its step. */
 static size_t command(uint32_t number, uint8_t *buf)
 {
 	Log__Command c = LOG__COMMAND__INIT;
-	static char *volumes[] = { (char *)"vol1" };
 
 	switch (number % 12) {
 	case 0: {
@@ -208,41 +252,6 @@ static size_t command(uint32_t number, uint8_t *buf)
 		volume_assign.incarnation = 1;
 		PACK(VOLUME_ASSIGN, volume_assign);
 	}
-	case 4: {
-		Log__ResourceCreate resource_create = LOG__RESOURCE_CREATE__INIT;
-
-		resource_create.name = TEXT("web");
-		resource_create.type = TEXT("vm");
-		resource_create.spec = UUID;
-		resource_create.volumes = volumes;
-		resource_create.n_volumes = 1;
-		resource_create.wanted = 1;
-		PACK(RESOURCE_CREATE, resource_create);
-	}
-	case 5: {
-		Log__ResourcePlace resource_place = LOG__RESOURCE_PLACE__INIT;
-
-		resource_place.name = TEXT("web");
-		resource_place.node = 1;
-		resource_place.incarnation = 1;
-		PACK(RESOURCE_PLACE, resource_place);
-	}
-	case 6: {
-		Log__ResourceStarted resource_started = LOG__RESOURCE_STARTED__INIT;
-
-		resource_started.name = TEXT("web");
-		resource_started.generation = 1;
-		PACK(RESOURCE_STARTED, resource_started);
-	}
-	case 7: {
-		Log__MigrateBegin migrate_begin = LOG__MIGRATE_BEGIN__INIT;
-
-		migrate_begin.name = TEXT("web");
-		migrate_begin.generation = 1;
-		migrate_begin.target = 2;
-		migrate_begin.target_incarnation = 1;
-		PACK(MIGRATE_BEGIN, migrate_begin);
-	}
 	case 8: {
 		Log__NodeFailed node_failed = LOG__NODE_FAILED__INIT;
 
@@ -271,13 +280,15 @@ static size_t command(uint32_t number, uint8_t *buf)
 		debt_paid.incarnation = 1;
 		PACK(DEBT_PAID, debt_paid);
 	}
-	default: {
+	case 11: {
 		Log__NodeRemove node_remove = LOG__NODE_REMOVE__INIT;
 
 		node_remove.node = 1 + number / 12 % 3;
 		node_remove.incarnation = 1;
 		PACK(NODE_REMOVE, node_remove);
 	}
+	default:
+		return vm_command(number % 12, buf);
 	}
 }
 
