@@ -64,6 +64,7 @@ static const struct verb_option create_vm_options[] = {
 	{ "cpu", "MODEL", false, "CPU model (default qemu64)" },
 	{ "accel", "tcg|kvm", false, "how the guest is run (default tcg)" },
 	{ "priority", "NUMBER", false, "1 to 4000, higher first; 0: never started by itself" },
+	{ "start-after", "WHEN", false, "after its node failed: auto, fence or lease" },
 	{ "node", "NODE", false, "start it there" },
 	{ "start", NULL, false, "start it at once" },
 	{ "file", "FILE", false, "read `key = value` lines, with these options as keys" },

@@ -62,16 +62,24 @@ void csvd_tables(struct csvd *csvd)
 	(void)cl_timer_set_in(csvd->give, 0);
 }
 
-void csvd_lease(struct csvd *csvd, int64_t until_ms)
+static void send_lease(struct csvd *csvd)
 {
+	const struct csvd_lease *said = &csvd->lease;
 	Vol__ToCsvd msg = VOL__TO_CSVD__INIT;
 	Vol__Lease lease = VOL__LEASE__INIT;
 
-	csvd->lease_until_ms = until_ms;
-	lease.until_ms = until_ms == INT64_MAX ? UINT64_MAX : (uint64_t)until_ms;
+	lease.until_ms = said->until_ms == INT64_MAX ? UINT64_MAX : (uint64_t)said->until_ms;
+	lease.beat_ms = (uint64_t)said->beat_ms;
+	lease.watched = said->watched;
 	msg.msg_case = VOL__TO_CSVD__MSG_LEASE;
 	msg.lease = &lease;
 	csvd_send(csvd, &msg);
+}
+
+void csvd_lease(struct csvd *csvd, const struct csvd_lease *said)
+{
+	csvd->lease = *said;
+	send_lease(csvd);
 }
 
 static void send_go(struct csvd *csvd, uint64_t id, bool yes)
@@ -261,6 +269,16 @@ static void on_job_answer(struct csvd *csvd, const Vol__JobAnswer *answer)
 	csvd_report(csvd, &what);
 }
 
+static void on_heartbeat(struct csvd *csvd, const Vol__Heartbeat *heartbeat)
+{
+	struct node_csvd_event what = {
+		.report = heartbeat->conflict ? NODE_CSVD_CONFLICT : NODE_CSVD_WATCH,
+		.incarnation = heartbeat->incarnation,
+	};
+
+	csvd_report(csvd, &what);
+}
+
 /* A new csvd, or the same one again: first the tables, then what it has not answered. */
 static void on_hello(struct csvd *csvd, const Vol__Hello *hello)
 {
@@ -270,7 +288,7 @@ static void on_hello(struct csvd *csvd, const Vol__Hello *hello)
 	csvd->hello = true;
 	csvd_credentials(csvd); /* first: with the tables it begins to connect */
 	csvd_tables(csvd);
-	csvd_lease(csvd, csvd->lease_until_ms);
+	send_lease(csvd);
 	csvd_orders_again(csvd);
 	csvd_report(csvd, &what);
 	vms_handles_lost(csvd->d->vms, hello->lost_before_ms,
@@ -303,6 +321,8 @@ static void on_frame(void *user, const struct frame *frame)
 		on_status(csvd, msg->status);
 	else if (msg->msg_case == VOL__FROM_CSVD__MSG_JOB_ANSWER)
 		on_job_answer(csvd, msg->job_answer);
+	else if (msg->msg_case == VOL__FROM_CSVD__MSG_HEARTBEAT)
+		on_heartbeat(csvd, msg->heartbeat);
 	vol__from_csvd__free_unpacked(msg, NULL);
 }
 

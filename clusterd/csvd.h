@@ -21,7 +21,11 @@ void csvd_begin(struct csvd *csvd);
 /* This node's certificates, for csvd's own connections; nothing when there are none. */
 void csvd_credentials(struct csvd *csvd);
 void csvd_tables(struct csvd *csvd);
-void csvd_lease(struct csvd *csvd, int64_t until_ms);
+struct csvd_lease {
+	int64_t until_ms, beat_ms;
+	uint64_t watched;
+};
+void csvd_lease(struct csvd *csvd, const struct csvd_lease *lease);
 void csvd_go(struct csvd *csvd, const struct node_action *action);
 void csvd_pay(struct csvd *csvd, const struct node_action *action);
 void csvd_release(struct csvd *csvd, const struct node_action *action);

@@ -58,8 +58,8 @@ struct csvd {
 	int listen_fd;
 	struct cl_source *listen_src;
 	struct frame_conn *conn;
-	bool hello; /* the connected csvd has said who it is */
-	int64_t lease_until_ms;
+	bool hello;		 /* the connected csvd has said who it is */
+	struct csvd_lease lease; /* last said */
 	uint64_t next_id;
 	TAILQ_HEAD(, order) orders;
 	LIST_HEAD(, question) questions;

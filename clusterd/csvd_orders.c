@@ -250,9 +250,12 @@ static void pay_done(struct order *o, const Vol__Done *done)
 		.node = o->node,
 		.incarnation = o->incarnation,
 		.text = done->error,
+		.seen = HEARTBEAT_UNKNOWN,
 	};
 	char volume[STATE_NAME_MAX];
 
+	if (done->n_seen == 1 && done->seen[0] <= HEARTBEAT_ABSENT)
+		what.seen = (enum heartbeat_seen)done->seen[0];
 	(void)strcpy(volume, o->name);
 	what.volume = volume;
 	o->answered = true;

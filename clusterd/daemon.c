@@ -81,16 +81,25 @@ static void do_incarnation(struct daemon *d, uint64_t incarnation)
 }
 
 /* The file first: csvd shall issue by no lease that a next clusterd would not find. */
-static void do_lease(struct daemon *d, int64_t until_ms)
+static void do_lease(struct daemon *d, const struct node_action *a)
 {
+	const struct csvd_lease lease = {
+		.until_ms = a->lease.until_ms,
+		.beat_ms = a->lease.beat_ms,
+		.watched = a->lease.watched,
+	};
+	const struct lease_file kept = {
+		.until_ms = lease.until_ms,
+		.beat_ms = lease.watched ? lease.beat_ms : 0,
+	};
 	struct cl_error err = CL_ERROR_INIT;
 
-	if (lease_file_write(d->lease_fd, until_ms, &err) < 0) {
+	if (lease_file_write(d->lease_fd, &kept, &err) < 0) {
 		log_crit("%s", err.msg);
 		daemon_stop(d, 1);
 		return;
 	}
-	csvd_lease(d->csvd, until_ms);
+	csvd_lease(d->csvd, &lease);
 }
 
 /* The next process sets it aside and begins with an empty one (open_store()). */
@@ -162,7 +171,7 @@ static void do_one(struct daemon *d, const struct node_action *a)
 		csvd_tables(d->csvd);
 		break;
 	case NODE_DO_CSVD_LEASE:
-		do_lease(d, a->lease.until_ms);
+		do_lease(d, a);
 		break;
 	case NODE_DO_INCARNATION:
 		do_incarnation(d, a->incarnation);
@@ -221,6 +230,8 @@ void daemon_step(struct daemon *d, struct node_event *event)
 	d->stepping = true;
 	event->now_ms = cl_mono_ms(cl_mono_now());
 	event->wall_ms = cl_wall_ms();
+	event->heartbeat_until_ms =
+		heartbeat_file_read(d->heartbeat_fd, event->now_ms + HEARTBEAT_FRESH_MS);
 	node_step(d->node, event, &d->actions);
 	for (size_t i = 0; i < d->actions.v.n; i++)
 		do_one(d, &d->actions.v.v[i]);
@@ -345,15 +356,18 @@ static int core_new(struct daemon *d, const struct boot *boot, struct cl_error *
 		.seed = d->image.instance * 1000003 + d->id,
 	};
 	const int64_t now_ms = cl_mono_ms(cl_mono_now());
+	struct lease_file kept;
 	struct raft_found found;
 	int r;
 
-	d->lease_fd =
-		lease_file_open(d->conf.run_directory,
-				now_ms + lease_length_ms(config.token_ms, config.consensus_ms),
-				&config.lease_until_ms, err);
-	if (d->lease_fd < 0)
-		return d->lease_fd;
+	d->lease_fd = lease_file_open(
+		d->conf.run_directory,
+		now_ms + lease_length_ms(config.token_ms, config.consensus_ms), &kept, err);
+	d->heartbeat_fd = d->lease_fd < 0 ? -1 : heartbeat_file_open(d->conf.run_directory, err);
+	if (d->lease_fd < 0 || d->heartbeat_fd < 0)
+		return err->code;
+	config.lease_until_ms = kept.until_ms;
+	config.lease_beat_ms = kept.beat_ms;
 	r = raft_store_found(&d->image, &found, err);
 	if (r < 0) {
 		condemn(d, err->msg);
@@ -584,6 +598,7 @@ static void close_all(struct daemon *d)
 	client_vec_fini(&d->gone);
 	node_free(d->node);
 	cl_closep(&d->lease_fd);
+	cl_closep(&d->heartbeat_fd);
 	cl_source_free(d->tick);
 	cl_source_free(d->forget_timer);
 	cl_source_free(d->sigterm);
@@ -603,7 +618,7 @@ int daemon_run(const struct conf *conf)
 
 	cl_assert(d);
 	d->conf = *conf;
-	d->lease_fd = -1;
+	d->lease_fd = d->heartbeat_fd = -1;
 	if (open_all(d, &err) < 0 || resume(d, &err) < 0) {
 		log_crit("%s%s%s", err.msg, *err.hint ? "; " : "", err.hint);
 		d->exit_code = err.code == -CL_ECORRUPT ? EXIT_DAMAGED : 1;

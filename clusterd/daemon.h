@@ -49,6 +49,7 @@ struct daemon {
 	struct cl_source *tick, *sigterm, *sigint, *forget_timer;
 	struct cl_mono forget_until;
 	int lease_fd; /* lease_file.h; -1 until there is a core */
+	int heartbeat_fd; /* proto/heartbeat.h; csvd writes it. Likewise */
 	uint32_t id;
 	char name[STATE_NAME_MAX];
 	bool stepping, have_view, vms_found;

@@ -276,8 +276,9 @@ static json_t *show_resource(const struct node *node, const struct state_resourc
 	if (json)
 		(void)json_object_update_new(
 			json,
-			json_pack("{s:s,s:b,s:o,s:o,s:i,s:i,s:o,s:o}", "phase",
-				  state_phase_name(r->phase), "wanted", (int)r->wanted,
+			json_pack("{s:s,s:s,s:b,s:o,s:o,s:i,s:i,s:o,s:o}", "phase",
+				  state_phase_name(r->phase), "start_after",
+				  state_start_after_name(r->start_after), "wanted", (int)r->wanted,
 				  "reserved_generation", number(r->reserved), "memory_bytes",
 				  number(r->memory_bytes), "cpus", (int)r->cpus, "failures",
 				  (int)r->failures, "volumes", volumes, "spec", spec_json(r)));

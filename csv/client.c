@@ -264,12 +264,14 @@ void client_drained(struct client *c)
 }
 
 /* Every nexus but the one that the hello named is dead: what it left behind may go again. */
-static void on_welcome(struct client *c, bool reclaim)
+static void on_welcome(struct client *c, const Csv__Welcome *welcome)
 {
+	if (c->cfg.heartbeat)
+		c->cfg.heartbeat(c->cfg.user, welcome->heartbeat, welcome->n_heartbeat);
 	c->welcomed = true;
 	client_settle_blocks(c);
 	client_release_held(c, c->told_nexus);
-	if (reclaim) {
+	if (welcome->reclaim) {
 		begin_reclaim(c);
 		return;
 	}
@@ -321,7 +323,7 @@ bool client_input(struct client *c, const Csv__Message *msg)
 	case CSV__MESSAGE__MSG_WELCOME:
 		if (c->sm.state != CLIENT_GREETED)
 			return false;
-		on_welcome(c, msg->welcome->reclaim);
+		on_welcome(c, msg->welcome);
 		return true;
 	case CSV__MESSAGE__MSG_RECLAIMED:
 		if (c->sm.state != CLIENT_RECLAIMING)

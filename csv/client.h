@@ -55,6 +55,8 @@ struct client_config {
 	void (*reconnect)(void *user);
 	/* The coordinator's word about the volume. NULL: nobody wants it. */
 	void (*space)(void *user, uint64_t size_bytes, uint64_t free_bytes);
+	/* Where the heartbeat units are. NULL: nobody wants it. */
+	void (*heartbeat)(void *user, Csv__Extent *const *extents, size_t n);
 	void *user;
 	bool (*is_dying)(uint32_t pid); /* NULL: dying_thread() */
 };

@@ -89,7 +89,7 @@ static bool dispatch(struct cluster *c, Vol__ToCsvd *msg)
 	case VOL__TO_CSVD__MSG_TABLES:
 		return on_tables(c, msg);
 	case VOL__TO_CSVD__MSG_LEASE:
-		c->cfg.ops->lease(c->cfg.user, msg->lease->until_ms);
+		c->cfg.ops->lease(c->cfg.user, msg->lease);
 		return true;
 	case VOL__TO_CSVD__MSG_GO_ANSWER:
 		c->cfg.ops->go_answer(c->cfg.user, msg->go_answer);

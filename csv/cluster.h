@@ -17,7 +17,7 @@ struct cluster_ops {
 	void (*connected)(void *user); /* hello has been sent */
 	/* Newer than the last ones. The callee's (vol__tables__free_unpacked). */
 	void (*tables)(void *user, Vol__Tables *tables);
-	void (*lease)(void *user, uint64_t until_ms);
+	void (*lease)(void *user, const Vol__Lease *lease);
 	void (*go_answer)(void *user, const Vol__GoAnswer *answer);
 	void (*order)(void *user, const Vol__Order *order);
 	void (*job)(void *user, const Vol__Job *job);

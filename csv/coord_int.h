@@ -14,6 +14,8 @@
 #include "proto/csv_ioctl.h"
 #include "proto/volume.pb-c.h"
 
+#define COORD_HB_EXTENTS 16 /* 256 blocks in clusters of 16 */
+
 /* An open file. Found by (session, fh); its inode is not freed while it stands. */
 struct handle {
 	uint64_t session, fh;
@@ -135,6 +137,8 @@ struct coord {
 	bool closing;  /* MAIL_CLOSE waits for goodbyes */
 	struct space space; /* last told to all */
 	uint64_t barrier;   /* the last that was answered; 0 = none */
+	struct fs_extent hb[COORD_HB_EXTENTS]; /* of the heartbeat units */
+	int n_hb;
 	uint64_t sequence;  /* of messages sent */
 	char why[256];	    /* FAILED: reason */
 };
@@ -175,6 +179,12 @@ void req_reply(struct coord *c, struct req *q, struct res *res);
 void req_free(struct req *q);
 /* The session's: its client sends them again, or is over. */
 void coord_drop_parked(struct coord *c, uint64_t session);
+
+/* Where the heartbeat units are; a volume without them has none. */
+void coord_find_heartbeat(struct coord *c);
+/* heartbeat, rows: room for COORD_HB_EXTENTS. */
+void coord_fill_heartbeat(const struct coord *c, Csv__Welcome *to, Csv__Extent *rows,
+			  Csv__Extent **list);
 
 /* coord_session.c */
 int coord_load_sessions(struct coord *c);

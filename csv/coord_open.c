@@ -131,6 +131,7 @@ int coord_open_volume(struct coord *c, struct cl_error *err)
 	r = write_epoch(c, err);
 	if (r < 0)
 		return r;
+	coord_find_heartbeat(c);
 	r = coord_load_sessions(c);
 	return r < 0 ? cl_error_errno(err, r, "sessions") : 0;
 }

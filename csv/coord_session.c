@@ -156,7 +156,9 @@ static void welcome(struct coord *c, uint64_t conn, const Csv__Message *in, bool
 {
 	Csv__Message msg = CSV__MESSAGE__INIT;
 	Csv__Welcome body = CSV__WELCOME__INIT;
+	Csv__Extent rows[COORD_HB_EXTENTS], *list[COORD_HB_EXTENTS];
 
+	coord_fill_heartbeat(c, &body, rows, list);
 	body.reclaim = reclaim;
 	body.max_data = DATA_MAX;
 	msg.msg_case = CSV__MESSAGE__MSG_WELCOME;

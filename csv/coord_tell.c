@@ -2,7 +2,10 @@
 /* What the coordinator tells sessions unasked. */
 #include "config.h"
 
+#include <errno.h>
+
 #include "csv/coord_int.h"
+#include "lib/log.h"
 #include "lib/monotime.h"
 
 static int64_t now_ms(void)
@@ -84,4 +87,34 @@ void coord_on_barrier(struct coord *c, uint64_t n)
 	c->barrier = n;
 	for (size_t i = 0; i < c->sessions.v.n; i++)
 		coord_tell_barrier_to(c, c->sessions.v.v[i]);
+}
+
+void coord_find_heartbeat(struct coord *c)
+{
+	uint32_t ino;
+	int n = fs_hidden_ino(c->fs, "hb", &ino);
+
+	if (n == 0)
+		n = fs_map(c->fs, ino, 0, 256, c->hb, COORD_HB_EXTENTS);
+	for (int i = 0; i < n; i++)
+		if (c->hb[i].state != FS_DATA)
+			n = -EINVAL;
+	c->n_hb = n > 0 ? n : 0;
+	if (!c->n_hb)
+		log_warning("volume '%s': no heartbeats: its file .csv/hb is not as it should be",
+			    c->name);
+}
+
+void coord_fill_heartbeat(const struct coord *c, Csv__Welcome *to, Csv__Extent *rows,
+			  Csv__Extent **list)
+{
+	for (int i = 0; i < c->n_hb; i++) {
+		csv__extent__init(&rows[i]);
+		rows[i].offset = c->hb[i].lblk * FS_BLOCK_SIZE;
+		rows[i].length = c->hb[i].len * FS_BLOCK_SIZE;
+		rows[i].address = c->hb[i].pblk * FS_BLOCK_SIZE;
+		list[i] = &rows[i];
+	}
+	to->heartbeat = list;
+	to->n_heartbeat = (size_t)c->n_hb;
 }

@@ -180,10 +180,12 @@ static void on_lease_timer(void *user)
 		(void)cl_timer_set_in(d->lease_timer, left + 1);
 }
 
-static void on_lease(void *user, uint64_t until_ms)
+static void on_lease(void *user, const Vol__Lease *lease)
 {
 	struct csvd *d = user;
+	uint64_t until_ms = lease->until_ms;
 
+	csvd_heartbeat_lease(d, lease);
 	atomic_store(&d->lease_until_ms, until_ms > INT64_MAX ? INT64_MAX : (int64_t)until_ms);
 	on_lease_timer(d);
 }
@@ -366,6 +368,7 @@ int csvd_begin(struct csvd *d, int keeper_fd, int beat_fd, struct cl_error *err)
 		r = cl_signal_new(d->loop, SIGTERM, on_term, d, &d->term);
 	if (r < 0)
 		return cl_error_errno(err, r, "start");
+	csvd_heartbeat_open(d);
 	r = cluster_new(d->loop, &cfg, &d->cluster, err);
 	if (r < 0)
 		return r;
@@ -386,6 +389,7 @@ void csvd_end(struct csvd *d)
 	peers_free(d->peers);
 	cluster_free(d->cluster);
 	keeper_link_free(d->keeper);
+	csvd_heartbeat_close(d);
 	if (d->tables)
 		vol__tables__free_unpacked(d->tables, NULL);
 }

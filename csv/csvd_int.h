@@ -42,6 +42,10 @@ struct csvd {
 	struct fail_vec fails;
 	Vol__Tables *tables; /* NULL before the first */
 	_Atomic int64_t lease_until_ms;
+	int64_t beat_ms;  /* of clusterd: sending of the youngest beat that a majority acked */
+	uint64_t watched; /* incarnation whose heartbeats it heeds; 0 = none */
+	int heartbeat_fd; /* proto/heartbeat.h */
+	int64_t heartbeat_until_ms;
 	uint64_t last_conn, last_go;
 	uint64_t closed_up_to; /* incarnations of this node that were ended by order */
 	bool keeper_ready, stopping;
@@ -67,12 +71,25 @@ struct csv_mail *csvd_pack_tables(const struct csvd *d);
 /* Descriptors of a mount that an earlier csvd left; false: there is none of that name. */
 bool csvd_take_early(const char *name, int *ret_fuse, int *ret_state);
 
+/* ---- csvd_heart.c --------------------------------------------------------------------------- */
+
+/* The file beside clusterd's socket; without it there are no heartbeats. */
+void csvd_heartbeat_open(struct csvd *d);
+void csvd_heartbeat_close(struct csvd *d);
+void csvd_heartbeat_lease(struct csvd *d, const Vol__Lease *lease);
+/* Some volume's heartbeat has gone on: the youngest counts. */
+void csvd_heartbeat(struct csvd *d);
+/* May heartbeats be written? Asked once for all volumes. conflict: one met a reservation. */
+void csvd_tell_heartbeat(struct csvd *d, bool conflict);
+
 /* ---- csvd_orders.c -------------------------------------------------------------------------- */
 
 /* What clusterd wants; user is the csvd. */
 void csvd_on_order(void *user, const Vol__Order *order);
 void csvd_on_job(void *user, const Vol__Job *job);
 void csvd_done(struct csvd *d, uint64_t order, int code, const char *error);
+/* The order to pay is met; what was seen of each debt's node before. */
+void csvd_paid(struct csvd *d, uint64_t order, const uint32_t *seen, size_t n);
 /* Stop orders whose last I/O may have ended. */
 void csvd_look_at_fails(struct csvd *d);
 /* MAIL_FENCE_DONE of a format. */
@@ -91,6 +108,7 @@ void volume_poke(struct volume *v);
 void volume_mounted(struct volume *v, int error, int fuse_fd, int state_fd);
 void volume_unmounted(struct volume *v);
 void volume_on_lease(struct volume *v);
+int64_t volume_heartbeat_until(const struct volume *v);
 bool volume_owns(const struct volume *v, const struct csv_mail *mail);
 /* true: the mail has been taken over. */
 bool volume_on_mail(struct volume *v, struct csv_mail *mail);

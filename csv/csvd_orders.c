@@ -37,6 +37,16 @@ void csvd_done(struct csvd *d, uint64_t order, int code, const char *error)
 	send_done(d, &done);
 }
 
+void csvd_paid(struct csvd *d, uint64_t order, const uint32_t *seen, size_t n)
+{
+	Vol__Done done = VOL__DONE__INIT;
+
+	done.id = order;
+	done.seen = (uint32_t *)(uintptr_t)seen;
+	done.n_seen = n;
+	send_done(d, &done);
+}
+
 void csvd_formatted(struct csvd *d, const struct csv_mail *mail)
 {
 	Vol__Done done = VOL__DONE__INIT;

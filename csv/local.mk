@@ -36,6 +36,7 @@ csv_libcsvd_a_SOURCES = \
 	csv/cluster.c csv/cluster.h \
 	csv/store.c csv/store.h csv/store_file.c csv/store_lun.c \
 	csv/nexus.c csv/nexus.h \
+	csv/hb.c csv/hb.h csv/heart.c csv/heart.h \
 	csv/format_dev.c csv/format_dev.h
 $(csv_libcsvd_a_OBJECTS): $(BUILT_SOURCES)
 
@@ -46,7 +47,7 @@ pkglibexec_PROGRAMS += csvd csv-keeper
 csvd_SOURCES = csv/csvd.c csv/csvd_main.c csv/csvd_orders.c csv/csvd_int.h csv/format.c \
 	csv/offline.c csv/offline.h csv/lun_file.c csv/lun_file.h csv/volume_job.c \
 	csv/volume.c csv/volume_int.h csv/volume_role.c csv/volume_status.c csv/volume_transport.c \
-	csv/volume_nexus.c \
+	csv/volume_nexus.c csv/volume_heart.c csv/csvd_heart.c \
 	csv/volume_proxy.c \
 	csv/front.c csv/front.h csv/front_int.h csv/front_raw.c csv/front_ops.c csv/front_reply.c
 csvd_LDFLAGS = $(AM_LDFLAGS) $(EXT2FS_WRAP)
@@ -91,6 +92,9 @@ tests_unit_csv_volume_proxy_test_CPPFLAGS = $(AM_CPPFLAGS)
 tests_unit_csv_volume_proxy_test_LDADD = csv/libcsvd.a iscsi/libiscsilun.a proto/libpb.a lib/libcl.a $(ISCSI_LIBS) $(PROTOBUFC_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
 tests_unit_csv_volume_proxy_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc,--wrap=calloc
 $(tests_unit_csv_volume_proxy_test_OBJECTS): $(BUILT_SOURCES)
+check_PROGRAMS += tests/unit/hb_test
+tests_unit_hb_test_SOURCES = tests/unit/hb_test.c
+tests_unit_hb_test_LDADD = csv/libcsvd.a lib/libcl.a $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/csv_places_test tests/unit/csv_role_test
 tests_unit_csv_role_test_SOURCES = tests/unit/csv_role_test.c
 tests_unit_csv_role_test_LDADD = csv/libcsvd.a lib/libcl.a $(CMOCKA_LIBS)

@@ -20,11 +20,11 @@ static bool must_drop(const struct role_view *v)
 static enum role_action with_store(const struct role_view *v, bool skip_debts)
 {
 	if (v->store == ROLE_STORE_UP)
-		return v->claiming ? ROLE_NOTHING : ROLE_COORDINATE;
+		return v->claiming || v->looking ? ROLE_NOTHING : ROLE_COORDINATE;
 	if (v->store != ROLE_STORE_HOLDING)
 		return ROLE_NOTHING;
 	if (v->order_to_pay && !v->paying)
-		return ROLE_PAY;
+		return v->looking ? ROLE_NOTHING : ROLE_PAY;
 	if (v->debts && !skip_debts)
 		return ROLE_NOTHING;
 	if (v->closed)
@@ -36,7 +36,7 @@ static enum role_action while_running(const struct role_view *v)
 {
 	if (must_stop(v))
 		return ROLE_STOP;
-	if (v->order_to_pay && !v->paying)
+	if (v->order_to_pay && !v->paying && !v->looking)
 		return ROLE_PAY;
 	/* A job is let end whatever is wanted meanwhile: half a repair is worse than none. */
 	return v->closed && !v->running_job && !v->closing ? ROLE_CLOSE : ROLE_NOTHING;

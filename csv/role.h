@@ -42,6 +42,7 @@ struct role_view {
 	uint64_t epoch; /* at which */
 	size_t debts;	/* unpaid ones of the volume, in the tables */
 	bool order_to_pay, paying;
+	bool looking; /* what a failed node's heartbeat did is still being looked at: no PREEMPT yet */
 	enum role_store store;
 	uint64_t store_epoch; /* for which it was claimed; 0: it was not */
 	bool claiming;	      /* COORDINATE is under way */

@@ -63,6 +63,7 @@ static int make_client(struct volume *v, int state_fd, struct cl_error *err)
 		.changed = volume_client_changed,
 		.reconnect = volume_client_reconnect,
 		.space = volume_client_space,
+		.heartbeat = volume_client_heartbeat,
 		.counters = &v->counters,
 		.user = v,
 	};
@@ -215,6 +216,8 @@ void volume_update(struct volume *v, const Vol__Volume *in)
 	v->redirected = in->redirected;
 	v->maintenance = in->maintenance;
 	take_target(v, in->target);
+	/* Before anything is claimed or paid because of these tables. */
+	volume_look_at_heart(v, in);
 	volume_return_orders(v);
 	(void)snprintf(v->url, sizeof(v->url), "%s", in->url);
 	if (v->client)
@@ -350,6 +353,7 @@ void volume_on_lease(struct volume *v)
 {
 	if (v->client)
 		client_hold(v->client, csvd_lease_over(v->d));
+	volume_heart_lease(v);
 	volume_poke(v);
 }
 
@@ -405,6 +409,7 @@ void volume_free(struct volume *v)
 		volume_stop_coord(v);
 	volume_drop_store(v);
 	client_free(v->client);
+	heart_free(v->heart); /* what it had under way ended with the client's nexus */
 	front_free(v->front);
 	front_state_close(v->state);
 	for (size_t i = 0; i < v->orders.n; i++)

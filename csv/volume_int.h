@@ -7,6 +7,7 @@
 #include "csv/counters.h"
 #include "csv/csvd_int.h"
 #include "csv/front.h"
+#include "csv/heart.h"
 #include "csv/link.h"
 #include "csv/offline.h"
 #include "csv/store.h"
@@ -64,6 +65,7 @@ struct volume {
 	uint64_t hand_over; /* order id; 0 = none */
 	uint64_t handed_epoch;
 	struct csv_counters counters;
+	struct heart *heart;	   /* from the first tables on */
 	struct report_vec reports; /* jobs that wait for the thread's part */
 	struct {
 		uint64_t id; /* the one that runs alone; 0 = none */
@@ -83,6 +85,12 @@ struct volume {
 void volume_update_status(struct volume *v);
 /* For the client's config: the coordinator says so. */
 void volume_client_space(void *user, uint64_t size_bytes, uint64_t free_bytes);
+
+/* volume_heart.c */
+void volume_look_at_heart(struct volume *v, const Vol__Volume *in);
+void volume_heart_lease(struct volume *v);
+/* For the client's config: where the units are. */
+void volume_client_heartbeat(void *user, Csv__Extent *const *extents, size_t n);
 
 /* volume_transport.c */
 void volume_look_at_transport(struct volume *v);

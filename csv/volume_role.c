@@ -11,6 +11,7 @@
 
 #include "csv/role.h"
 #include "csv/volume_int.h"
+#include "lib/cleanup.h"
 #include "lib/log.h"
 
 #define FAILURE_PAUSE_MS 1000
@@ -263,6 +264,7 @@ static struct role_view view_of(const struct volume *v)
 		.debts = v->debts,
 		.order_to_pay = v->orders.n > 0,
 		.paying = v->paying,
+		.looking = v->heart && heart_looks(v->heart),
 		.store = v->store ? (enum role_store)(ROLE_STORE_IDLE + (int)v->store->state)
 				  : ROLE_STORE_NONE,
 		.store_epoch = v->store_epoch,
@@ -283,12 +285,26 @@ static struct role_view view_of(const struct volume *v)
 
 /* ---- debts ---------------------------------------------------------------------------------- */
 
+static void order_paid(struct volume *v, const Vol__Order *order)
+{
+	const Vol__PayDebts *pay = order->pay;
+	_cleanup_free_ uint32_t *seen = calloc(pay->n_debts + 1, sizeof(*seen));
+	size_t n = seen && v->heart ? pay->n_debts : 0;
+
+	for (size_t i = 0; i < n; i++)
+		seen[i] = heart_seen(v->heart, pay->debts[i]->node, pay->debts[i]->incarnation);
+	csvd_paid(v->d, order->id, seen, n);
+}
+
 void volume_order_done(struct volume *v, int code, const char *error)
 {
 	Vol__Order *order = v->orders.v[0];
 
 	v->paying = false;
-	csvd_done(v->d, order->id, code, error);
+	if (code)
+		csvd_done(v->d, order->id, code, error);
+	else
+		order_paid(v, order);
 	vol__order__free_unpacked(order, NULL);
 	order_vec_remove(&v->orders, 0);
 	volume_poke(v);
@@ -375,6 +391,8 @@ void volume_pay(struct volume *v, const Vol__Order *order)
 		csvd_done(v->d, order->id, ENOMEM, "out of memory");
 		return;
 	}
+	for (size_t i = 0; v->heart && i < copy->pay->n_debts; i++)
+		heart_debt(v->heart, copy->pay->debts[i]->node, copy->pay->debts[i]->incarnation);
 	volume_poke(v);
 }
 

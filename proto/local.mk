@@ -27,6 +27,7 @@ proto_libpb_a_CFLAGS = $(AM_CFLAGS) -w
 proto_libproto_a_SOURCES = \
 	proto/conn.c proto/conn.h \
 	proto/frame.c proto/frame.h \
+	proto/heartbeat.c proto/heartbeat.h \
 	proto/ipc.h \
 	proto/volume.h \
 	proto/witness.h

@@ -28,19 +28,38 @@ void lease_reset(struct lease *lease)
 {
 	lease->n_acks = 0;
 	lease->until_ms = 0;
-	lease->inherited = false;
+	lease->inherited = lease->watched = false;
+	lease->beat_ms = lease->heartbeat_until_ms = 0;
 	if (lease_state(lease) != LEASE_NONE)
 		sm_move(&lease->sm, LEASE_NONE, "not admitted");
 }
 
-void lease_inherit(struct lease *lease, int64_t now_ms, int64_t until_ms)
+void lease_inherit(struct lease *lease, int64_t now_ms, const struct lease_kept *kept)
 {
 	cl_assert(lease_state(lease) == LEASE_NONE);
-	lease->until_ms = until_ms > 0 ? until_ms : now_ms + LEASE_INHERIT_MS + LEASE_PAUSE_MS;
+	lease->until_ms =
+		kept->until_ms > 0 ? kept->until_ms : now_ms + LEASE_INHERIT_MS + LEASE_PAUSE_MS;
 	lease->inherited = true;
+	/* Others count from when the earlier process was last heard, not from our beginning. */
+	if (kept->beat_ms > 0) {
+		lease->watched = true;
+		lease->beat_ms = kept->beat_ms;
+		lease_heartbeat(lease, kept->heartbeat_until_ms);
+	}
 	/* It may have ended while nobody looked. */
 	sm_move(&lease->sm, LEASE_VALID, "inherited");
 	(void)lease_tick(lease, now_ms);
+}
+
+void lease_watch(struct lease *lease)
+{
+	lease->watched = true;
+}
+
+void lease_heartbeat(struct lease *lease, int64_t until_ms)
+{
+	if (until_ms > lease->heartbeat_until_ms)
+		lease->heartbeat_until_ms = until_ms;
 }
 
 void lease_acked(struct lease *lease, const struct raft_id *voter, int64_t sent_ms)
@@ -91,11 +110,23 @@ bool lease_renew(struct lease *lease, const struct raft_config *config)
 		if (n > voters / 2)
 			best = t;
 	}
+	if (best > lease->beat_ms)
+		lease->beat_ms = best;
 	if (best == 0 || best + lease->length_ms <= lease->until_ms)
 		return false;
 	lease->until_ms = best + lease->length_ms;
 	lease->inherited = false;
 	return true;
+}
+
+/* Until when somebody who could speak for us has heard of us; INT64_MAX = it is not asked for. */
+static int64_t fresh_until(const struct lease *lease)
+{
+	int64_t beat_ms = lease->beat_ms ? lease->beat_ms + HEARTBEAT_FRESH_MS : 0;
+
+	if (!lease->watched)
+		return INT64_MAX;
+	return beat_ms > lease->heartbeat_until_ms ? beat_ms : lease->heartbeat_until_ms;
 }
 
 static enum lease_state lease_due(const struct lease *lease, int64_t now_ms)
@@ -104,7 +135,9 @@ static enum lease_state lease_due(const struct lease *lease, int64_t now_ms)
 		return LEASE_NONE;
 	if (now_ms >= lease->until_ms)
 		return LEASE_LOST;
-	return now_ms >= lease->until_ms - LEASE_PAUSE_MS ? LEASE_PAUSED : LEASE_VALID;
+	return now_ms >= lease->until_ms - LEASE_PAUSE_MS || now_ms >= fresh_until(lease)
+		       ? LEASE_PAUSED
+		       : LEASE_VALID;
 }
 
 bool lease_tick(struct lease *lease, int64_t now_ms)
@@ -124,9 +157,11 @@ bool lease_tick(struct lease *lease, int64_t now_ms)
 
 int64_t lease_deadline(const struct lease *lease)
 {
+	int64_t pause_ms = lease->until_ms - LEASE_PAUSE_MS, fresh_ms = fresh_until(lease);
+
 	switch (lease_state(lease)) {
 	case LEASE_VALID:
-		return lease->until_ms - LEASE_PAUSE_MS;
+		return fresh_ms < pause_ms ? fresh_ms : pause_ms;
 	case LEASE_PAUSED:
 		return lease->until_ms;
 	default:

@@ -15,6 +15,10 @@
  *       |                  L: killed what is not  |
  *       +------------------ confirmed paused -----+  LOST (renewed: VALID again)
  *
+ * Watched: once the node writes storage heartbeats, others may start its VMs when these stand still,
+ * long before L. So VALID ends also when neither a beat that a majority acked nor a heartbeat is younger
+ * than HEARTBEAT_FRESH_MS: PAUSED, and VALID again with the next beat (a heartbeat: csv/hb.h).
+ *
  * The bound of N, for the others: after `N failed` is in their logs a majority of voters is asked
  * for its youngest ack; the youngest of these + L is the time from which N executes nothing.
  */
@@ -25,6 +29,7 @@
 #include <stdint.h>
 
 #include "lib/sm.h"
+#include "proto/heartbeat.h"
 #include "quorum/raft.h"
 
 enum {
@@ -60,6 +65,9 @@ struct lease {
 	uint32_t n_acks;
 	int64_t until_ms; /* 0 = none */
 	bool inherited;	  /* not asked for yet: VMs may run on, nothing may begin */
+	bool watched;	  /* heartbeats are (or may be) written: see above */
+	int64_t beat_ms;  /* sending of the youngest beat that a majority acked; 0 = none */
+	int64_t heartbeat_until_ms; /* csvd's word: VMs may execute until then */
 };
 
 void lease_init(struct lease *lease, int64_t length_ms);
@@ -67,12 +75,28 @@ void lease_init(struct lease *lease, int64_t length_ms);
 /* A new incarnation, or none: what was acked for the old one counts no more. */
 void lease_reset(struct lease *lease);
 
+/* What an earlier process left where a restart finds it; all 0 = nothing. */
+struct lease_kept {
+	int64_t until_ms;
+	int64_t beat_ms; /* 0 = it was not watched */
+	int64_t heartbeat_until_ms;
+};
+
 /*
- * This process begins while VMs of an earlier one run. Its lease goes on when its end is known (it was
- * kept where a restart finds it); else (0) they run on for a moment, long enough to ask, instead of
- * being paused at every upgrade of the daemon.
+ * This process begins while VMs of an earlier one run. Its lease goes on when its end is known; else
+ * they run on for a moment, long enough to ask, instead of being paused at every upgrade of the daemon.
  */
-void lease_inherit(struct lease *lease, int64_t now_ms, int64_t until_ms);
+void lease_inherit(struct lease *lease, int64_t now_ms, const struct lease_kept *kept);
+
+/* csvd begins to write heartbeats: from here on this lease is a watched one. */
+void lease_watch(struct lease *lease);
+/* A heartbeat allows VMs to execute until then. Never shortens. */
+void lease_heartbeat(struct lease *lease, int64_t until_ms);
+/* Whether a majority acked a beat of late. */
+static inline bool lease_beat_is_fresh(const struct lease *lease, int64_t now_ms)
+{
+	return lease->beat_ms && now_ms - lease->beat_ms < HEARTBEAT_FRESH_MS;
+}
 
 /* A voter acked the beat that we sent at sent_ms. Only a time that we did send is accepted. */
 void lease_acked(struct lease *lease, const struct raft_id *voter, int64_t sent_ms);

@@ -99,20 +99,44 @@ const char *state_in_maintenance(const struct state *state, const struct state_r
 	return NULL;
 }
 
+bool state_storage_silent(const struct state *state, const struct state_node *n, unsigned defects)
+{
+	if (n->phase != STATE_NODE_FAILED || n->heard_silent == 0)
+		return false;
+	if (defects & STATE_DEFECT_ONE_VOLUME)
+		return true;
+	for (size_t i = 0; i < state->debts.n; i++)
+		if (state->debts.v[i].node == n->id)
+			return false;
+	return !n->heard_moving;
+}
+
+/* What has no shared disk has no fence and no heartbeat that stands for it either. */
+static bool owner_is_over(const struct state_resource *r, const struct state_node *n)
+{
+	if (r->start_after == STATE_AFTER_FENCE && r->n_volumes > 0)
+		return true;
+	if (!n)
+		return false;
+	if (r->start_after == STATE_AFTER_AUTO && r->n_volumes > 0 &&
+	    n->quiet >= r->owner_incarnation)
+		return true;
+	return n->silent >= r->owner_incarnation;
+}
+
 /*
  * P1. Without the debts: a write of the old owner that is still in a TCP buffer reaches the disk
  * after the new owner has read it. Without `silent`: a node that is only cut off executes the guest
  * beside the new one until its lease ends.
+ * A standing heartbeat is as good: such a node has paused by itself (docs/timing.md).
  * (r->owner is 0 once settled: then only the volumes' debts, of whomever, stand in the way.)
  */
 bool state_may_place(const struct state *state, const struct state_resource *r,
 		     char reason[STATE_REASON_MAX])
 {
 	const struct state_node *n = state_node(state, r->owner);
-	/* What has no shared disk has no fence either: only silence helps. */
-	bool fence_alone = r->start_after == STATE_AFTER_FENCE && r->n_volumes > 0;
 
-	if (r->owner && !fence_alone && (!n || n->silent < r->owner_incarnation)) {
+	if (r->owner && !owner_is_over(r, n)) {
 		(void)snprintf(reason, STATE_REASON_MAX, "node '%s' may still run it: %s",
 			       n ? n->name : "?", "waiting until its lease has ended");
 		return false;
@@ -152,6 +176,17 @@ const char *state_phase_name(enum state_phase phase)
 	if (phase < STATE_OFFLINE || phase > STATE_ABORTING)
 		return "?";
 	return phase_names[phase];
+}
+
+const char *state_start_after_name(enum state_start_after when)
+{
+	static const char *const names[] = {
+		[STATE_AFTER_AUTO] = "auto",
+		[STATE_AFTER_FENCE] = "fence",
+		[STATE_AFTER_LEASE] = "lease",
+	};
+
+	return (unsigned)when <= STATE_AFTER_LEASE ? names[when] : "auto";
 }
 
 const char *state_mode_name(enum state_volume_mode mode)

@@ -11,8 +11,9 @@
  * manager: a manager with a bug can be slow, it cannot make two owners.
  *
  *   P1  An owner is replaced only after its agent said `stopped g`, or after (owner, incarnation)
- *       failed, was found silent (its bound passed, or it proved that it ended all), and no volume
- *       of the resource has an unpaid debt.
+ *       failed, was found silent (its bound passed, it was proven off, or it proved that it ended
+ *       all; for start-after auto also: its storage heartbeats stood on all its volumes), and no
+ *       volume of the resource has an unpaid debt.
  *   P2  Generations, epochs and incarnations only grow; a number once given is never given again,
  *       not even if what it was given for was aborted.
  *   P3  A failed incarnation is never living again.
@@ -65,9 +66,12 @@ struct state_node {
 	uint64_t incarnation; /* the last one given; 0 = none yet */
 	uint64_t instance;    /* process that it was given to: another life must not take it on */
 	uint64_t silent;      /* all incarnations <= this are proven to execute nothing any more */
-	bool draining;	      /* gets nothing, gives away what it has (`drain`, until `resume`) */
-	bool leaving;	      /* and then goes for good: not admitted again */
-	int64_t since_ms;     /* wall clock of the last change of phase or draining */
+	uint64_t quiet;	      /* likewise, by their storage heartbeats: good for start-after auto */
+	uint32_t heard_silent; /* FAILED: volumes on which its heartbeat was found to stand */
+	bool heard_moving;     /* or one, at least, on which that could not be said */
+	bool draining;	       /* gets nothing, gives away what it has (`drain`, until `resume`) */
+	bool leaving;	       /* and then goes for good: not admitted again */
+	int64_t since_ms;      /* wall clock of the last change of phase or draining */
 	char reason[STATE_REASON_MAX];
 };
 
@@ -118,7 +122,7 @@ enum state_phase {
 
 /* When a failed owner's resource may be placed anew (all: after its volumes' debts are paid). */
 enum state_start_after {
-	STATE_AFTER_AUTO = 0, /* and after the owner is found silent (until storage is heard too) */
+	STATE_AFTER_AUTO = 0, /* and after the owner is found silent, or quiet on the storage */
 	STATE_AFTER_FENCE,    /* debts alone: for a moment two may execute, only one can write */
 	STATE_AFTER_LEASE,    /* and after the owner is found silent */
 };
@@ -226,6 +230,7 @@ enum state_defect {
 	STATE_DEFECT_KEEP_INCARNATION = 1 << 2, /* admitted again without a new incarnation */
 	STATE_DEFECT_FENCE_SKIPPED = 1 << 3,	/* no debts are written */
 	STATE_DEFECT_BOUND_SKIPPED = 1 << 4,	/* who failed counts as silent at once */
+	STATE_DEFECT_ONE_VOLUME = 1 << 5,	/* quiet when silent on one volume of several */
 };
 
 /* What applying changed, for the agent, the event lines and csvd's tables. */
@@ -279,6 +284,8 @@ bool state_living(const struct state *state, uint32_t id, uint64_t incarnation);
 /* Whether the owner of r can do nothing any more for r's next place (P1), and if not, why. */
 bool state_may_place(const struct state *state, const struct state_resource *r,
 		     char reason[STATE_REASON_MAX]);
+/* FAILED, every debt of it is paid, and its heartbeat stood on each volume where it had one. */
+bool state_storage_silent(const struct state *state, const struct state_node *n, unsigned defects);
 /* The name of a volume of r that is in maintenance; NULL: none is. */
 const char *state_in_maintenance(const struct state *state, const struct state_resource *r);
 /* Why the node cannot be forgotten yet; NULL: it can. */
@@ -287,6 +294,8 @@ const char *state_cannot_remove(const struct state *state, const struct state_no
 bool state_has_debt(const struct state *state, const char *volume);
 
 const char *state_phase_name(enum state_phase phase);
+/* "auto", "fence", "lease" */
+const char *state_start_after_name(enum state_start_after when);
 const char *state_mode_name(enum state_volume_mode mode);
 
 /* A name that may be given: 1..63 of [a-z A-Z 0-9 . _ -], beginning with a letter, no type word. */

@@ -42,6 +42,9 @@ static void encode_node(Log__Node *to, const struct state_node *n)
 	to->since_ms = n->since_ms;
 	to->reason = (char *)n->reason;
 	to->instance = n->instance;
+	to->quiet = n->quiet;
+	to->heard_silent = n->heard_silent;
+	to->heard_moving = n->heard_moving;
 }
 
 static void encode_volume(Log__Volume *to, const struct state_volume *v)
@@ -260,6 +263,9 @@ static bool decode_node(struct state *s, const Log__Node *from)
 		.incarnation = from->incarnation,
 		.silent = from->silent,
 		.instance = from->instance,
+		.quiet = from->quiet,
+		.heard_silent = from->heard_silent,
+		.heard_moving = from->heard_moving,
 		.draining = from->draining,
 		.leaving = from->leaving,
 		.since_ms = from->since_ms,

@@ -172,6 +172,8 @@ void apply_node_failed(struct apply *ap, const Log__NodeFailed *c)
 		return;
 	}
 	node_enter(ap, n, STATE_NODE_FAILED, c->cause);
+	n->heard_silent = 0;
+	n->heard_moving = false;
 	if (ap->defects & STATE_DEFECT_BOUND_SKIPPED)
 		n->silent = n->incarnation;
 	apply_changed(ap, STATE_CHANGED_NODE, n->name, n->id, n->incarnation, "node-failed", -1,
@@ -182,6 +184,19 @@ void apply_node_failed(struct apply *ap, const Log__NodeFailed *c)
 	apply_settle(ap);
 }
 
+/* By the storage: only what the payers of its debts have seen counts, not the proposer's word. */
+static bool quiet(struct apply *ap, struct state_node *n, const char *cause)
+{
+	if (n->quiet >= n->incarnation || !state_storage_silent(ap->state, n, ap->defects)) {
+		apply_refuse(ap, -CL_EMOVED, "node '%s' is not known to be quiet", n->name);
+		return false;
+	}
+	n->quiet = n->incarnation;
+	apply_changed(ap, STATE_CHANGED_NODE, n->name, n->id, n->incarnation, "node-quiet",
+		      n->since_ms, cause);
+	return true;
+}
+
 void apply_node_silent(struct apply *ap, const Log__NodeSilent *c)
 {
 	struct state_node *n = apply_node(ap, c->node);
@@ -190,6 +205,11 @@ void apply_node_silent(struct apply *ap, const Log__NodeSilent *c)
 		return;
 	if (n->phase != STATE_NODE_FAILED || n->silent >= c->incarnation) {
 		apply_refuse(ap, -CL_EMOVED, "node '%s' needs no such proof", n->name);
+		return;
+	}
+	if (c->storage) {
+		if (quiet(ap, n, c->cause))
+			apply_settle(ap);
 		return;
 	}
 	n->silent = c->incarnation;

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "proto/heartbeat.h"
+
 static int volume_insert(struct state *state, const struct state_volume *v)
 {
 	size_t i = state->volumes.n;
@@ -56,6 +58,19 @@ static const char *volume_user(const struct state *state, const char *volume)
 	return NULL;
 }
 
+/* A debt goes: what is known of the heartbeat of the incarnation that it is about. */
+static void heard(struct apply *ap, const struct state_debt *d, uint64_t incarnation, uint32_t seen)
+{
+	struct state_node *n = state_node(ap->state, d->node);
+
+	if (!n || n->phase != STATE_NODE_FAILED)
+		return;
+	if (incarnation == n->incarnation && seen == HEARTBEAT_SILENT)
+		n->heard_silent++;
+	else if (incarnation != n->incarnation || seen != HEARTBEAT_ABSENT)
+		n->heard_moving = true;
+}
+
 void apply_volume_delete(struct apply *ap, const Log__VolumeDelete *c)
 {
 	struct state_volume *v = apply_volume(ap, c->name);
@@ -70,8 +85,10 @@ void apply_volume_delete(struct apply *ap, const Log__VolumeDelete *c)
 		return;
 	}
 	for (size_t i = s->debts.n; i-- > 0;)
-		if (strcmp(s->debts.v[i].volume, v->name) == 0)
+		if (strcmp(s->debts.v[i].volume, v->name) == 0) {
+			heard(ap, &s->debts.v[i], 0, HEARTBEAT_UNKNOWN);
 			state_debt_vec_remove(&s->debts, i);
+		}
 	apply_changed(ap, STATE_CHANGED_VOLUME, v->name, 0, v->epoch, "volume-deleted", -1, "");
 	state_volume_vec_remove(&s->volumes, (size_t)(v - s->volumes.v));
 }
@@ -208,6 +225,7 @@ void apply_debt_paid(struct apply *ap, const Log__DebtPaid *c)
 			continue;
 		apply_changed(ap, STATE_CHANGED_DEBT, v->name, d->node, d->incarnation,
 			      "fence-paid", d->since_ms, "");
+		heard(ap, d, c->incarnation, c->seen);
 		state_debt_vec_remove(&s->debts, i);
 		any = true;
 	}

@@ -467,12 +467,17 @@ static void on_found(struct node *n, const struct node_vm_event *ev)
 	bool stands = strcmp(ev->text, "paused") == 0;
 	struct local *l =
 		local_new(n, ev->name, ev->generation, stands ? LOCAL_PAUSED : LOCAL_RUNNING);
+	struct lease_kept kept = {
+		.until_ms = n->cfg.lease_until_ms,
+		.beat_ms = n->cfg.defects & NODE_DEFECT_HB_FORGOTTEN ? 0 : n->cfg.lease_beat_ms,
+		.heartbeat_until_ms = n->lease.heartbeat_until_ms,
+	};
 
 	if (!l)
 		return;
 	l->found = true;
 	if (lease_state(&n->lease) == LEASE_NONE && n->incarnation)
-		lease_inherit(&n->lease, n->now_ms, n->cfg.lease_until_ms);
+		lease_inherit(&n->lease, n->now_ms, &kept);
 }
 
 static void on_stopped(struct node *n, struct local *l, const struct node_vm_event *ev)

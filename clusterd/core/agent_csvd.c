@@ -65,6 +65,7 @@ static void report_paid(struct node *n, struct payment *p)
 	m.payer = n->cfg.id;
 	m.node = p->node;
 	m.incarnation = p->incarnation;
+	m.seen = p->seen;
 	agent_propose(n, p->volume, &c);
 }
 
@@ -249,6 +250,7 @@ static void on_paid(struct node *n, const struct node_csvd_event *ev, bool relea
 			continue;
 		if (released || (p->node == ev->node && p->incarnation <= ev->incarnation)) {
 			p->paid = true;
+			p->seen = p->incarnation == ev->incarnation ? ev->seen : HEARTBEAT_UNKNOWN;
 			p->told_ms = INT64_MIN / 2;
 		}
 	}
@@ -266,7 +268,35 @@ static void on_csvd(struct node *n, bool up)
 	if (!up)
 		return;
 	n->tables_stale = true;
-	core_emit(n, NODE_DO_CSVD_LEASE)->lease.until_ms = n->lease.until_ms;
+	beats_tell_lease(n);
+}
+
+/*
+ * Others may conclude from a standing heartbeat only when there was one. So from the moment in which one
+ * may be written this node must heed its own: csvd waits for the answer.
+ */
+static void on_watch(struct node *n, uint64_t incarnation)
+{
+	if (!n->incarnation || incarnation != n->incarnation)
+		return; /* it has tables of another life: it will ask again */
+	lease_watch(&n->lease);
+	beats_tell_lease(n);
+}
+
+/*
+ * Somebody took our key. With beats that are acked that is the volume's own business (an old nexus that was
+ * killed, a target that restarted): csvd makes a new one. Without them we are fenced, and what runs here
+ * will run elsewhere.
+ */
+static void on_conflict(struct node *n)
+{
+	if (!n->lease.watched || lease_beat_is_fresh(&n->lease, n->now_ms))
+		return;
+	/* A source that is done never runs again, and may be the only copy of what it sent. */
+	for (size_t i = 0; i < n->locals.n; i++)
+		if (local_state(n->locals.v[i]) != LOCAL_DONE)
+			agent_kill(n, n->locals.v[i],
+				   "this node was fenced: its key on the volume was taken");
 }
 
 void agent_on_csvd(struct node *n, const struct node_csvd_event *ev)
@@ -295,6 +325,12 @@ void agent_on_csvd(struct node *n, const struct node_csvd_event *ev)
 		break;
 	case NODE_CSVD_STATUS:
 		on_status(n, ev);
+		break;
+	case NODE_CSVD_WATCH:
+		on_watch(n, ev->incarnation);
+		break;
+	case NODE_CSVD_CONFLICT:
+		on_conflict(n);
 		break;
 	}
 }

@@ -245,8 +245,17 @@ void beats_on_ack(struct node *n, const Core__Message *msg)
 		    n->cfg.defects & NODE_DEFECT_LEASE_FROM_ACK ? n->now_ms : a->sent_ms);
 	if (!lease_renew(&n->lease, raft_config(n->raft)))
 		return;
-	core_emit(n, NODE_DO_CSVD_LEASE)->lease.until_ms = n->lease.until_ms;
+	beats_tell_lease(n);
 	(void)lease_tick(&n->lease, n->now_ms);
+}
+
+void beats_tell_lease(struct node *n)
+{
+	struct node_action *a = core_emit(n, NODE_DO_CSVD_LEASE);
+
+	a->lease.until_ms = n->lease.until_ms;
+	a->lease.beat_ms = n->lease.beat_ms;
+	a->lease.watched = n->lease.watched ? n->incarnation : 0;
 }
 
 bool beats_may_begin(const struct node *n)
@@ -264,22 +273,58 @@ bool beats_may_run(const struct node *n)
 
 /* ---- the bound: a voter's answer ------------------------------------------------------------------ */
 
+static void bound_answer(struct node *n, const struct bound_wait *w)
+{
+	MESSAGE(BOUND_ANSWER, BoundAnswer, bound_answer);
+
+	m.id = w->id;
+	m.age_ms = (uint64_t)lease_voter_age(&n->voter, w->node, n->now_ms);
+	m.voter = (ProtobufCBinaryData){ sizeof(n->cfg.uuid), n->cfg.uuid };
+	message_send(n, w->from, &msg);
+}
+
+static bool failure_applied(const struct node *n, const struct bound_wait *w)
+{
+	return log_state_failed(&n->state, w->node, w->incarnation);
+}
+
+static void bound_later(struct node *n, const struct bound_wait *w)
+{
+	size_t at = 0; /* of too many the first is asked again */
+
+	for (size_t i = BOUND_WAITS; i-- > 0;)
+		if (!n->bound_waits[i].from ||
+		    (n->bound_waits[i].from == w->from && n->bound_waits[i].node == w->node))
+			at = i;
+	n->bound_waits[at] = *w;
+}
+
 /*
  * Only when the entry is applied here: then it is durable and committed, so that also a later life of
- * this process acks that incarnation no more.
+ * this process acks that incarnation no more. Mostly the question is here a moment before: it is kept.
  */
 void beats_on_bound_ask(struct node *n, const Core__Message *in)
 {
 	const Core__BoundAsk *q = in->bound_ask;
-	MESSAGE(BOUND_ANSWER, BoundAnswer, bound_answer);
+	const struct bound_wait w = { in->from, q->node, q->incarnation, q->id };
 
 	witness_on_bound_ask(n, in);
-	if (q->failed && !log_state_failed(&n->state, q->node, q->incarnation))
-		return;
-	m.id = q->id;
-	m.age_ms = (uint64_t)lease_voter_age(&n->voter, q->node, n->now_ms);
-	m.voter = (ProtobufCBinaryData){ sizeof(n->cfg.uuid), n->cfg.uuid };
-	message_send(n, in->from, &msg);
+	if (q->failed && !failure_applied(n, &w))
+		bound_later(n, &w);
+	else
+		bound_answer(n, &w);
+}
+
+static void bound_waits_step(struct node *n)
+{
+	for (size_t i = 0; i < BOUND_WAITS; i++) {
+		struct bound_wait w = n->bound_waits[i];
+
+		if (!w.from || !failure_applied(n, &w))
+			continue;
+		n->bound_waits[i].from = 0;
+		bound_answer(n, &w);
+	}
 }
 
 /* ---- who is there ---------------------------------------------------------------------------------- */
@@ -416,6 +461,7 @@ void beats_step(struct node *n)
 		beat_send(n);
 	}
 	expect_votes(n);
+	bound_waits_step(n);
 }
 
 int64_t beats_deadline(const struct node *n)

@@ -105,6 +105,14 @@ struct gone {
 };
 CL_DEFINE_VEC(gone_vec, struct gone);
 
+/* A question about a failed node that came before its failure was applied here. */
+struct bound_wait {
+	uint32_t from; /* 0: free */
+	uint32_t node;
+	uint64_t incarnation, id;
+};
+enum { BOUND_WAITS = 8 };
+
 /* ---- what runs here --------------------------------------------------------------------------- */
 
 /*
@@ -184,6 +192,7 @@ struct payment {
 	uint32_t node;
 	uint64_t incarnation;
 	bool paid, released; /* released: the volume itself was given up */
+	enum heartbeat_seen seen;
 	int64_t told_ms;
 	char why[STATE_REASON_MAX];
 };
@@ -375,6 +384,7 @@ struct node {
 	int64_t quorate_since_ms; /* INT64_MAX: not quorate */
 	struct gone_vec gone;
 	uint32_t expected_votes;
+	struct bound_wait bound_waits[BOUND_WAITS];
 
 	/* agent.c */
 	struct local_vec locals;
@@ -440,6 +450,8 @@ void log_results(struct node *n);
 bool log_is_leader(const struct node *n); /* and its no-op is committed */
 /* Whether `(node, incarnation or later) failed` is in our log, committed or not. */
 bool log_failed(const struct node *n, uint32_t node, uint64_t incarnation);
+/* Guards of the state that are left out. */
+unsigned log_state_defects(const struct node *n);
 /* Propose c about object; false when one about it is on its way already. */
 bool log_propose(struct node *n, const char *object, Log__Command *c);
 bool log_in_flight(const struct node *n, const char *object);
@@ -489,6 +501,8 @@ bool beats_in_ring(const struct node *n, uint32_t id);
 bool beats_has_path(void *user, uint32_t node, const char *volume);
 /* Whether something new may begin here: quorum's yes and a lease of our own asking. */
 bool beats_may_begin(const struct node *n);
+/* To csvd and into the file. */
+void beats_tell_lease(struct node *n);
 /* Whether guests may execute here. */
 bool beats_may_run(const struct node *n);
 int64_t beats_deadline(const struct node *n);

@@ -61,8 +61,8 @@ static void bound_drop(struct node *n, uint32_t node, bool failed)
 			bound_ask_vec_remove(&n->mgr.bounds, i);
 }
 
-/* Ask all; true when by a majority's word the node executes nothing any more. */
-static bool bound_passed(struct node *n, const struct state_node *s, bool failed)
+/* Ask all; true when by a majority's word it has acked nothing of that node for length_ms. */
+static bool unheard_for(struct node *n, const struct state_node *s, bool failed, int64_t length_ms)
 {
 	struct bound_ask *b = bound_get(n, s, failed);
 	int64_t until_ms;
@@ -70,11 +70,10 @@ static bool bound_passed(struct node *n, const struct state_node *s, bool failed
 	if (!b)
 		return false;
 	if (n->cfg.defects & NODE_DEFECT_BOUND_OF_ONE)
-		return n->now_ms - lease_voter_age(&n->voter, s->id, n->now_ms) +
-			       n->lease.length_ms <=
+		return n->now_ms - lease_voter_age(&n->voter, s->id, n->now_ms) + length_ms <=
 		       n->now_ms;
-	if (lease_bound_until(&b->bound, raft_config(n->raft), n->config_seen_ms,
-			      n->lease.length_ms, &until_ms))
+	if (lease_bound_until(&b->bound, raft_config(n->raft), n->config_seen_ms, length_ms,
+			      &until_ms))
 		return n->now_ms >= until_ms;
 	if (agent_due(n, &b->told_ms)) {
 		MESSAGE(BOUND_ASK, BoundAsk, bound_ask);
@@ -85,6 +84,12 @@ static bool bound_passed(struct node *n, const struct state_node *s, bool failed
 		message_send(n, 0, &msg);
 	}
 	return false;
+}
+
+/* The node executes nothing any more. */
+static bool bound_passed(struct node *n, const struct state_node *s, bool failed)
+{
+	return unheard_for(n, s, failed, n->lease.length_ms);
 }
 
 static bool bound_answered(struct node *n, const struct state_node *s)
@@ -158,17 +163,39 @@ static void on_ring(struct node *n, const struct state_node *s)
 		bound_drop(n, s->id, false);
 }
 
+static void propose_silent(struct node *n, const struct state_node *s, bool storage,
+			   const char *cause)
+{
+	COMMAND(NODE_SILENT, NodeSilent, node_silent);
+
+	m.node = s->id;
+	m.incarnation = s->incarnation;
+	m.storage = storage;
+	m.cause = COMMAND_STRING(cause);
+	(void)log_propose(n, s->name, &c);
+}
+
+/*
+ * Its heartbeats stand on all its volumes: then, without an acked beat for as long, it has paused by
+ * itself. The beats have to be asked about: a voter that is not on our ring may have acked one a moment
+ * ago, and that node's VMs run by it although its storage is gone.
+ */
+static bool is_quiet(struct node *n, const struct state_node *s)
+{
+	if (s->quiet >= s->incarnation || !state_storage_silent(&n->state, s, log_state_defects(n)))
+		return false;
+	return (n->cfg.defects & NODE_DEFECT_HB_ACKED) ||
+	       unheard_for(n, s, true, HEARTBEAT_SILENT_MS);
+}
+
 static void failed_step(struct node *n, const struct state_node *s)
 {
-	if (s->silent >= s->incarnation || !bound_passed(n, s, true))
+	if (s->silent >= s->incarnation)
 		return;
-	{
-		COMMAND(NODE_SILENT, NodeSilent, node_silent);
-		m.node = s->id;
-		m.incarnation = s->incarnation;
-		m.cause = COMMAND_STRING("its lease has ended");
-		(void)log_propose(n, s->name, &c);
-	}
+	if (bound_passed(n, s, true))
+		propose_silent(n, s, false, "its lease has ended");
+	else if (is_quiet(n, s))
+		propose_silent(n, s, true, "its heartbeats on the storage have ended");
 }
 
 /* ---- admitted ----------------------------------------------------------------------------------------- */

@@ -41,7 +41,7 @@ static void clean(struct node *n, uint64_t incarnation)
 	if (n->incarnation) {
 		n->incarnation = 0;
 		lease_reset(&n->lease);
-		core_emit(n, NODE_DO_CSVD_LEASE)->lease.until_ms = 0;
+		beats_tell_lease(n);
 	}
 	if (n->cleaning || (n->cleaned && n->ended >= incarnation))
 		return;
@@ -96,8 +96,9 @@ static void life_living(struct node *n)
 	else if (lease_state(&n->lease) == LEASE_NONE)
 		life_enter(n, NODE_ISOLATED, "no majority of the voters has answered yet");
 	else
-		life_enter(n, NODE_ISOLATED,
-			   "a majority of the voters does not answer: VMs are paused");
+		life_enter(
+			n, NODE_ISOLATED,
+			"neither a majority of the voters nor the storage answers: VMs are paused");
 }
 
 /* Without a database nothing is known of what runs here: it ends before this node asks to come back. */
@@ -292,6 +293,9 @@ void node_step(struct node *n, const struct node_event *ev, struct node_actions 
 	cl_assert(ev->now_ms >= n->now_ms);
 	n->now_ms = ev->now_ms;
 	n->wall_ms = ev->wall_ms;
+	lease_heartbeat(&n->lease, n->cfg.defects & NODE_DEFECT_HB_UNHEEDED
+					   ? INT64_MAX
+					   : ev->heartbeat_until_ms);
 	if (lease_tick(&n->lease, n->now_ms)) {
 		life_step(n);
 		agent_step(n);
@@ -344,6 +348,10 @@ int node_new(const struct node_config *config, const struct raft_stored *found, 
 	state_init(&n->state);
 	n->state.knows = config->schema;
 	lease_init(&n->lease, lease_length_ms(config->token_ms, config->consensus_ms));
+	/* Its units are on the volumes, whether or not a VM is found here now. */
+	if (config->incarnation && config->lease_beat_ms &&
+	    !(config->defects & NODE_DEFECT_HB_FORGOTTEN))
+		lease_watch(&n->lease);
 	lease_voter_init(&n->voter, now_ms);
 	r = found ? log_open(n, found, err) : 0;
 	if (r < 0) {

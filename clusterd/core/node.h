@@ -35,6 +35,7 @@
 
 #include "lib/error.h"
 #include "lib/vec.h"
+#include "proto/heartbeat.h"
 #include "quorum/raft.h"
 #include "quorum/state.h"
 
@@ -64,6 +65,10 @@ enum node_defect {
 	NODE_DEFECT_SCHEMA_EARLY = 1 << 17,	  /* new commands before all nodes know them */
 	NODE_DEFECT_WITNESS_NO_WAIT = 1 << 24,	/* taken over without a look at its holder's slot */
 	NODE_DEFECT_WITNESS_NO_CHECK = 1 << 25, /* it answers without READ RESERVATION */
+	NODE_DEFECT_HB_UNHEEDED = 1 << 26,   /* VMs run on when neither beats nor heartbeats go */
+	NODE_DEFECT_HB_ONE_VOLUME = 1 << 27, /* silent when silent on one of its volumes */
+	NODE_DEFECT_HB_ACKED = 1 << 28,	     /* silent although its beats were acked a moment ago */
+	NODE_DEFECT_HB_FORGOTTEN = 1 << 29,  /* a restarted daemon counts from its own beginning */
 };
 
 struct node_config {
@@ -88,6 +93,8 @@ struct node_config {
 	char anew[STATE_REASON_MAX];
 	uint32_t defects;      /* enum node_defect */
 	uint64_t raft_defects; /* mask of RAFT_DEFECT(): the simulator's */
+	/* Of the lease in NODE_DO_CSVD_LEASE's file: its beat, when it was a watched one; else 0. */
+	int64_t lease_beat_ms;
 };
 
 /*
@@ -211,12 +218,15 @@ enum node_csvd_report {
 	NODE_CSVD_UP,	  /* connected (again); instance */
 	NODE_CSVD_DOWN,	  /* connection lost */
 	NODE_CSVD_ASK_GO, /* may I coordinate (volume, epoch)? answered by NODE_DO_CSVD_GO */
-	NODE_CSVD_PAID, /* debts of (volume, epoch) for (node, <= incarnation) are paid and verified
-			 */
+	NODE_CSVD_PAID, /* debts of (volume, epoch) for (node, <= incarnation) are paid and verified;
+			   .seen: what was seen of the heartbeat of exactly that incarnation before */
 	NODE_CSVD_PAY_FAILED, /* not yet; text: why. csvd goes on trying */
 	NODE_CSVD_RELEASED,   /* (volume, epoch): drained, coordinates it no more (planned move) */
 	NODE_CSVD_JOB,	      /* job, job_done, data: a packed Vol.JobAnswer */
 	NODE_CSVD_STATUS,     /* how this node reaches the volume: mode, text = reason or "" */
+	NODE_CSVD_WATCH, /* it is about to write heartbeats in the name of .incarnation; answered by
+				 NODE_DO_CSVD_LEASE, before which it writes none */
+	NODE_CSVD_CONFLICT, /* a heartbeat met a RESERVATION CONFLICT: its key was taken */
 };
 
 struct node_csvd_event {
@@ -227,6 +237,7 @@ struct node_csvd_event {
 	uint32_t node;
 	uint64_t incarnation;
 	enum state_volume_mode mode;
+	enum heartbeat_seen seen;	 /* PAID */
 	bool has_path, serving;		 /* STATUS: reaches the LUN; coordinates (volume, epoch) */
 	uint64_t size_bytes, free_bytes; /* STATUS: of the volume; size 0 = not known */
 	const char *text;		 /* never NULL */
@@ -270,8 +281,9 @@ struct node_witness_event {
 
 struct node_event {
 	enum node_event_type type;
-	int64_t now_ms;	 /* CLOCK_BOOTTIME; never goes back */
-	int64_t wall_ms; /* CLOCK_REALTIME, only for people: never decided upon */
+	int64_t now_ms;		    /* CLOCK_BOOTTIME; never goes back */
+	int64_t heartbeat_until_ms; /* what csvd's file says now (proto/heartbeat.h); 0 = nothing */
+	int64_t wall_ms;	    /* CLOCK_REALTIME, only for people: never decided upon */
 	union {
 		const struct node_view *view;
 		struct {
@@ -403,6 +415,8 @@ struct node_action {
 		} job;
 		struct {
 			int64_t until_ms;
+			int64_t beat_ms;  /* the youngest beat that a majority acked was sent then */
+			uint64_t watched; /* incarnation that may write heartbeats; 0 = none */
 		} lease;
 		struct {
 			enum node_witness_do what;

@@ -39,7 +39,7 @@ static void ask_something(struct cworld *w)
 		rq.object = w->node[cw_random_node(w)].name;
 	} else {
 		rq.verb = NODE_MOVE;
-		rq.object = "vol1";
+		rq.object = cw_volumes[sim_rand(w->s, CW_VOLS)];
 	}
 	ask(w, at, rq);
 }
@@ -61,7 +61,7 @@ static void set_witness(struct cworld *w)
 
 static void join_step(struct cworld *w)
 {
-	static const uint8_t uuid[16] = { 'v' };
+	static const uint8_t uuid[CW_VOLS][16] = { { 'v' }, { 'w' } };
 	struct node_request rq = { .object = "", .target = "" };
 
 	if (!w->node[1].core)
@@ -73,17 +73,17 @@ static void join_step(struct cworld *w)
 	} else if (w->joined < w->nodes) {
 		rq.verb = NODE_JOIN;
 		ask(w, (unsigned)w->joined + 1, rq);
-	} else if (w->joined == w->nodes) {
+	} else if (w->joined < w->nodes + CW_VOLS) {
 		rq.verb = NODE_CREATE_VOLUME;
-		rq.object = "vol1";
+		rq.object = cw_volumes[w->joined - w->nodes];
 		rq.url = "iscsi://sim/iqn/1";
-		rq.uuid = uuid;
+		rq.uuid = uuid[w->joined - w->nodes];
 		ask(w, 1, rq);
-	} else if (w->joined <= w->nodes + CW_VMS) {
+	} else if (w->joined < w->nodes + CW_VOLS + CW_VMS) {
 		static const char *const volumes[] = { "vol1" };
 
 		rq.verb = NODE_CREATE_VM;
-		rq.object = cw_vm_name((unsigned)(w->joined - w->nodes - 1));
+		rq.object = cw_vm_name((unsigned)(w->joined - w->nodes - CW_VOLS));
 		rq.volumes = volumes;
 		rq.n_volumes = 1;
 		rq.memory_bytes = UINT64_C(1) << 30;
@@ -107,7 +107,7 @@ void client_step(struct cworld *w, struct task *t)
 void client_join(struct cworld *w, struct task *t)
 {
 	(void)t;
-	if (w->joined > w->nodes + CW_VMS)
+	if (w->joined >= w->nodes + CW_VOLS + CW_VMS)
 		return;
 	join_step(w);
 	task_new(w, T_JOIN, 0, 1500);

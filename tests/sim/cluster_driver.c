@@ -19,7 +19,6 @@ void driver_cleanup(struct cworld *w, unsigned node, uint64_t incarnation)
 /* All QEMUs killed, their requests ended, csvd's sessions closed. */
 void driver_cleaned(struct cworld *w, struct task *t)
 {
-	struct cnode *c = &w->node[t->node];
 	struct node_event ev = { .type = NODE_EV_CLEANED, .incarnation = t->a };
 	bool busy = false;
 
@@ -41,8 +40,7 @@ void driver_cleaned(struct cworld *w, struct task *t)
 		again->a = t->a;
 		return;
 	}
-	c->csvd_incarnation = 0;
-	c->go_epoch = 0;
+	csvd_sessions_closed(w, t->node);
 	cw_event(w, t->node, &ev);
 }
 
@@ -60,11 +58,7 @@ void driver_boot(struct cworld *w, unsigned node)
 			q->state = Q_NONE;
 	}
 	cw_event(w, node, &ev);
-	csvd_report(w, node, (struct node_csvd_event){ .report = NODE_CSVD_UP, .instance = 1 });
-	w->node[node].asked = false;
-	w->node[node].go_epoch = 0;
-	csvd_tables(w, node);
-	task_new(w, T_CSVD, node, 10)->instance = w->node[node].instance;
+	csvd_meets(w, node);
 }
 
 void driver_power_lost(struct cworld *w, unsigned node)
@@ -74,10 +68,8 @@ void driver_power_lost(struct cworld *w, unsigned node)
 	for (unsigned i = 0; i < CW_QEMUS; i++)
 		if (w->qemu[i].node == node && w->qemu[i].state != Q_NONE) {
 			if (qemu_has_run(&w->qemu[i]))
-				c->unclean[w->qemu[i].vm] = w->lun.key[node];
+				c->unclean[w->qemu[i].vm] = w->lun.key[0][node];
 			w->qemu[i].state = Q_NONE;
 		}
-	c->csvd_incarnation = c->go_epoch = c->coordinates = 0;
-	c->lease_ms = 0;
-	memset(c->owner, 0, sizeof(c->owner));
+	csvd_power_lost(w, node);
 }

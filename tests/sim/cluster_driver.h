@@ -59,6 +59,16 @@ void csvd_tables(struct cworld *w, unsigned node);
 void csvd_step(struct cworld *w, struct task *t);
 void csvd_pay(struct cworld *w, struct task *t);
 void csvd_release(struct cworld *w, struct task *t);
+void csvd_meets(struct cworld *w, unsigned node); /* a clusterd has begun */
+void csvd_sessions_closed(struct cworld *w, unsigned node);
+void csvd_logged_out(struct cworld *w, unsigned node); /* by the target */
+void csvd_power_lost(struct cworld *w, unsigned node);
+/* Storage heartbeats. */
+void hb_due(struct cworld *w, struct task *t);
+void hb_lands(struct cworld *w, struct task *t);
+void hb_written(struct cworld *w, struct task *t);
+void hb_read(struct cworld *w, struct task *t);
+void hb_seen(struct cworld *w, struct task *t);
 
 /* ---- cluster_driver.c -------------------------------------------------------------------------- */
 
@@ -124,6 +134,7 @@ void nemesis_mend(struct cworld *w);
 unsigned nemesis_leader(const struct cworld *w);
 void nemesis_boot(struct cworld *w, struct task *t);
 void nemesis_thaw(struct cworld *w, struct task *t);
+void nemesis_end_process(struct cworld *w, struct task *t);
 void nemesis_step(struct cworld *w, struct task *t);
 void client_step(struct cworld *w, struct task *t);
 void client_join(struct cworld *w, struct task *t);

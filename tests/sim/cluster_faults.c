@@ -109,7 +109,7 @@ void fault_target_restarts(struct cworld *w, unsigned n, unsigned m)
 	w->lun.instance++;
 	w->lun.stalled_until = 0;
 	for (unsigned i = 1; i <= w->nodes; i++) {
-		w->node[i].csvd_incarnation = 0;
+		csvd_logged_out(w, i);
 		memset(w->node[i].unclean, 0, sizeof(w->node[i].unclean));
 	}
 }

@@ -96,7 +96,7 @@ static uint64_t key_left(const struct cworld *w, unsigned vm, unsigned node)
 {
 	for (unsigned i = 0; i < CW_QEMUS; i++)
 		if (qemu_has_run(&w->qemu[i]) && w->qemu[i].vm == vm && w->qemu[i].node == node)
-			return w->node[node].csvd_incarnation;
+			return w->node[node].vol[0].incarnation;
 	return w->node[node].unclean[vm];
 }
 
@@ -107,7 +107,7 @@ void judge_start(struct cworld *w, const char *name, unsigned node)
 	for (unsigned i = 1; i <= w->nodes; i++) {
 		uint64_t key = i == node ? 0 : key_left(w, vm, i);
 
-		if (key && w->lun.key[i] == key)
+		if (key && w->lun.key[0][i] == key)
 			sim_fail(w->s, "early-start",
 				 "%s starts on n%u while n%u's key %" PRIu64 " is not preempted",
 				 name, node, i, key);

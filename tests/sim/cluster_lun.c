@@ -17,8 +17,8 @@ static bool csvd_issues(const struct cworld *w, const struct qemu *q)
 {
 	const struct cnode *c = &w->node[q->node];
 
-	return c->csvd_incarnation && c->owner[q->vm].node == q->node &&
-	       c->owner[q->vm].generation == q->generation && !c->storage_cut &&
+	return c->vol[0].incarnation && c->owner[q->vm].node == q->node &&
+	       c->owner[q->vm].generation == q->generation && !c->vol[0].cut &&
 	       cw_clock(w, q->node) < c->lease_ms;
 }
 
@@ -34,7 +34,7 @@ static void guest_write(struct cworld *w, struct qemu *q)
 	q->writing = true;
 	t = qemu_task(w, T_LAND, q, delay);
 	t->a = q->seq + 1;
-	t->b = w->node[q->node].csvd_incarnation;
+	t->b = w->node[q->node].vol[0].incarnation;
 	t->c = q->generation;
 	t->name[0] = (char)('0' + q->vm);
 	t->target = w->lun.instance;
@@ -64,7 +64,7 @@ void lun_land(struct cworld *w, struct task *t)
 {
 	unsigned vm = (unsigned)(t->name[0] - '0');
 	struct qemu *q = &w->qemu[t->slot];
-	bool ok = w->lun.key[t->node] == t->b && t->target == w->lun.instance;
+	bool ok = w->lun.key[0][t->node] == t->b && t->target == w->lun.instance;
 
 	if (lun_waits(w, t))
 		return;

@@ -79,6 +79,26 @@ unsigned nemesis_leader(const struct cworld *w)
 	return best;
 }
 
+static void cut_all_storage(struct cworld *w, unsigned node)
+{
+	for (unsigned l = 0; l < CW_VOLS; l++)
+		w->node[node].vol[l].cut = true;
+}
+
+/*
+ * Off the cluster's network, and perhaps off its storage. Its daemon may die when the others are about to
+ * conclude from its heartbeats that it stands still.
+ */
+static void sever(struct cworld *w, unsigned node, unsigned m)
+{
+	(void)m;
+	nemesis_isolate(w, node, true, true);
+	if (sim_chance(w->s, 600000))
+		cut_all_storage(w, node);
+	if (sim_chance(w->s, 500000))
+		task_new(w, T_CRASH, node, sim_rand(w->s, 4000));
+}
+
 /*
  * The leader does not hear a node that the other voters hear and ack, for longer than a lease, and
  * nothing else happens meanwhile: their acks are young, the leader's is old.
@@ -92,6 +112,8 @@ static void estrange(struct cworld *w, unsigned node, unsigned m)
 	if (at == 0 || at == node)
 		return;
 	set_cut(w, node, at, true);
+	if (sim_chance(w->s, 300000))
+		cut_all_storage(w, node);
 	if (sim_chance(w->s, 500000))
 		set_cut(w, at, node, true);
 }
@@ -151,10 +173,16 @@ static void cut_between(struct cworld *w, unsigned n, unsigned m)
 		freeze(w, n);
 }
 
+/* One LUN, or both: they are one target mostly. */
 static void cut_storage(struct cworld *w, unsigned n, unsigned m)
 {
+	unsigned which = (unsigned)sim_rand(w->s, 4);
+	bool cut = !w->node[n].vol[which % CW_VOLS].cut;
+
 	(void)m;
-	w->node[n].storage_cut = !w->node[n].storage_cut;
+	for (unsigned l = 0; l < CW_VOLS; l++)
+		if (which >= CW_VOLS || which == l)
+			w->node[n].vol[l].cut = cut;
 }
 
 static void kill_guest(struct cworld *w, unsigned n, unsigned m)
@@ -212,6 +240,7 @@ static const struct {
 	{ "guest", 5, 0, kill_guest },
 	{ "estrange", 4, 6000, estrange },
 	{ "mend", 8, 0, mend_all },
+	{ "sever", 6, 2000, sever },
 	{ "away", 2, 0, stay_away },
 	{ "disk-slow", 3, 0, fault_disk_slow },
 	{ "disk-full", 2, 0, fault_disk_full },
@@ -262,6 +291,12 @@ void nemesis_boot(struct cworld *w, struct task *t)
 {
 	if (!sim_up(w->s, t->node) && !w->node[t->node].destroyed)
 		sim_boot(w->s, t->node);
+}
+
+void nemesis_end_process(struct cworld *w, struct task *t)
+{
+	if (w->faults)
+		nemesis_crash(w, t->node, false, 20 + sim_rand(w->s, 700));
 }
 
 void nemesis_thaw(struct cworld *w, struct task *t)

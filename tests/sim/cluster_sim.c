@@ -29,6 +29,7 @@ static const struct {
 	const char *name;
 	uint32_t node;
 	bool quick;
+	unsigned hb; /* of the csvds */
 } defects[] = {
 	{ "fence-skipped", NODE_DEFECT_FENCE_SKIPPED, true },
 	{ "bound-skipped", NODE_DEFECT_BOUND_SKIPPED, true },
@@ -41,6 +42,15 @@ static const struct {
 	{ "bound-of-one", NODE_DEFECT_BOUND_OF_ONE, true },
 	{ "unclean-admission", NODE_DEFECT_UNCLEAN_ADMISSION, true },
 	{ "expect-nothing", NODE_DEFECT_EXPECT_NOTHING, true },
+	{ "hb-unheeded", NODE_DEFECT_HB_UNHEEDED, true },
+	{ "hb-one-volume", NODE_DEFECT_HB_ONE_VOLUME, true },
+	{ "hb-forgotten", NODE_DEFECT_HB_FORGOTTEN, true },
+	{ "hb-two-reads", 0, true, HB_DEFECT_TWO_READS },
+	{ "hb-acked", NODE_DEFECT_HB_ACKED, false },
+	{ "hb-after-preempt", 0, false, SIM_DEFECT_AFTER_PREEMPT },
+	{ "hb-chain-mends", 0, false, HB_DEFECT_CHAIN_MENDS },
+	{ "hb-early-read", 0, false, SIM_DEFECT_EARLY_READ },
+	{ "hb-from-confirm", 0, false, HB_DEFECT_FROM_CONFIRM },
 	{ "go-not-asked", NODE_DEFECT_GO_NOT_ASKED, true },
 	{ "voters-below-three", NODE_DEFECT_VOTERS_BELOW_THREE, true },
 	{ "old-voter-first", NODE_DEFECT_OLD_VOTER_FIRST, true },
@@ -80,8 +90,10 @@ static struct cworld *world_new(const struct suite_args *args)
 	cl_assert(w->nodes <= CW_NODES);
 	w->witness = w->nodes % 2 == 0;
 	for (size_t i = 0; args->defect && i < sizeof(defects) / sizeof(*defects); i++)
-		if (strcmp(defects[i].name, args->defect) == 0)
+		if (strcmp(defects[i].name, args->defect) == 0) {
 			w->defects = defects[i].node;
+			w->hb_defects = defects[i].hb;
+		}
 	for (size_t i = 0; args->defect && i < sizeof(witness_defects) / sizeof(*witness_defects);
 	     i++)
 		if (strcmp(witness_defects[i].name, args->defect) == 0) {
@@ -146,7 +158,9 @@ void cw_heal(struct cworld *w)
 	w->lun.stalled_until = 0;
 	for (unsigned a = 1; a <= w->nodes; a++) {
 		sim_disk_slow(w->s, a, 0);
-		w->node[a].storage_cut = w->node[a].wit_cut = false;
+		w->node[a].wit_cut = false;
+		for (unsigned l = 0; l < CW_VOLS; l++)
+			w->node[a].vol[l].cut = false;
 		for (unsigned b = 1; b <= w->nodes; b++)
 			w->cut[a][b] = false;
 	}
@@ -289,8 +303,8 @@ static void judge_end(struct cworld *w)
 			  "n%u life %d quorate %d leader n%u applied %" PRIu64
 			  " ring %u expected %u storage %d go %" PRIu64 " key %" PRIu64,
 			  i, self.life, self.quorate, self.leader, self.applied, w->node[i].n_ring,
-			  w->node[i].expected_votes, !w->node[i].storage_cut, w->node[i].go_epoch,
-			  w->lun.key[i]);
+			  w->node[i].expected_votes, !w->node[i].vol[0].cut,
+			  w->node[i].vol[0].go_epoch, w->lun.key[0][i]);
 	}
 	if (why)
 		sim_fail(w->s, "all-online", "%s", why);
@@ -359,7 +373,10 @@ static bool takes_defect(const char *name)
 
 static const char *defect_at(unsigned i)
 {
-	return i < sizeof(defects) / sizeof(*defects) && defects[i].quick ? defects[i].name : NULL;
+	for (size_t k = 0; k < sizeof(defects) / sizeof(*defects); k++)
+		if (defects[k].quick && i-- == 0)
+			return defects[k].name;
+	return NULL;
 }
 
 /* ---- with a witness ------------------------------------------------------------------------------- */

@@ -119,7 +119,9 @@ static void see_log(struct cworld *w, const struct state *s, uint64_t line)
 {
 	w->log.line = line;
 	w->log.applied = s->applied;
-	w->log.clear = state_volume(s, "vol1") && !state_has_debt(s, "vol1");
+	for (unsigned l = 0; l < CW_VOLS; l++)
+		w->log.clear[l] = state_volume(s, cw_volumes[l]) &&
+				  !state_has_debt(s, cw_volumes[l]);
 	for (unsigned i = 1; i <= w->nodes; i++) {
 		const struct state_node *n = state_node(s, i);
 
@@ -183,6 +185,7 @@ void cw_event(struct cworld *w, unsigned node, struct node_event *ev)
 		return;
 	ev->now_ms = cw_clock(w, node);
 	ev->wall_ms = sim_now(w->s) + c->wall_off;
+	ev->heartbeat_until_ms = c->heartbeat_ms;
 	node_step(c->core, ev, &c->out);
 	cl_assert(!c->out.no_memory);
 	check_state(w, node);
@@ -259,6 +262,7 @@ static void boot(struct sim *s, unsigned node)
 		.consensus_ms = 1200,
 		.incarnation = c->file_incarnation,
 		.lease_until_ms = c->file_lease_ms,
+		.lease_beat_ms = c->file_beat_ms,
 		.seed = w->seed * 1000 + node * 100 + c->instance,
 		.defects = w->defects,
 		.raft_defects = w->raft_defects,
@@ -298,7 +302,7 @@ static void crash(struct sim *s, unsigned node)
 	if (!c->power_lost)
 		return;
 	c->file_incarnation = 0;
-	c->file_lease_ms = 0;
+	c->file_lease_ms = c->file_beat_ms = 0;
 	c->expected_votes = 0;
 	witness_session(w, node, false);
 	c->machine++;

@@ -8,12 +8,14 @@
 #define CL_TESTS_SIM_CLUSTER_WORLD_H
 
 #include "clusterd/core/node.h"
+#include "csv/hb.h"
 #include "lib/assert.h"
 #include "tests/sim/sim.h"
 
 enum {
 	CW_NODES = 16,
-	CW_VMS = 3, /* names vm0.. */
+	CW_VMS = 3,  /* names vm0.. */
+	CW_VOLS = 2, /* vol1, vol2; the VMs are on the first */
 	CW_QEMUS = 64,
 	CW_TASKS = 4096,
 	CW_NUMBERS = 8192,
@@ -54,12 +56,14 @@ struct qemu {
 /* ---- the LUN ------------------------------------------------------------------------------------ */
 
 struct lun {
-	uint64_t key[CW_NODES + 1]; /* registered incarnation of each node; 0 = none */
+	uint64_t key[CW_VOLS][CW_NODES + 1]; /* registered incarnation of each node; 0 = none */
+	struct hb_unit unit[CW_VOLS][CW_NODES + 1];
 	uint64_t seq[CW_VMS];
 	uint64_t generation[CW_VMS];
 	uint64_t accepted;
 	uint64_t instance; /* of the target */
-	uint64_t epoch;	   /* a coordinator writes its own on the volume, and serves none below */
+	uint64_t epoch
+		[CW_VOLS]; /* a coordinator writes its own on the volume, and serves none below */
 	int64_t stalled_until;
 };
 
@@ -106,6 +110,28 @@ struct owner_row {
 	uint32_t node;
 };
 
+/* What is known of a failed node's heartbeat, for the debt of that incarnation. */
+struct sim_verdict {
+	uint64_t incarnation; /* 0 = none */
+	uint64_t round;
+	int64_t since_ms;
+	bool taken, preempted; /* preempted: by the defect */
+	enum heartbeat_seen seen;
+};
+
+/* A csvd and one volume: its session, the epoch that it got `go` for, heartbeats. */
+struct cvol {
+	bool cut;
+	uint64_t incarnation, go_epoch, coordinates;
+	bool asked;
+	struct hb_chain chain;
+	struct hb_watch watch;
+	struct sim_verdict verdict[CW_NODES + 1];
+	bool writing, reading;
+	uint64_t count, round, lives; /* lives: heartbeats of an earlier life mean nothing */
+	int64_t begun_ms;
+};
+
 struct cnode {
 	char name[STATE_NAME_MAX]; /* node1.. */
 	struct node *core;
@@ -126,7 +152,7 @@ struct cnode {
 	uint32_t ring[CW_NODES], group[CW_NODES];
 	uint32_t n_ring, n_group;
 	uint64_t ring_seq;
-	bool storage_cut, destroyed;
+	bool destroyed;
 	/* witnessd */
 	bool wit_cut, wit_open, wit_claimed, wit_dying;
 	uint64_t wit_session, wit_nexus;
@@ -134,11 +160,14 @@ struct cnode {
 	bool cast;
 	uint64_t cast_ring;
 	uint64_t unclean[CW_VMS]; /* the power took it: key it had */
-	/* csvd: its tables, its session, the epoch that it got `go` for */
+	/* csvd */
 	struct owner_row owner[CW_VMS];
 	int64_t lease_ms;
-	uint64_t csvd_incarnation, go_epoch, coordinates;
-	bool asked;
+	uint64_t watched;
+	uint64_t beating;     /* the power-on for which T_HB runs, + 1 */
+	int64_t heartbeat_ms; /* its file in /run */
+	int64_t file_beat_ms;
+	struct cvol vol[CW_VOLS];
 	uint64_t checked; /* applied index that was compared */
 };
 
@@ -149,7 +178,7 @@ struct cnode {
 struct log_seen {
 	uint64_t line, applied;
 	uint64_t living[CW_NODES + 1]; /* incarnation; 0 = does not live */
-	bool clear;		       /* the volume exists and owes no fence */
+	bool clear[CW_VOLS];	       /* the volume exists and owes no fence */
 };
 
 struct task {
@@ -170,6 +199,7 @@ struct cworld {
 	unsigned nodes;
 	uint32_t defects;
 	uint64_t raft_defects;
+	unsigned hb_defects; /* HB_DEFECT_*, SIM_DEFECT_* */
 	int64_t voters_away_ms;
 	uint32_t snapshot_every;
 	uint32_t sim_defects;
@@ -198,6 +228,13 @@ struct cworld {
 };
 
 extern const struct sim_ops cluster_ops;
+extern const char *const cw_volumes[CW_VOLS];
+
+/* Guards of the csvds that are left out, beside HB_DEFECT_*. */
+enum {
+	SIM_DEFECT_AFTER_PREEMPT = 1 << 16, /* a verdict is taken when the key is gone */
+	SIM_DEFECT_EARLY_READ = 1 << 17,    /* .. by reads of before the failure was known */
+};
 
 /* cluster_world.c: the core and what it needs */
 void cw_event(struct cworld *w, unsigned node, struct node_event *ev);
@@ -245,8 +282,14 @@ enum task_kind {
 	T_CLEANED,
 	T_CSVD,
 	T_JOIN,
-	T_AGAIN, /* a message comes a second time */
-	T_VIEW,	 /* votequorum counts anew */
+	T_CRASH,      /* of clusterd */
+	T_HB,	      /* heartbeats are due */
+	T_HB_LAND,    /* one reaches the LUN: slot = volume, a = incarnation, b = count, c = sent */
+	T_HB_WRITTEN, /* .. and its answer the node: a = incarnation, 0 = conflict; c = sent */
+	T_HB_READ,    /* the LUN reads */
+	T_HB_SEEN,    /* .. and the node has it: data = the units */
+	T_AGAIN,      /* a message comes a second time */
+	T_VIEW,	      /* votequorum counts anew */
 	T_WIT_LOGIN,
 	T_WIT_BEGIN, /* an operation arrives at the witness's target */
 	T_WIT_LAND,  /* and is done there */

@@ -39,15 +39,16 @@ static int teardown(void **state)
 /* As a process that begins, writes (unless write_ms is -1), and is killed: what it found. */
 static int64_t life(int64_t write_ms)
 {
+	struct lease_file found = { -1, -1 }, kept = { write_ms, write_ms / 2 };
 	struct cl_error err = CL_ERROR_INIT;
-	int64_t found = -1;
 	int fd = lease_file_open(dir, LATEST, &found, &err);
 
 	assert_true(fd >= 0);
 	if (write_ms >= 0)
-		assert_int_equal(lease_file_write(fd, write_ms, &err), 0);
+		assert_int_equal(lease_file_write(fd, &kept, &err), 0);
 	(void)close(fd);
-	return found;
+	assert_int_equal(found.beat_ms, found.until_ms / 2);
+	return found.until_ms;
 }
 
 static void test_the_last_word_is_found(void **state)

@@ -90,7 +90,7 @@ static void test_inherited(void **state)
 
 	(void)state;
 	lease_init(&l, L);
-	lease_inherit(&l, 10000, 0);
+	lease_inherit(&l, 10000, &(struct lease_kept){ 0 });
 	assert_int_equal(lease_state(&l), LEASE_VALID);
 	assert_true(l.inherited);
 	assert_true(lease_tick(&l, 10000 + LEASE_INHERIT_MS));
@@ -102,7 +102,7 @@ static void test_inherited(void **state)
 	assert_int_equal(lease_state(&l), LEASE_NONE);
 	assert_false(lease_renew(&l, &c));
 	/* One whose end is known, and has passed while nobody looked. */
-	lease_inherit(&l, 20000, 15000);
+	lease_inherit(&l, 20000, &(struct lease_kept){ .until_ms = 15000 });
 	assert_int_equal(lease_state(&l), LEASE_LOST);
 }
 
@@ -179,9 +179,57 @@ static void test_lease_never_outlives_the_bound(void **state)
 		}
 }
 
+/* Heartbeats are written: then others may start our VMs when nothing is heard of us for a second. */
+static void test_watched(void **state)
+{
+	struct raft_config c = voters(1);
+	struct lease l;
+
+	(void)state;
+	lease_init(&l, L);
+	acked(&l, 1, 1000);
+	(void)lease_renew(&l, &c);
+	(void)lease_tick(&l, 1001);
+	lease_watch(&l);
+	assert_int_equal(lease_deadline(&l), 1000 + HEARTBEAT_FRESH_MS);
+	assert_false(lease_tick(&l, 1999));
+	lease_heartbeat(&l, 2400);
+	assert_false(lease_tick(&l, 2399));
+	assert_true(lease_tick(&l, 2400));
+	assert_int_equal(lease_state(&l), LEASE_PAUSED);
+	/* csvd mends a broken chain only with a beat that was acked: its word is enough here. */
+	lease_heartbeat(&l, 3000);
+	assert_true(lease_tick(&l, 2500));
+	assert_int_equal(lease_state(&l), LEASE_VALID);
+	assert_true(lease_tick(&l, 3000));
+	acked(&l, 1, 3100);
+	assert_true(lease_renew(&l, &c));
+	assert_true(lease_tick(&l, 3101));
+	assert_int_equal(lease_state(&l), LEASE_VALID);
+	lease_reset(&l);
+	assert_false(l.watched);
+}
+
+/* A restarted daemon counts from when its predecessor was heard: others do. */
+static void test_watched_across_a_restart(void **state)
+{
+	struct lease l;
+
+	(void)state;
+	lease_init(&l, L);
+	lease_inherit(&l, 10000, &(struct lease_kept){ 14000, 8900, 9500 });
+	assert_int_equal(lease_state(&l), LEASE_PAUSED);
+	lease_init(&l, L);
+	lease_inherit(&l, 10000, &(struct lease_kept){ 14000, 8900, 10400 });
+	assert_int_equal(lease_state(&l), LEASE_VALID);
+	assert_int_equal(lease_deadline(&l), 10400);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_watched),
+		cmocka_unit_test(test_watched_across_a_restart),
 		cmocka_unit_test(test_majority_extends_from_the_send_time),
 		cmocka_unit_test(test_pause_lose_regain),
 		cmocka_unit_test(test_inherited),
