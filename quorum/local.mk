@@ -25,6 +25,7 @@ noinst_LIBRARIES += quorum/libstate.a
 quorum_libstate_a_SOURCES = \
 	quorum/command.h \
 	quorum/debt.c quorum/debt.h \
+	quorum/feeder.c quorum/feeder.h \
 	quorum/lease.c quorum/lease.h \
 	quorum/spread.c quorum/spread.h \
 	quorum/state.c quorum/state.h quorum/state_apply.h \
@@ -51,6 +52,10 @@ check_PROGRAMS += tests/unit/witness_test
 tests_unit_witness_test_SOURCES = tests/unit/witness_test.c
 tests_unit_witness_test_LDADD = quorum/libstate.a quorum/libquorum.a proto/libpb.a lib/libcl.a \
 	$(PROTOBUFC_LIBS) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/feeder_test
+tests_unit_feeder_test_SOURCES = tests/unit/feeder_test.c
+tests_unit_feeder_test_LDADD = quorum/libstate.a lib/libcl.a $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/state_test tests/unit/lease_test tests/unit/voters_test
 tests_unit_voters_test_SOURCES = tests/unit/voters_test.c

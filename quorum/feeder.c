@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "quorum/feeder.h"
+
+#include "proto/heartbeat.h"
+
+static int64_t fresh_until(const struct feeder_view *v)
+{
+	int64_t beat_ms = v->beat_ms + HEARTBEAT_FRESH_MS;
+	int64_t until_ms = beat_ms > v->heartbeat_until_ms ? beat_ms : v->heartbeat_until_ms;
+
+	if (!v->beat_ms)
+		return INT64_MAX;
+	/* It is about to do the same, in a way that a VM survives better. */
+	return v->clusterd_lives ? until_ms + FEEDER_LIVING_MS : until_ms;
+}
+
+int64_t feeder_expiry_ms(const struct feeder_view *v)
+{
+	int64_t fresh_ms = fresh_until(v);
+
+	if (!v->lease_until_ms)
+		return INT64_MAX;
+	return fresh_ms < v->lease_until_ms ? fresh_ms : v->lease_until_ms;
+}
+
+/* Frozen is what uses no processor time, whatever the file says that it was asked to be. */
+static bool stands(struct feeder *f, const struct feeder_view *v)
+{
+	if (!v->populated || v->now_ms - f->frozen_ms < FEEDER_STAND_MS)
+		return true;
+	if (!f->standing) {
+		f->standing = true;
+		f->cpu_usec = v->cpu_usec;
+	}
+	return v->cpu_usec == f->cpu_usec;
+}
+
+struct feeder_orders feeder_look(struct feeder *f, const struct feeder_view *v)
+{
+	struct feeder_orders o = { .pet = true };
+
+	f->armed = f->armed || v->lease_until_ms > 1;
+	if (v->now_ms < feeder_expiry_ms(v)) {
+		o.thaw = f->frozen;
+		f->frozen = f->standing = false;
+		return o;
+	}
+	if (!f->frozen) {
+		f->frozen = o.freeze = true;
+		f->frozen_ms = v->now_ms;
+	}
+	o.pet = stands(f, v);
+	return o;
+}

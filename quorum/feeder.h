@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The watchdog feeder's decision, pure: may what runs here go on executing, and may the watchdog be
+ * petted? It stands in for a clusterd that is dead or hung when the time runs out; one that lives
+ * pauses its VMs earlier, by QEMU. Why these times: docs/timing.md.
+ */
+#ifndef CL_QUORUM_FEEDER_H
+#define CL_QUORUM_FEEDER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+	FEEDER_LOOK_MS = 50,
+	/* clusterd lives: it has so long to pause by itself when nothing is heard of us any more. */
+	FEEDER_LIVING_MS = 1000,
+	FEEDER_STAND_MS = 300, /* frozen so long ago: no processor time is used any more */
+};
+
+/* What is the case now. Times are of CLOCK_BOOTTIME. */
+struct feeder_view {
+	int64_t now_ms;
+	/* clusterd's file: 0 = never had a lease; 1 = it was taken away. beat_ms 0: not watched. */
+	int64_t lease_until_ms, beat_ms;
+	int64_t heartbeat_until_ms; /* csvd's file */
+	bool clusterd_lives;
+	bool populated;	   /* something runs */
+	uint64_t cpu_usec; /* that it has used, ever */
+};
+
+struct feeder {
+	bool armed; /* a lease was seen: from here on the watchdog guards */
+	bool frozen;
+	int64_t frozen_ms;
+	uint64_t cpu_usec; /* of when it had to stand */
+	bool standing;
+};
+
+struct feeder_orders {
+	bool freeze, thaw; /* all that runs, at once */
+	bool pet;	   /* the watchdog; else the machine is reset */
+};
+
+/* Until when it may execute; INT64_MAX before there was a lease. */
+int64_t feeder_expiry_ms(const struct feeder_view *view);
+
+struct feeder_orders feeder_look(struct feeder *feeder, const struct feeder_view *view);
+
+#endif
