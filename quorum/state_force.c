@@ -101,6 +101,18 @@ int state_force(struct state *s, uint32_t self, uint64_t jump, int64_t time_ms, 
 	return r;
 }
 
+void state_force_self(struct state *s, uint32_t self, const uint8_t uuid[16])
+{
+	struct state_node *n = state_node(s, self);
+
+	if (!n || memcmp(n->uuid, uuid, sizeof(n->uuid)) == 0)
+		return;
+	memcpy(n->uuid, uuid, sizeof(n->uuid));
+	for (size_t i = s->dedup.n; i-- > 0;)
+		if (s->dedup.v[i].node == self)
+			state_dedup_vec_remove(&s->dedup, i);
+}
+
 /* ---- what was dropped --------------------------------------------------------------------------- */
 
 struct report {

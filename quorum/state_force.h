@@ -32,6 +32,13 @@ int state_force(struct state *state, uint32_t self, uint64_t jump, int64_t time_
 		const char *cause, unsigned defects);
 
 /*
+ * `self` goes on with this database, under this uuid. The copy may end before the log's word of it, when the
+ * node was only being taken in again (re-installed, or its database had been set aside): with its former
+ * uuid in the row it would wait for that word for ever, from nobody. Its requests are counted anew.
+ */
+void state_force_self(struct state *state, uint32_t self, const uint8_t uuid[16]);
+
+/*
  * What is in `old` and not in `now`: objects that are gone, settings that are others. One call for each,
  * in words: for the node that was left behind and has come back.
  */

@@ -161,6 +161,7 @@ bool force_new(struct node *n, const struct node_request *rq)
 	term = raft_term(n->raft) + 1;
 	line.number++;
 	line.random_id = random_id(rq);
+	state_force_self(&n->state, n->cfg.id, n->cfg.uuid);
 	if (state_force(&n->state, n->cfg.id, STATE_LINE_JUMP, n->wall_ms,
 			"left behind when the cluster was begun anew by --force",
 			force_defects(n)) < 0)
@@ -175,7 +176,6 @@ bool force_new(struct node *n, const struct node_request *rq)
 bool force_restore(struct node *n, const struct node_request *rq)
 {
 	struct raft_line line = { .number = rq->line + STATE_LINE_JUMP };
-	struct state_node *self;
 	struct state s;
 
 	if (state_decode(rq->spec, rq->spec_len, &s, NULL) < 0) {
@@ -190,8 +190,7 @@ bool force_restore(struct node *n, const struct node_request *rq)
 	n->state = s;
 	n->state.knows = n->cfg.schema;
 	memcpy(n->database, s.cluster_uuid, sizeof(n->database));
-	self = state_node(&n->state, n->cfg.id);
-	memcpy(self->uuid, n->cfg.uuid, sizeof(self->uuid));
+	state_force_self(&n->state, n->cfg.id, n->cfg.uuid);
 	line.random_id = random_id(rq);
 	if (state_force(&n->state, n->cfg.id, STATE_RESTORE_JUMP, n->wall_ms,
 			"not there when the cluster was restored from a backup", 0) < 0)

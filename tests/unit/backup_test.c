@@ -71,6 +71,28 @@ static void test_a_new_line_believes_nothing(void **state)
 	state_fini(&s);
 }
 
+/* Its copy ends before the log's word of the database that it has now: it is taken for that node. */
+static void test_forced_while_coming_back(void **state)
+{
+	static const uint8_t old[16] = "old", now[16] = "now";
+	const struct state_dedup d[] = { { .node = 1, .seq = 5 }, { .node = 2, .seq = 6 } };
+	struct state s;
+
+	(void)state;
+	make(&s);
+	memcpy(state_node(&s, 1)->uuid, old, sizeof(old));
+	for (size_t i = 0; i < 2; i++)
+		assert_int_equal(state_dedup_vec_push(&s.dedup, d[i]), 0);
+	state_force_self(&s, 1, old);
+	assert_int_equal(s.dedup.n, 2); /* the same database: nothing is asked a second time */
+	state_force_self(&s, 1, now);
+	assert_memory_equal(state_node(&s, 1)->uuid, now, sizeof(now));
+	assert_int_equal(s.dedup.n, 1);
+	assert_int_equal(s.dedup.v[0].node, 2);
+	state_force_self(&s, 9, now); /* nobody */
+	state_fini(&s);
+}
+
 static unsigned dropped;
 
 static void each(void *user, const char *object, const char *text)
@@ -161,6 +183,7 @@ static void test_backup_is_checked(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_forced_while_coming_back),
 		cmocka_unit_test(test_a_new_line_believes_nothing),
 		cmocka_unit_test(test_what_was_dropped),
 		cmocka_unit_test(test_backup_is_checked),
