@@ -48,7 +48,7 @@ struct daemon {
 	struct client_vec gone; /* left while the core was being carried out: told after it */
 	struct cl_source *tick, *sigterm, *sigint, *forget_timer;
 	struct cl_mono forget_until;
-	int lease_fd; /* lease_file.h; -1 until there is a core */
+	int lease_fd;	  /* lease_file.h; -1 until there is a core */
 	int heartbeat_fd; /* proto/heartbeat.h; csvd writes it. Likewise */
 	uint32_t id;
 	char name[STATE_NAME_MAX];

@@ -135,12 +135,12 @@ struct coord {
 	uint64_t fenced
 		[256]; /* per node: sessions up to this incarnation are over, whatever tables say */
 	bool closing;  /* MAIL_CLOSE waits for goodbyes */
-	struct space space; /* last told to all */
-	uint64_t barrier;   /* the last that was answered; 0 = none */
+	struct space space;		       /* last told to all */
+	uint64_t barrier;		       /* the last that was answered; 0 = none */
 	struct fs_extent hb[COORD_HB_EXTENTS]; /* of the heartbeat units */
 	int n_hb;
-	uint64_t sequence;  /* of messages sent */
-	char why[256];	    /* FAILED: reason */
+	uint64_t sequence; /* of messages sent */
+	char why[256];	   /* FAILED: reason */
 };
 
 /* coord.c */

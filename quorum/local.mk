@@ -48,6 +48,10 @@ check_PROGRAMS += tests/unit/state_life_test
 tests_unit_state_life_test_SOURCES = tests/unit/state_life_test.c
 tests_unit_state_life_test_LDADD = quorum/libstate.a proto/libpb.a lib/libcl.a \
 	$(PROTOBUFC_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/state_quiet_test
+tests_unit_state_quiet_test_SOURCES = tests/unit/state_quiet_test.c
+tests_unit_state_quiet_test_LDADD = quorum/libstate.a proto/libpb.a lib/libcl.a \
+	$(PROTOBUFC_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/witness_test
 tests_unit_witness_test_SOURCES = tests/unit/witness_test.c
 tests_unit_witness_test_LDADD = quorum/libstate.a quorum/libquorum.a proto/libpb.a lib/libcl.a \

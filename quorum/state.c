@@ -344,7 +344,7 @@ int state_dedup_push(struct state *state, const struct state_dedup *d)
 
 static void apply_dispatch(struct apply *ap, const Log__Command *c)
 {
-	if (ap->state->knows && schema_of(c->what_case) > ap->state->knows) {
+	if (ap->state->knows && schema_of(c) > ap->state->knows) {
 		ap->result->unknown = true;
 		apply_refuse(ap, -EINVAL, "command of an unknown kind");
 		return;

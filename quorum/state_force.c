@@ -13,6 +13,9 @@ static void node_left(struct state_node *n, uint64_t jump, int64_t time_ms, cons
 	n->phase = STATE_NODE_FAILED;
 	n->incarnation += jump;
 	n->instance = 0;
+	/* Those whom nobody can ask may ack its beats still: what was seen on the storage proves nothing. */
+	n->heard_silent = 0;
+	n->heard_moving = true;
 	n->since_ms = time_ms;
 	STATE_COPY(n->reason, cause);
 }

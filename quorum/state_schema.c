@@ -5,9 +5,14 @@
 
 #include "quorum/state_apply.h"
 
-uint32_t schema_of(Log__Command__WhatCase what)
+/* A field is as new as a command: a program that does not know it reads past it. */
+uint32_t schema_of(const Log__Command *c)
 {
-	switch (what) {
+	switch (c->what_case) {
+	case LOG__COMMAND__WHAT_NODE_SILENT:
+		return c->node_silent->storage ? 3 : 1;
+	case LOG__COMMAND__WHAT_DEBT_PAID:
+		return c->debt_paid->seen ? 3 : 1;
 	case LOG__COMMAND__WHAT_SETUP_SET:
 	case LOG__COMMAND__WHAT_NODE_REMOVE:
 	case LOG__COMMAND__WHAT_QUORUM_SET:
@@ -23,12 +28,25 @@ uint32_t state_schema(const struct state *state)
 	return state->schema ? state->schema : 1;
 }
 
+/*
+ * Debts that were paid before say nothing of heartbeats, so what is left of them must not speak for all: a
+ * node that failed under the old schema is not silent by those that are paid from now on.
+ */
+static void heard_until_now(struct state *state)
+{
+	for (size_t i = 0; i < state->nodes.n; i++)
+		if (state->nodes.v[i].phase == STATE_NODE_FAILED)
+			state->nodes.v[i].heard_moving = true;
+}
+
 void apply_schema_raise(struct apply *ap, const Log__SchemaRaise *c)
 {
 	if (c->schema <= state_schema(ap->state)) {
 		apply_refuse(ap, -CL_EMOVED, "the database is of schema %u", ap->state->schema);
 		return;
 	}
+	if (state_schema(ap->state) < SCHEMA_HEARTBEAT)
+		heard_until_now(ap->state);
 	ap->state->schema = c->schema;
 	apply_changed(ap, STATE_CHANGED_NODE, "", 0, c->schema, "schema-raised", -1,
 		      "all nodes know it");

@@ -6,6 +6,7 @@
  *
  *   schema 1   the first programs: nodes, volumes, resources, moves
  *   schema 2   setup, removal of nodes, witness, this very command
+ *   schema 3   storage heartbeats: DebtPaid.seen, NodeSilent.storage
  *
  * A program that is older than the database's schema cannot read it, and does not run.
  */
@@ -15,10 +16,11 @@
 #include "proto/log.pb-c.h"
 #include "quorum/state.h"
 
-#define STATE_SCHEMA 2 /* of this program */
+#define STATE_SCHEMA 3 /* of this program */
+#define SCHEMA_HEARTBEAT 3
 
-/* From which schema on there is such a command. */
-uint32_t schema_of(Log__Command__WhatCase what);
+/* From which schema on there is such a command, with these fields. */
+uint32_t schema_of(const Log__Command *command);
 /* What may be proposed now; never 0. */
 uint32_t state_schema(const struct state *state);
 

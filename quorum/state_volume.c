@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "proto/heartbeat.h"
+#include "quorum/state_schema.h"
 
 static int volume_insert(struct state *state, const struct state_volume *v)
 {
@@ -63,7 +64,7 @@ static void heard(struct apply *ap, const struct state_debt *d, uint64_t incarna
 {
 	struct state_node *n = state_node(ap->state, d->node);
 
-	if (!n || n->phase != STATE_NODE_FAILED)
+	if (!n || n->phase != STATE_NODE_FAILED || state_schema(ap->state) < SCHEMA_HEARTBEAT)
 		return;
 	if (incarnation == n->incarnation && seen == HEARTBEAT_SILENT)
 		n->heard_silent++;

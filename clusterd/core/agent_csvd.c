@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "quorum/state_schema.h"
+
 static struct payment *payment_find(struct node *n, const struct payment *p)
 {
 	for (size_t i = 0; i < n->payments.n; i++) {
@@ -65,7 +67,8 @@ static void report_paid(struct node *n, struct payment *p)
 	m.payer = n->cfg.id;
 	m.node = p->node;
 	m.incarnation = p->incarnation;
-	m.seen = p->seen;
+	/* Those who do not know the word yet would pay the debt without it. */
+	m.seen = state_schema(&n->state) < SCHEMA_HEARTBEAT ? HEARTBEAT_UNKNOWN : p->seen;
 	agent_propose(n, p->volume, &c);
 }
 

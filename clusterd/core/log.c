@@ -462,7 +462,7 @@ bool log_propose(struct node *n, const char *object, Log__Command *c)
 
 	if (!log_is_leader(n) || log_in_flight(n, object))
 		return false;
-	if (schema_of(c->what_case) > state_schema(&n->state) &&
+	if (schema_of(c) > state_schema(&n->state) &&
 	    c->what_case != LOG__COMMAND__WHAT_SCHEMA_RAISE)
 		return false; /* not all nodes know it yet: it is asked for again */
 	c->time_ms = n->wall_ms;

@@ -77,7 +77,8 @@ static int e2fsck(struct job *j, const char *flags)
 		r = posix_spawn(&pid, "/sbin/e2fsck", &fa, NULL, (char *const *)argv, environ);
 	(void)posix_spawn_file_actions_destroy(&fa);
 	/* 8 and more: it could not do its work. That says nothing about the volume. */
-	if (r || waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status) >= 8) {
+	if (r || waitpid(pid, &status, 0) != pid || !WIFEXITED(status) ||
+	    WEXITSTATUS(status) >= 8) {
 		fprintf(stderr, "crash: e2fsck %s could not run: %s\n", flags,
 			r ? strerror(r) : "see its exit status");
 		_exit(2);

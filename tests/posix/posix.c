@@ -51,12 +51,12 @@ void need(const char *what, long r)
 
 static char type_of(mode_t mode)
 {
-	return S_ISREG(mode)    ? 'f'
-	       : S_ISDIR(mode)  ? 'd'
-	       : S_ISLNK(mode)  ? 'l'
+	return S_ISREG(mode)	? 'f'
+	       : S_ISDIR(mode)	? 'd'
+	       : S_ISLNK(mode)	? 'l'
 	       : S_ISFIFO(mode) ? 'p'
 	       : S_ISSOCK(mode) ? 's'
-	       : S_ISCHR(mode)  ? 'c'
+	       : S_ISCHR(mode)	? 'c'
 				: 'b';
 }
 
@@ -65,7 +65,8 @@ static void show_stat(const char *name, const struct stat *st)
 	char more[64] = "";
 
 	if (S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode))
-		(void)snprintf(more, sizeof(more), " dev %u:%u", major(st->st_rdev), minor(st->st_rdev));
+		(void)snprintf(more, sizeof(more), " dev %u:%u", major(st->st_rdev),
+			       minor(st->st_rdev));
 	else if (!S_ISDIR(st->st_mode))
 		(void)snprintf(more, sizeof(more), " size %lld", (long long)st->st_size);
 	say("  %s: %c %04o links %u owner %u:%u%s", name, type_of(st->st_mode), st->st_mode & 07777,
@@ -180,11 +181,11 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } all[] = {
-	{ "make", cases_make },	      { "path", cases_path },	      { "access", cases_access },
-	{ "sticky", cases_sticky },   { "setid", cases_setid },	      { "times", cases_times },
-	{ "rename", cases_rename },   { "open", cases_open },	      { "unlinked", cases_unlinked },
-	{ "size", cases_size },	      { "utimes", cases_utimes },     { "lock", cases_lock },
-	{ "xattr", cases_xattr },     { "acl", cases_acl },	      { "list", cases_list },
+	{ "make", cases_make },	    { "path", cases_path },	{ "access", cases_access },
+	{ "sticky", cases_sticky }, { "setid", cases_setid },	{ "times", cases_times },
+	{ "rename", cases_rename }, { "open", cases_open },	{ "unlinked", cases_unlinked },
+	{ "size", cases_size },	    { "utimes", cases_utimes }, { "lock", cases_lock },
+	{ "xattr", cases_xattr },   { "acl", cases_acl },	{ "list", cases_list },
 };
 
 static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)

@@ -33,8 +33,8 @@ static void names_of(const char *name)
 
 static void sizes(void)
 {
-	static const size_t lens[] = { 0,    1,	   60,	 100,	200,  1000,
-				       3000, 3900, 4000, 4056, 4096, 5000, 65536, 65537 };
+	static const size_t lens[] = { 0,    1,	   60,	 100,  200,  1000,  3000,
+				       3900, 4000, 4056, 4096, 5000, 65536, 65537 };
 	char buf[10];
 
 	for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
@@ -63,7 +63,8 @@ static void fill(void)
 		(void)snprintf(name, sizeof(name), "user.%03d", n);
 		r = setxattr("full", name, many('v', 100), 100, 0);
 	}
-	say("full: %s, %s", r < 0 ? strerrorname_np(errno) : "never", n > 25 ? "many fit" : "few fit");
+	say("full: %s, %s", r < 0 ? strerrorname_np(errno) : "never",
+	    n > 25 ? "many fit" : "few fit");
 	T(setxattr("full", "user.000", many('w', 100), 100, XATTR_REPLACE));
 	T(setxattr("full", "user.000", many('w', 2000), 2000, 0));
 	T(removexattr("full", "user.001"));
@@ -201,7 +202,7 @@ static struct acl acl_minimal(unsigned u, unsigned g, unsigned o)
 }
 
 static const char *const ACCESS = "system.posix_acl_access", *const DEFAULT =
-							     "system.posix_acl_default";
+								     "system.posix_acl_default";
 
 static long acl_set(const char *name, const char *which, struct acl a)
 {

@@ -82,7 +82,7 @@ static struct cworld *world_new(const struct suite_args *args)
 		.ring_lost_ms = 2200,
 		.ring_gain_ms = 300,
 	};
-	bool old;
+	uint32_t old; /* schema of an older program */
 
 	cl_assert(w);
 	w->seed = args->seed;
@@ -104,7 +104,9 @@ static struct cworld *world_new(const struct suite_args *args)
 		w->raft_defects = RAFT_DEFECT(raft_defect_find(args->defect));
 	w->s = sim_new(&cluster_ops, &c, w->nodes, args->seed, w);
 	/* Begun with an older version, and upgraded one by one, by and by. */
-	old = !w->witness && sim_chance(w->s, 300000);
+	old = !w->witness && sim_chance(w->s, 300000)
+		      ? 1 + (uint32_t)sim_rand(w->s, STATE_SCHEMA - 1)
+		      : 0;
 	/* A snapshot after few entries: a restarted node has one, and the rest is told anew. */
 	w->snapshot_every = (uint32_t[]){ 8, 24, 80, 0 }[sim_rand(w->s, 4)];
 	w->voters_away_ms = sim_chance(w->s, 700000) ? 6000 + (int64_t)sim_rand(w->s, 8000) : 0;
@@ -114,7 +116,7 @@ static struct cworld *world_new(const struct suite_args *args)
 			w->node[i].uuid[k] = (uint8_t)sim_rand(w->s, 256);
 		w->node[i].clock_off = (int64_t)sim_rand(w->s, 1u << 30);
 		w->node[i].clock_ppm = (int64_t)sim_rand(w->s, 9000) - 4500;
-		w->node[i].schema = old ? 1 : 0;
+		w->node[i].schema = old;
 		w->node[i].thawed_ms = INT64_MIN / 2;
 	}
 	return w;
