@@ -517,12 +517,12 @@ int founding_token(struct daemon *d, int64_t seconds, char *ret, size_t size, st
 	if (r == 0 && gnutls_rnd(GNUTLS_RND_KEY, token.secret, sizeof(token.secret)) < 0)
 		r = cl_error_set(err, -EIO, "no random bytes");
 	if (r == 0)
+		r = token_print(&token, text);
+	if (r == 0)
 		r = tokens_add(d->conf.data_directory, token.secret, now_s, now_s + seconds, err);
-	if (r < 0)
-		return r;
-	(void)token_print(&token, text);
-	(void)snprintf(ret, size, "%s", text);
-	return 0;
+	if (r == 0)
+		(void)snprintf(ret, size, "%s", text);
+	return r;
 }
 
 int founding_new(struct daemon *d, struct founding **ret)

@@ -4,7 +4,7 @@
 #include "clusterd/token.h"
 
 #include <arpa/inet.h>
-#include <ctype.h>
+#include <errno.h>
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
 #include <inttypes.h>
@@ -22,49 +22,11 @@
 
 /* ---- as text -------------------------------------------------------------------------------------- */
 
-static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-static void base64_put(const uint8_t *in, size_t n, char *out)
-{
-	for (size_t i = 0; i < n; i += 3) {
-		uint32_t x = (uint32_t)in[i] << 16 | (i + 1 < n ? in[i + 1] << 8 : 0) |
-			     (i + 2 < n ? in[i + 2] : 0);
-		size_t k = i + 2 < n ? 4 : i + 1 < n ? 3 : 2;
-
-		for (size_t j = 0; j < k; j++)
-			*out++ = digits[x >> (18 - 6 * j) & 63];
-	}
-	*out = '\0';
-}
-
-/* Number of bytes, or negative. */
-static int base64_get(const char *in, uint8_t *out, size_t max)
-{
-	uint32_t x = 0;
-	unsigned bits = 0;
-	size_t n = 0;
-
-	for (; *in; in++) {
-		const char *at = strchr(digits, *in);
-
-		if (!at)
-			return -EINVAL;
-		x = x << 6 | (uint32_t)(at - digits);
-		bits += 6;
-		if (bits < 8)
-			continue;
-		bits -= 8;
-		if (n == max)
-			return -EINVAL;
-		out[n++] = (uint8_t)(x >> bits);
-	}
-	return (int)n;
-}
-
 int token_print(const struct token *token, char ret[TOKEN_TEXT_MAX])
 {
 	uint8_t raw[RAW_MAX], *p = raw;
 	size_t len = strlen(token->address);
+	gnutls_datum_t data, text;
 
 	cl_put_le16(p, token->port);
 	p += 2;
@@ -77,9 +39,28 @@ int token_print(const struct token *token, char ret[TOKEN_TEXT_MAX])
 	p += len;
 	cl_put_le32(p, cl_crc32c(0, raw, (size_t)(p - raw)));
 	p += 4;
-	(void)strcpy(ret, PREFIX);
-	base64_put(raw, (size_t)(p - raw), ret + strlen(PREFIX));
+	data = (gnutls_datum_t){ raw, (unsigned)(p - raw) };
+	if (gnutls_base64_encode2(&data, &text) < 0)
+		return -ENOMEM;
+	(void)snprintf(ret, TOKEN_TEXT_MAX, PREFIX "%s", (const char *)text.data);
+	gnutls_free(text.data);
 	return 0;
+}
+
+/* How many bytes; negative: it is no base64, or too many. */
+static int decode(const char *in, uint8_t ret[RAW_MAX])
+{
+	gnutls_datum_t text = { (unsigned char *)in, (unsigned)strlen(in) }, data;
+	int n = -EINVAL;
+
+	if (gnutls_base64_decode2(&text, &data) < 0)
+		return -EINVAL;
+	if (data.size <= RAW_MAX) {
+		memcpy(ret, data.data, data.size);
+		n = (int)data.size;
+	}
+	gnutls_free(data.data);
+	return n;
 }
 
 static int bad(struct cl_error *err, const char *why)
@@ -98,7 +79,7 @@ int token_parse(const char *text, struct token *ret, struct cl_error *err)
 
 	if (strncmp(text, PREFIX, strlen(PREFIX)) != 0)
 		return bad(err, "is none: it does not begin with " PREFIX);
-	n = base64_get(text + strlen(PREFIX), raw, sizeof(raw));
+	n = decode(text + strlen(PREFIX), raw);
 	if (n < 2 + TOKEN_FINGERPRINT + TOKEN_SECRET + 1 + 4 ||
 	    cl_get_le32(raw + n - 4) != cl_crc32c(0, raw, (size_t)n - 4))
 		return bad(err, "is not whole");

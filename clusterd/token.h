@@ -25,7 +25,7 @@ struct token {
 	uint8_t secret[TOKEN_SECRET];
 };
 
-/* "clj1." and base64url, with a checksum: a letter that was lost is told from a wrong token. */
+/* "clj1." and base64 (RFC 4648), with a checksum: a letter that was lost is told from a wrong token. -ENOMEM. */
 int token_print(const struct token *token, char ret[TOKEN_TEXT_MAX]);
 /* -EINVAL in words. */
 int token_parse(const char *text, struct token *ret, struct cl_error *err);
