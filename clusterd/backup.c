@@ -56,9 +56,8 @@ static uint8_t *hex_read(const char *text, size_t *ret_len)
 
 /* ---- out --------------------------------------------------------------------------------------------- */
 
-json_t *backup_make(const struct node *node)
+json_t *backup_make(const struct node *node, const struct state *s)
 {
-	const struct state *s = node_state(node);
 	_cleanup_free_ uint8_t *bytes = NULL;
 	_cleanup_free_ char *hex = NULL, *uuid = hex_of(s->cluster_uuid, sizeof(s->cluster_uuid));
 	struct node_self self;

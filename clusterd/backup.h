@@ -16,8 +16,8 @@
 #define BACKUP_FORMAT 1
 #define BACKUP_BYTES_MAX (64 * 1024 * 1024)
 
-/* {"backup":{...}} of what is applied here; NULL without memory. */
-json_t *backup_make(const struct node *node);
+/* {"backup":{...}} of that state of the node; NULL without memory. */
+json_t *backup_make(const struct node *node, const struct state *state);
 
 struct backup {
 	uint64_t line;

@@ -18,6 +18,7 @@
 #include "clusterd/fetch.h"
 #include "clusterd/founding.h"
 #include "clusterd/join.h"
+#include "clusterd/left.h"
 #include "clusterd/leave.h"
 #include "clusterd/lease_file.h"
 #include "clusterd/store_aside.h"
@@ -108,6 +109,7 @@ static void condemn(struct daemon *d, const char *why)
 	struct cl_error err = CL_ERROR_INIT;
 
 	log_crit("the database is not to be used any more: %s", why);
+	left_keep(d);
 	if (store_condemn(d->conf.data_directory, why, &err) < 0)
 		log_crit("%s", err.msg);
 	daemon_stop(d, 1);
@@ -254,6 +256,7 @@ static void on_tick(void *user)
 	struct node_event event = { .type = NODE_EV_TICK };
 
 	daemon_step(user, &event);
+	left_step(user);
 }
 
 /* ---- store --------------------------------------------------------------------------------------- */

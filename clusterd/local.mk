@@ -20,6 +20,7 @@ clusterd_libclusterd_a_SOURCES = \
 	clusterd/csvd_tables.c clusterd/csvd_tables.h \
 	clusterd/daemon.c clusterd/daemon.h \
 	clusterd/events.c clusterd/events.h \
+	clusterd/left.c clusterd/left.h \
 	clusterd/ipc.c clusterd/ipc.h \
 	clusterd/lease_file.c clusterd/lease_file.h \
 	clusterd/raft_store.c clusterd/raft_store.h \

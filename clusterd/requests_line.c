@@ -45,7 +45,7 @@ int do_backup(struct ask *ask, struct cl_error *err)
 	node_get_self(ask->rq->d->node, &self);
 	if (self.line == 0)
 		return cl_error_set(err, -CL_EREFUSED, "this node is in no cluster");
-	ask_answer(ask, backup_make(ask->rq->d->node));
+	ask_answer(ask, backup_make(ask->rq->d->node, node_state(ask->rq->d->node)));
 	return 0;
 }
 

@@ -11,9 +11,11 @@
 
 #include "clusterd/core/internal.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/cleanup.h"
 #include "quorum/state_force.h"
 
 /* ---- whether ------------------------------------------------------------------------------------------ */
@@ -116,18 +118,37 @@ static bool refuse_restore(struct node *n, const struct node_request *rq, const 
  * have been lost with it. All are taken; one that never was committed does no harm, as every node and
  * every number begins anew.
  */
-static void apply_rest(struct node *n)
+static int apply_rest(const struct node *n, struct state *state)
 {
 	struct state_result res;
 
-	for (uint64_t i = n->state.applied + 1; i <= raft_last_index(n->raft); i++) {
+	for (uint64_t i = state->applied + 1; i <= raft_last_index(n->raft); i++) {
 		const struct raft_entry *e = raft_entry(n->raft, i);
 
 		if (!e || e->type != RAFT_ENTRY_COMMAND)
-			n->state.applied = i;
-		else if (state_apply(&n->state, i, e->data, e->len, 0, &res, NULL) < 0)
-			n->out->no_memory = true;
+			state->applied = i;
+		else if (state_apply(state, i, e->data, e->len, 0, &res, NULL) < 0)
+			return -ENOMEM;
 	}
+	return 0;
+}
+
+int node_known(const struct node *n, struct state *ret)
+{
+	_cleanup_free_ uint8_t *bytes = NULL;
+	size_t len;
+	int r = state_encode(&n->state, &bytes, &len);
+
+	if (r == 0)
+		r = state_decode(bytes, len, ret, NULL);
+	if (r < 0)
+		return r;
+	ret->knows = n->state.knows;
+	if (n->raft)
+		r = apply_rest(n, ret);
+	if (r < 0)
+		state_fini(ret);
+	return r;
 }
 
 static uint64_t random_id(const struct node_request *rq)
@@ -157,7 +178,8 @@ bool force_new(struct node *n, const struct node_request *rq)
 
 	if (refuse(n, rq))
 		return false;
-	apply_rest(n);
+	if (apply_rest(n, &n->state) < 0)
+		n->out->no_memory = true;
 	term = raft_term(n->raft) + 1;
 	line.number++;
 	line.random_id = random_id(rq);

@@ -508,6 +508,12 @@ bool node_is_voter(const struct node *node, uint32_t id);
 /* The database as applied here. Valid until the next step. */
 const struct state *node_state(const struct node *node);
 
+/*
+ * All that this node's log holds, committed or not, applied to a copy: what is known here at most. Owned by
+ * the caller. -ENOMEM.
+ */
+int node_known(const struct node *node, struct state *ret);
+
 /* Who is a member of the log and who votes, as of what is applied here; NULL: no database. */
 const struct raft_config *node_voters(const struct node *node);
 
