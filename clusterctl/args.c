@@ -219,8 +219,8 @@ static int unknown_verb(const char *first, const char *second, struct cl_error *
 				    "cannot create a '%.60s': only vm, volume and token", second);
 	if (strcmp(first, "create") == 0)
 		return cl_error_set(err, -EINVAL, "create what: vm, volume or token?");
-	if (strcmp(first, "set") == 0)
-		return cl_error_set(err, -EINVAL, "set what? see `clusterctl help`");
+	if (strcmp(first, "set") == 0 || strcmp(first, "fence") == 0)
+		return cl_error_set(err, -EINVAL, "%s what? see `clusterctl help`", first);
 	(void)cl_error_set(err, -EINVAL, "unknown verb '%.60s'", first);
 	for (unsigned i = 0; i < n; i++)
 		(void)snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s'%s'",

@@ -3,9 +3,10 @@ noinst_LIBRARIES += clusterctl/libclusterctl.a
 clusterctl_libclusterctl_a_SOURCES = \
 	clusterctl/args.c clusterctl/args.h clusterctl/backup.c clusterctl/backup.h \
 	clusterctl/client.c clusterctl/client.h \
+	clusterctl/confirm.c clusterctl/confirm.h \
 	clusterctl/json_text.c clusterctl/json_text.h \
 	clusterctl/table.c clusterctl/table.h \
-	clusterctl/text.c clusterctl/text.h clusterctl/text_volume.c \
+	clusterctl/text.c clusterctl/text.h clusterctl/text_fence.c clusterctl/text_volume.c \
 	clusterctl/verbs.c clusterctl/verbs.h
 
 bin_PROGRAMS += clusterctl/clusterctl

@@ -8,6 +8,7 @@
 #include "clusterctl/args.h"
 #include "clusterctl/backup.h"
 #include "clusterctl/client.h"
+#include "clusterctl/confirm.h"
 #include "clusterctl/text.h"
 #include "lib/cleanup.h"
 
@@ -188,7 +189,7 @@ static int run(struct args *args)
 		return do_completion(args);
 	if (strcmp(args->verb->name, "backup") == 0)
 		return do_backup(args);
-	if (backup_prepare(args, &err.err) < 0)
+	if (backup_prepare(args, &err.err) < 0 || confirm_typed(args, stdin, stderr, &err.err) < 0)
 		return fail(args, &err);
 	return do_ask(args);
 }

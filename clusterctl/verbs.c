@@ -27,6 +27,11 @@ static const struct verb_option set_quorum_options[] = {
 	{ NULL, NULL, false, NULL },
 };
 
+static const struct verb_option confirm_options[] = {
+	{ "yes", NULL, false, "do not ask for the name again" },
+	{ NULL, NULL, false, NULL },
+};
+
 static const struct verb_option init_options[] = {
 	{ "witness", "URL", false, "and a witness: iscsi://HOST[:PORT]/IQN/LUN" },
 	{ "name", "NAME", false, "the cluster's name (default: corosync's cluster_name)" },
@@ -146,6 +151,12 @@ const struct verb verbs[] = {
 	{ "evict", "NODE", 1, 1, 0, "node", NULL,
 	  "take NODE, which is dead or unreachable, out of the cluster for good",
 	  "clusterctl evict node4", NULL },
+	{ "fence confirm", "NODE", 1, 1, 0, "node", confirm_options,
+	  "say that NODE, as you have seen, is off: what it ran may start elsewhere",
+	  "clusterctl fence confirm node3", NULL },
+	{ "fence history", "[NODE]", 0, 1, VERB_READS, "node", NULL,
+	  "how failed nodes were proven off, and what failed to", "clusterctl fence history",
+	  text_fences },
 	{ "set quorum", "witness URL|none", 2, 2, 0, "", set_quorum_options,
 	  "make a LUN the cluster's witness, one more vote for an even number of nodes",
 	  "clusterctl set quorum witness iscsi://10.0.0.9/iqn.2026-01.lab:witness/1", NULL },
@@ -397,12 +408,14 @@ void verb_bash_completion(FILE *out)
 	completion_words("create", out);
 	(void)fputs("' sets='", out);
 	completion_words("set", out);
+	(void)fputs("' fences='", out);
+	completion_words("fence", out);
 	(void)fputs("'\n\tCOMPREPLY=()\n"
 		    "\tif [ \"$COMP_CWORD\" = 1 ]; then\n"
 		    "\t\tCOMPREPLY=($(compgen -W \"$firsts\" -- \"$cur\")); return\n\tfi\n"
-		    "\tif [ \"$verb\" = create ] || [ \"$verb\" = set ]; then\n"
+		    "\tif [[ $verb = create || $verb = set || $verb = fence ]]; then\n"
 		    "\t\tif [ \"$COMP_CWORD\" = 2 ]; then\n"
-		    "\t\t\t[ \"$verb\" = create ] || creates=$sets\n"
+		    "\t\t\tcase $verb in set) creates=$sets ;; fence) creates=$fences ;; esac\n"
 		    "\t\t\tCOMPREPLY=($(compgen -W \"$creates\" -- \"$cur\")); return\n\t\tfi\n"
 		    "\t\tverb=\"$verb ${COMP_WORDS[2]}\" at=3\n\tfi\n"
 		    "\tcase $verb in\n",

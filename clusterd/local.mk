@@ -28,6 +28,7 @@ clusterd_libclusterd_a_SOURCES = \
 	clusterd/requests_line.c \
 	clusterd/volume_requests.c clusterd/volume_view.c clusterd/volume_view.h \
 	clusterd/ring.c clusterd/ring.h \
+	clusterd/fence_requests.c \
 	clusterd/quorum_requests.c \
 	clusterd/ring_device.c clusterd/ring_device.h \
 	clusterd/ring_gate.c clusterd/ring_gate.h \

@@ -81,7 +81,7 @@ void pending_fail(struct requests *rq, struct pending *p, const struct cl_error 
 
 void pending_done(struct requests *rq, struct pending *p, json_t *json)
 {
-	struct ask ask = { rq, p->client, p->verb, NULL };
+	struct ask ask = { rq, p->client, p->verb, NULL, NULL };
 
 	pending_free(p);
 	ask_answer(&ask, json);
@@ -369,6 +369,8 @@ static const struct {
 	{ "evict", IPC_ADMIN, 1, 1, do_evict },
 	{ "rotate", IPC_ADMIN, 1, 1, do_rotate },
 	{ "set quorum", IPC_ADMIN, 2, 2, do_set_quorum },
+	{ "fence confirm", IPC_ADMIN, 1, 1, do_fence_confirm },
+	{ "fence history", IPC_VIEW, 0, 1, do_fence_history },
 	{ "backup", IPC_ADMIN, 0, 0, do_backup },
 	{ "restore", IPC_ADMIN, 0, 0, do_restore },
 	{ "create vm", IPC_ADMIN, 1, 1, do_create_vm },
@@ -447,7 +449,7 @@ static bool changes_something(const char *verb)
 void requests_take(struct requests *rq, uint64_t client, const struct ipc_who *who,
 		   const Ipc__Request *msg)
 {
-	struct ask ask = { rq, client, "", msg };
+	struct ask ask = { rq, client, "", msg, who };
 	struct cl_error err = CL_ERROR_INIT;
 
 	if (changes_something(msg->verb))
@@ -502,7 +504,7 @@ static json_t *done_json(struct requests *rq, const struct pending *p, const str
 void requests_reply(struct requests *rq, const struct node_action *a)
 {
 	struct pending *p = pending_find(rq, a->reply.client);
-	struct ask ask = { rq, a->reply.client, "", NULL };
+	struct ask ask = { rq, a->reply.client, "", NULL, NULL };
 	struct cl_error err = CL_ERROR_INIT;
 
 	if (!p || volume_step_replied(rq, p, a) || quorum_after_init(rq, p, a))

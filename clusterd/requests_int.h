@@ -58,6 +58,7 @@ struct ask {
 	uint64_t client;
 	const char *verb;
 	const Ipc__Request *msg;
+	const struct ipc_who *who;
 };
 
 const char *ask_operand(const struct ask *ask, size_t i);
@@ -101,6 +102,11 @@ int quorum_init_option(struct ask *ask, struct cl_error *err);
 void quorum_init_begun(struct ask *ask);
 /* `init` was done, and a witness was asked for: it is begun, p lives on. */
 bool quorum_after_init(struct requests *rq, struct pending *p, const struct node_action *a);
+
+/* ---- fence_requests.c --------------------------------------------------------------------------- */
+
+int do_fence_confirm(struct ask *ask, struct cl_error *err);
+int do_fence_history(struct ask *ask, struct cl_error *err);
 
 /* ---- requests_line.c ------------------------------------------------------------------------------ */
 

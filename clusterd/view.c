@@ -407,6 +407,29 @@ json_t *view_explain(const struct node *node, const char *name)
 	return json_pack("{s:s,s:o}", "name", name, "explanation", list);
 }
 
+/* ---- fences ---------------------------------------------------------------------------------------- */
+
+static json_t *fence_json(const struct state *state, const struct state_fence *f)
+{
+	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:o,s:o}", "time", since(f->time_ms), "node",
+			 text_or_null(node_name(state, f->node)), "incarnation",
+			 number(f->incarnation), "why", text_or_null(f->why), "method",
+			 any_text(f->method), "by", text_or_null(f->by), "result",
+			 f->off ? "off" : "failed", "text", text_or_null(f->text), "duration_ms",
+			 f->took_ms >= 0 ? json_integer(f->took_ms) : json_null());
+}
+
+json_t *view_fences(const struct node *node, uint32_t id)
+{
+	const struct state *state = node_state(node);
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < state->fences.n; i++)
+		if (id == 0 || state->fences.v[i].node == id)
+			(void)json_array_append_new(list, fence_json(state, &state->fences.v[i]));
+	return json_pack("{s:o}", "fences", list);
+}
+
 /* ---- events ---------------------------------------------------------------------------------------- */
 
 char *view_event(const struct node_event_line *line, const char *name)

@@ -22,6 +22,9 @@ json_t *view_show(const struct node *node, const char *name);
 json_t *view_explain(const struct node *node, const char *name);
 bool view_exists(const struct node *node, const char *name);
 
+/* {"fences":[...]}: the history, oldest first; of one node, or all (0). */
+json_t *view_fences(const struct node *node, uint32_t id);
+
 /* A line of the event log. node_name: NULL when it is about none. malloc'd text. */
 char *view_event(const struct node_event_line *line, const char *node_name);
 

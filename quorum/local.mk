@@ -30,6 +30,7 @@ quorum_libstate_a_SOURCES = \
 	quorum/spread.c quorum/spread.h \
 	quorum/state.c quorum/state.h quorum/state_apply.h \
 	quorum/state_codec.c \
+	quorum/state_fence.c quorum/state_fence.h \
 	quorum/state_force.c quorum/state_force.h \
 	quorum/state_migrate.c \
 	quorum/state_node.c \
@@ -52,6 +53,9 @@ check_PROGRAMS += tests/unit/state_quiet_test
 tests_unit_state_quiet_test_SOURCES = tests/unit/state_quiet_test.c
 tests_unit_state_quiet_test_LDADD = quorum/libstate.a proto/libpb.a lib/libcl.a \
 	$(PROTOBUFC_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/state_fence_test
+tests_unit_state_fence_test_SOURCES = tests/unit/state_fence_test.c
+tests_unit_state_fence_test_LDADD = $(tests_unit_state_life_test_LDADD)
 check_PROGRAMS += tests/unit/witness_test
 tests_unit_witness_test_SOURCES = tests/unit/witness_test.c
 tests_unit_witness_test_LDADD = quorum/libstate.a quorum/libquorum.a proto/libpb.a lib/libcl.a \

@@ -30,6 +30,7 @@ void state_fini(struct state *state)
 	state_resource_vec_fini(&state->resources);
 	state_debt_vec_fini(&state->debts);
 	state_dedup_vec_fini(&state->dedup);
+	state_fence_vec_fini(&state->fences);
 	state_setup_fini(&state->setup);
 	*state = (struct state){ 0 };
 }
@@ -137,8 +138,11 @@ bool state_may_place(const struct state *state, const struct state_resource *r,
 	const struct state_node *n = state_node(state, r->owner);
 
 	if (r->owner && !owner_is_over(r, n)) {
-		(void)snprintf(reason, STATE_REASON_MAX, "node '%s' may still run it: %s",
-			       n ? n->name : "?", "waiting until its lease has ended");
+		(void)snprintf(reason, STATE_REASON_MAX,
+			       "it may still run%s; until the lease ends, or `clusterctl fence "
+			       "confirm %s`",
+			       n && state_fence_failed(state, n) ? ": fence agents failed" : "",
+			       n ? n->name : "?");
 		return false;
 	}
 	for (size_t i = 0; i < r->n_volumes; i++)
@@ -355,6 +359,7 @@ static void apply_dispatch(struct apply *ap, const Log__Command *c)
 		APPLY(NODE_ADMIT, node_admit);
 		APPLY(NODE_FAILED, node_failed);
 		APPLY(NODE_SILENT, node_silent);
+		APPLY(NODE_FENCED, node_fenced);
 		APPLY(NODE_DRAIN, node_drain);
 		APPLY(NODE_REMOVE, node_remove);
 		APPLY(SETUP_SET, setup_set);

@@ -27,6 +27,7 @@
 
 #include "lib/error.h"
 #include "lib/vec.h"
+#include "quorum/state_fence.h"
 #include "quorum/state_setup.h"
 
 enum {
@@ -177,6 +178,7 @@ CL_DEFINE_VEC(state_volume_vec, struct state_volume);
 CL_DEFINE_VEC(state_resource_vec, struct state_resource);
 CL_DEFINE_VEC(state_debt_vec, struct state_debt);
 CL_DEFINE_VEC(state_dedup_vec, struct state_dedup);
+CL_DEFINE_VEC(state_fence_vec, struct state_fence);
 
 /* One more voter of the log, on a LUN that any node can serve (docs/witness.md). */
 struct state_witness {
@@ -194,6 +196,7 @@ struct state {
 	struct state_resource_vec resources; /* by name */
 	struct state_debt_vec debts;	     /* by volume, node */
 	struct state_dedup_vec dedup;	     /* oldest first */
+	struct state_fence_vec fences;	     /* oldest first; what was done, not what is owed */
 	struct state_setup setup;
 	bool stopped;	  /* by the operator: no VM runs until `start cluster` */
 	uint64_t retired; /* highest incarnation of a node that was removed: P2 outlives it */
@@ -231,6 +234,7 @@ enum state_defect {
 	STATE_DEFECT_FENCE_SKIPPED = 1 << 3,	/* no debts are written */
 	STATE_DEFECT_BOUND_SKIPPED = 1 << 4,	/* who failed counts as silent at once */
 	STATE_DEFECT_ONE_VOLUME = 1 << 5,	/* quiet when silent on one volume of several */
+	STATE_DEFECT_OFF_PAYS = 1 << 6,		/* who is off owes no fence any more */
 };
 
 /* What applying changed, for the agent, the event lines and csvd's tables. */
@@ -290,6 +294,8 @@ bool state_storage_silent(const struct state *state, const struct state_node *n,
 const char *state_in_maintenance(const struct state *state, const struct state_resource *r);
 /* Why the node cannot be forgotten yet; NULL: it can. */
 const char *state_cannot_remove(const struct state *state, const struct state_node *node);
+/* What failed last of what was tried to prove that this incarnation is off; NULL: nothing did. */
+const struct state_fence *state_fence_failed(const struct state *state, const struct state_node *n);
 /* Any debt on the volume. */
 bool state_has_debt(const struct state *state, const char *volume);
 

@@ -47,11 +47,18 @@ void apply_settle(struct apply *ap);
 /* What `N failed` means for resources: owners are displaced, migrations end. */
 void apply_node_failed_resources(struct apply *ap, const struct state_node *n);
 
+/* The node is no member any more: its id may be another one's. */
+void apply_fences_forget(struct apply *ap, uint32_t node);
+/* Into the history: a proof that was not tried but found. */
+void apply_fence_proof(struct apply *ap, const struct state_node *n, const char *method,
+		       const char *text);
+
 void apply_schema_raise(struct apply *ap, const Log__SchemaRaise *c);
 void apply_node_add(struct apply *ap, const Log__NodeAdd *c);
 void apply_node_admit(struct apply *ap, const Log__NodeAdmit *c);
 void apply_node_failed(struct apply *ap, const Log__NodeFailed *c);
 void apply_node_silent(struct apply *ap, const Log__NodeSilent *c);
+void apply_node_fenced(struct apply *ap, const Log__NodeFenced *c);
 void apply_node_drain(struct apply *ap, const Log__NodeDrain *c);
 void apply_node_remove(struct apply *ap, const Log__NodeRemove *c);
 void apply_cluster_stop(struct apply *ap, const Log__ClusterStop *c);

@@ -16,11 +16,12 @@ struct encoder {
 	Log__Resource *resources;
 	Log__Debt *debts;
 	Log__Dedup *dedup;
+	Log__Fence *fences;
 	Log__RequestId *requests;
 	Log__Setup setup;
 	Log__SetupPart parts[STATE_PARTS], *part_list[STATE_PARTS];
 	char **names; /* of the resources' volumes */
-	void **lists; /* the pointer arrays of the five lists */
+	void **lists; /* the pointer arrays of the lists */
 	Log__Witness witness;
 };
 
@@ -119,6 +120,20 @@ static void encode_dedup(Log__Dedup *to, Log__RequestId *id, const struct state_
 	to->number = d->number;
 }
 
+static void encode_fence(Log__Fence *to, const struct state_fence *f)
+{
+	log__fence__init(to);
+	to->node = f->node;
+	to->incarnation = f->incarnation;
+	to->time_ms = f->time_ms;
+	to->took_ms = f->took_ms;
+	to->off = f->off;
+	to->why = (char *)f->why;
+	to->method = (char *)f->method;
+	to->by = (char *)f->by;
+	to->text = (char *)f->text;
+}
+
 static void encode_setup(struct encoder *e, const struct state_setup *setup)
 {
 	log__setup__init(&e->setup);
@@ -155,18 +170,20 @@ static void encode_witness(struct encoder *e, const struct state_witness *w)
 
 static int encoder_alloc(struct encoder *e, const struct state *s)
 {
-	size_t lists = s->nodes.n + s->volumes.n + s->resources.n + s->debts.n + s->dedup.n;
+	size_t lists =
+		s->nodes.n + s->volumes.n + s->resources.n + s->debts.n + s->dedup.n + s->fences.n;
 
 	e->nodes = calloc(s->nodes.n + 1, sizeof(*e->nodes));
 	e->volumes = calloc(s->volumes.n + 1, sizeof(*e->volumes));
 	e->resources = calloc(s->resources.n + 1, sizeof(*e->resources));
 	e->debts = calloc(s->debts.n + 1, sizeof(*e->debts));
 	e->dedup = calloc(s->dedup.n + 1, sizeof(*e->dedup));
+	e->fences = calloc(s->fences.n + 1, sizeof(*e->fences));
 	e->requests = calloc(s->dedup.n + 1, sizeof(*e->requests));
 	e->names = calloc(s->resources.n * STATE_VOLUMES_OF_RESOURCE_MAX + 1, sizeof(*e->names));
 	e->lists = calloc(lists + 1, sizeof(*e->lists));
-	return e->nodes && e->volumes && e->resources && e->debts && e->dedup && e->requests &&
-			       e->names && e->lists
+	return e->nodes && e->volumes && e->resources && e->debts && e->dedup && e->fences &&
+			       e->requests && e->names && e->lists
 		       ? 0
 		       : -ENOMEM;
 }
@@ -178,6 +195,7 @@ static void encoder_free(struct encoder *e)
 	free(e->resources);
 	free(e->debts);
 	free(e->dedup);
+	free(e->fences);
 	free(e->requests);
 	free(e->names);
 	free(e->lists);
@@ -209,6 +227,7 @@ static void encoder_fill(struct encoder *e, const struct state *s)
 					       &e->names[i * STATE_VOLUMES_OF_RESOURCE_MAX]));
 	ENCODE_LIST(debts, encode_debt(&e->debts[i], &s->debts.v[i]));
 	ENCODE_LIST(dedup, encode_dedup(&e->dedup[i], &e->requests[i], &s->dedup.v[i]));
+	ENCODE_LIST(fences, encode_fence(&e->fences[i], &s->fences.v[i]));
 	encode_setup(e, &s->setup);
 	e->snapshot.retired = s->retired;
 	e->snapshot.schema = s->schema;
@@ -387,6 +406,29 @@ static bool decode_rest(struct state *s, const Log__Snapshot *from)
 	return true;
 }
 
+static bool decode_fences(struct state *s, const Log__Snapshot *from)
+{
+	if (from->n_fences > (size_t)STATE_NODES_MAX * STATE_FENCES_PER_NODE)
+		return false;
+	for (size_t i = 0; i < from->n_fences; i++) {
+		struct state_fence f = {
+			.node = from->fences[i]->node,
+			.incarnation = from->fences[i]->incarnation,
+			.time_ms = from->fences[i]->time_ms,
+			.took_ms = from->fences[i]->took_ms,
+			.off = from->fences[i]->off,
+		};
+
+		STATE_COPY(f.why, from->fences[i]->why);
+		STATE_COPY(f.method, from->fences[i]->method);
+		STATE_COPY(f.by, from->fences[i]->by);
+		STATE_COPY(f.text, from->fences[i]->text);
+		if (state_fence_vec_push(&s->fences, f) < 0)
+			return false;
+	}
+	return true;
+}
+
 static bool decode_setup(struct state *s, const Log__Setup *from)
 {
 	for (size_t i = 0; i < from->n_parts; i++) {
@@ -440,7 +482,7 @@ static bool decode_all(struct state *s, const Log__Snapshot *from)
 	for (size_t i = 0; i < from->n_resources; i++)
 		if (!decode_resource(s, from->resources[i]))
 			return false;
-	return decode_witness(s, from->witness) && decode_rest(s, from);
+	return decode_witness(s, from->witness) && decode_rest(s, from) && decode_fences(s, from);
 }
 
 int state_decode(const uint8_t *data, size_t len, struct state *ret_state, struct cl_error *err)

@@ -122,6 +122,8 @@ void apply_node_admit(struct apply *ap, const Log__NodeAdmit *c)
 			     (unsigned long long)n->incarnation);
 		return;
 	}
+	if (n->phase == STATE_NODE_FAILED && n->silent < n->incarnation)
+		apply_fence_proof(ap, n, "admission", "it has ended all that it ran");
 	n->silent = n->incarnation;
 	if (!(ap->defects & STATE_DEFECT_KEEP_INCARNATION) || n->incarnation == 0)
 		n->incarnation++;
@@ -192,6 +194,7 @@ static bool quiet(struct apply *ap, struct state_node *n, const char *cause)
 		return false;
 	}
 	n->quiet = n->incarnation;
+	apply_fence_proof(ap, n, "storage heartbeat", cause);
 	apply_changed(ap, STATE_CHANGED_NODE, n->name, n->id, n->incarnation, "node-quiet",
 		      n->since_ms, cause);
 	return true;
@@ -213,6 +216,7 @@ void apply_node_silent(struct apply *ap, const Log__NodeSilent *c)
 		return;
 	}
 	n->silent = c->incarnation;
+	apply_fence_proof(ap, n, "lease", c->cause);
 	apply_changed(ap, STATE_CHANGED_NODE, n->name, n->id, n->incarnation, "node-silent",
 		      n->since_ms, c->cause);
 	apply_settle(ap);

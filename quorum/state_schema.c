@@ -18,6 +18,8 @@ uint32_t schema_of(const Log__Command *c)
 	case LOG__COMMAND__WHAT_QUORUM_SET:
 	case LOG__COMMAND__WHAT_SCHEMA_RAISE:
 		return 2;
+	case LOG__COMMAND__WHAT_NODE_FENCED:
+		return 3;
 	default:
 		return 1;
 	}

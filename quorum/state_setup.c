@@ -129,5 +129,6 @@ void apply_node_remove(struct apply *ap, const Log__NodeRemove *c)
 		ap->state->setup.gone[n->id / 8] |= (uint8_t)(1u << (n->id % 8));
 	if (ap->state->retired < n->incarnation)
 		ap->state->retired = n->incarnation;
+	apply_fences_forget(ap, n->id);
 	state_node_vec_remove(&ap->state->nodes, (size_t)(n - ap->state->nodes.v));
 }

@@ -12,6 +12,7 @@
  *               what; manager_move.c: live migrations; manager_request.c: clients' requests;
  *               manager_voters.c: who votes)
  *   job.c       what an operator asks of some node's csvd
+ *   fence.c     what people and agents know of a failed node
  *   force.c     a new line of history
  *   slow.c      whether writes to our database are slow
  *   audit.c     who asked for what
@@ -546,6 +547,19 @@ static inline enum local_state local_state(const struct local *l)
 	return (enum local_state)l->sm.state;
 }
 
+/* ---- fence.c ----------------------------------------------------------------------------------- */
+
+/* A request on its way to a command. */
+struct asked {
+	const Core__Message *msg;
+	const Core__Request *rq;
+	Log__RequestId id;
+};
+
+/* Why the node cannot be called off; NULL: it can. Asked where it is said, and of the leader. */
+const char *fence_cannot_confirm(const struct node *n, const struct state_node *s);
+void fence_confirm(struct node *n, struct asked *q);
+
 /* ---- manager*.c -------------------------------------------------------------------------------- */
 
 void manager_step(struct node *n);
@@ -554,6 +568,10 @@ void manager_on_bound_answer(struct node *n, const Core__Message *msg);
 void manager_on_go_ask(struct node *n, const Core__Message *msg);
 void manager_on_propose(struct node *n, const Core__Message *msg);
 void manager_on_request(struct node *n, const Core__Message *msg);
+/* Refuse a request: code < 0. */
+void manager_answer(struct node *n, const struct asked *q, int code, const char *hint,
+		    const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+void manager_propose_failed(struct node *n, const struct state_node *s, const char *cause);
 void manager_on_join(struct node *n, const Core__Message *msg);
 void manager_on_report(struct node *n, const Core__Message *msg);
 /* Whether the log is still sent to a node, whatever its database. */

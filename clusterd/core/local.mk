@@ -9,6 +9,7 @@ clusterd_libcore_a_SOURCES = \
 	clusterd/core/agent_migrate.c \
 	clusterd/core/agent_stand.c \
 	clusterd/core/beats.c \
+	clusterd/core/fence.c \
 	clusterd/core/force.c \
 	clusterd/core/internal.h \
 	clusterd/core/job.c \

@@ -25,7 +25,7 @@ void manager_reset(struct node *n)
 
 /* ---- failed ----------------------------------------------------------------------------------------- */
 
-static void propose_failed(struct node *n, const struct state_node *s, const char *cause)
+void manager_propose_failed(struct node *n, const struct state_node *s, const char *cause)
 {
 	COMMAND(NODE_FAILED, NodeFailed, node_failed);
 
@@ -134,10 +134,10 @@ static void off_ring(struct node *n, const struct state_node *s)
 	if (!n->view.quorate)
 		return;
 	if (g && g->at_once)
-		propose_failed(n, s, "left the ring");
+		manager_propose_failed(n, s, "left the ring");
 	else if (n->now_ms - n->quorate_since_ms >= away_ms &&
 		 (!g || n->now_ms - g->since_ms >= away_ms))
-		propose_failed(n, s, "did not come back to the ring");
+		manager_propose_failed(n, s, "did not come back to the ring");
 }
 
 /* On the ring, but its clusterd says nothing: hung, or gone. Its VMs may run under its lease. */
@@ -147,7 +147,7 @@ static void on_ring(struct node *n, const struct state_node *s)
 	int64_t heard_ms = p ? p->heard_ms : INT64_MIN;
 
 	if (p && p->cleaned && p->ended >= s->incarnation) {
-		propose_failed(n, s, s->leaving ? "has left" : "was restarted");
+		manager_propose_failed(n, s, s->leaving ? "has left" : "was restarted");
 		return;
 	}
 	if (heard_ms < n->mgr.since_ms)
@@ -158,7 +158,7 @@ static void on_ring(struct node *n, const struct state_node *s)
 	}
 	/* Perhaps only we do not hear it: voters that acked it of late say so, and are asked anew. */
 	if (bound_passed(n, s, false))
-		propose_failed(n, s, "its clusterd is silent");
+		manager_propose_failed(n, s, "its clusterd is silent");
 	else if (bound_answered(n, s))
 		bound_drop(n, s->id, false);
 }
@@ -230,7 +230,7 @@ static void node_step_one(struct node *n, const struct state_node *s)
 		return;
 	if (s->phase == STATE_NODE_LIVING && s->id == n->cfg.id) {
 		if (n->cleaned && n->ended >= s->incarnation)
-			propose_failed(n, s, s->leaving ? "has left" : "was restarted");
+			manager_propose_failed(n, s, s->leaving ? "has left" : "was restarted");
 	} else if (s->phase == STATE_NODE_LIVING) {
 		bound_drop(n, s->id, true);
 		if (beats_in_ring(n, s->id))

@@ -13,18 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A request on its way to a command. */
-struct asked {
-	const Core__Message *msg;
-	const Core__Request *rq;
-	Log__RequestId id;
-};
-
-static void answer(struct node *n, const struct asked *q, int code, const char *hint,
-		   const char *fmt, ...) __attribute__((format(printf, 5, 6)));
-
-static void answer(struct node *n, const struct asked *q, int code, const char *hint,
-		   const char *fmt, ...)
+void manager_answer(struct node *n, const struct asked *q, int code, const char *hint,
+		    const char *fmt, ...)
 {
 	char text[200];
 	va_list va;
@@ -46,8 +36,8 @@ static const struct state_resource *resource_asked(struct node *n, const struct 
 	const struct state_resource *r = state_resource(&n->state, q->rq->object);
 
 	if (!r)
-		answer(n, q, -ENOENT, "clusterctl list shows what there is", "no VM '%.63s'",
-		       q->rq->object);
+		manager_answer(n, q, -ENOENT, "clusterctl list shows what there is",
+			       "no VM '%.63s'", q->rq->object);
 	return r;
 }
 
@@ -61,12 +51,12 @@ static bool target_asked(struct node *n, const struct asked *q, uint32_t *ret_id
 		return true;
 	s = state_node_by_name(&n->state, q->rq->target);
 	if (!s) {
-		answer(n, q, -ENOENT, "", "no node '%.63s'", q->rq->target);
+		manager_answer(n, q, -ENOENT, "", "no node '%.63s'", q->rq->target);
 		return false;
 	}
 	if (s->phase != STATE_NODE_LIVING || s->draining) {
-		answer(n, q, -CL_EREFUSED, "clusterctl status shows why", "node '%s' is %s",
-		       s->name, s->draining ? "drained" : "not up");
+		manager_answer(n, q, -CL_EREFUSED, "clusterctl status shows why", "node '%s' is %s",
+			       s->name, s->draining ? "drained" : "not up");
 		return false;
 	}
 	*ret_id = s->id;
@@ -91,8 +81,8 @@ static void delete_volume(struct node *n, struct asked *q)
 	COMMAND(VOLUME_DELETE, VolumeDelete, volume_delete);
 
 	if (v && !v->maintenance) {
-		answer(n, q, -CL_EREFUSED, "clusterctl delete does both",
-		       "volume '%s' is not in maintenance", v->name);
+		manager_answer(n, q, -CL_EREFUSED, "clusterctl delete does both",
+			       "volume '%s' is not in maintenance", v->name);
 		return;
 	}
 	m.name = q->rq->object;
@@ -174,8 +164,8 @@ static void move_volume(struct node *n, struct asked *q, const struct state_volu
 		to = spread_choose(&n->state, v, v->coordinator, &view);
 	why = cannot_go(n, v, to);
 	if (why) {
-		answer(n, q, -CL_EREFUSED, "clusterctl show tells how nodes reach it",
-		       "volume '%s' %s", v->name, why);
+		manager_answer(n, q, -CL_EREFUSED, "clusterctl show tells how nodes reach it",
+			       "volume '%s' %s", v->name, why);
 		return;
 	}
 	m.name = q->rq->object;
@@ -195,20 +185,21 @@ static void move_vm(struct node *n, struct asked *q)
 	if (!r || !target_asked(n, q, &to))
 		return;
 	if (r->phase != STATE_ONLINE) {
-		answer(n, q, -CL_EREFUSED, "only a running VM can be moved", "VM '%s' is %s",
-		       r->name, state_phase_name(r->phase));
+		manager_answer(n, q, -CL_EREFUSED, "only a running VM can be moved",
+			       "VM '%s' is %s", r->name, state_phase_name(r->phase));
 		return;
 	}
 	if (q->rq->quick && r->n_volumes == 0) {
-		answer(n, q, -CL_EREFUSED, "leave --quick away: the move is live",
-		       "VM '%s' has no disk on a volume that its state could lie beside", r->name);
+		manager_answer(n, q, -CL_EREFUSED, "leave --quick away: the move is live",
+			       "VM '%s' has no disk on a volume that its state could lie beside",
+			       r->name);
 		return;
 	}
 	if (to == 0)
 		to = manager_choose(n, r, 0, r->owner, why);
 	if (to == 0 || to == r->owner) {
-		answer(n, q, -CL_EREFUSED, "", "VM '%s' cannot move: %s", r->name,
-		       to ? "it runs on that node" : why);
+		manager_answer(n, q, -CL_EREFUSED, "", "VM '%s' cannot move: %s", r->name,
+			       to ? "it runs on that node" : why);
 		return;
 	}
 	(void)manager_begin_move(n, r, to, q->rq->quick, "asked for", &q->id);
@@ -230,7 +221,7 @@ static void drain(struct node *n, struct asked *q, bool on)
 	COMMAND(NODE_DRAIN, NodeDrain, node_drain);
 
 	if (!s) {
-		answer(n, q, -ENOENT, "", "no node '%.63s'", q->rq->object);
+		manager_answer(n, q, -ENOENT, "", "no node '%.63s'", q->rq->object);
 		return;
 	}
 	m.node = s->id;
@@ -245,7 +236,7 @@ static void setup(struct node *n, struct asked *q)
 	Log__Command c = LOG__COMMAND__INIT;
 
 	if (!set) {
-		answer(n, q, -EINVAL, "", "the setup cannot be read");
+		manager_answer(n, q, -EINVAL, "", "the setup cannot be read");
 		return;
 	}
 	c.what_case = LOG__COMMAND__WHAT_SETUP_SET;
@@ -272,18 +263,20 @@ static void go_for_good(struct node *n, struct asked *q, bool evict)
 	COMMAND(NODE_DRAIN, NodeDrain, node_drain);
 
 	if (!s) {
-		answer(n, q, -ENOENT, "", "no node '%.63s'", q->rq->object);
+		manager_answer(n, q, -ENOENT, "", "no node '%.63s'", q->rq->object);
 		return;
 	}
 	if (evict == there && !s->leaving) {
-		answer(n, q, -CL_EREFUSED,
-		       evict ? "clusterctl leave NODE" : "clusterctl evict NODE",
-		       evict ? "node '%s' is up: it can leave in order" : "node '%s' is not up",
-		       s->name);
+		manager_answer(n, q, -CL_EREFUSED,
+			       evict ? "clusterctl leave NODE" : "clusterctl evict NODE",
+			       evict ? "node '%s' is up: it can leave in order"
+				     : "node '%s' is not up",
+			       s->name);
 		return;
 	}
 	if (n->state.nodes.n == 1) {
-		answer(n, q, -CL_EREFUSED, "", "'%s' is the only node of the cluster", s->name);
+		manager_answer(n, q, -CL_EREFUSED, "", "'%s' is the only node of the cluster",
+			       s->name);
 		return;
 	}
 	m.node = s->id;
@@ -371,6 +364,9 @@ void manager_on_request(struct node *n, const Core__Message *msg)
 	case NODE_EVICT:
 		go_for_good(n, &q, msg->request->verb == NODE_EVICT);
 		break;
+	case NODE_FENCE_CONFIRM:
+		fence_confirm(n, &q);
+		break;
 	case NODE_REDIRECT:
 		redirect(n, &q);
 		break;
@@ -378,7 +374,7 @@ void manager_on_request(struct node *n, const Core__Message *msg)
 		maintenance(n, &q);
 		break;
 	default:
-		answer(n, &q, -EINVAL, "", "the leader does not know this request");
+		manager_answer(n, &q, -EINVAL, "", "the leader does not know this request");
 	}
 }
 

@@ -63,6 +63,8 @@ enum node_defect {
 	NODE_DEFECT_FORCE_NO_DEBTS = 1 << 15,	  /* a new line fences nobody */
 	NODE_DEFECT_OLD_LINE = 1 << 16,		  /* a higher line is not heeded */
 	NODE_DEFECT_SCHEMA_EARLY = 1 << 17,	  /* new commands before all nodes know them */
+	NODE_DEFECT_CONFIRM_IN_RING = 1 << 18,	  /* a node on the ring may be called off */
+	NODE_DEFECT_OFF_PAYS = 1 << 19,		  /* who is off owes no fence any more */
 	NODE_DEFECT_WITNESS_NO_WAIT = 1 << 24,	/* taken over without a look at its holder's slot */
 	NODE_DEFECT_WITNESS_NO_CHECK = 1 << 25, /* it answers without READ RESERVATION */
 	NODE_DEFECT_HB_UNHEEDED = 1 << 26,   /* VMs run on when neither beats nor heartbeats go */
@@ -156,6 +158,7 @@ enum node_verb {
 	NODE_EVICT,	    /* object: a node that is not */
 	NODE_STOP_CLUSTER,  /* on: every VM ends, none is started until it is off */
 	NODE_SET_QUORUM, /* object: "witness"; url ("" = none), uuid: of a LUN that was made one */
+	NODE_FENCE_CONFIRM, /* object: a node that user has seen to be off */
 	NODE_RESTORE, /* spec: the state of a backup, line, uuid: random; force: though other nodes
 			       run clusterd. Makes a new line of it with this node alone */
 };
@@ -175,9 +178,10 @@ struct node_request {
 	uint32_t cpus, priority; /* priority 0..4000; 0 = not started by itself */
 	enum state_start_after start_after;
 	bool start, force, on;
-	bool quick;    /* MOVE: by a saved state */
-	uint64_t line; /* RESTORE: of the backup */
-	uint32_t job;  /* Vol.Job.Kind; answered by NODE_DO_JOB_ANSWER */
+	bool quick;	  /* MOVE: by a saved state */
+	const char *user; /* FENCE_CONFIRM: who says it */
+	uint64_t line;	  /* RESTORE: of the backup */
+	uint32_t job;	  /* Vol.Job.Kind; answered by NODE_DO_JOB_ANSWER */
 };
 
 enum node_vm_report {

@@ -35,6 +35,12 @@ static void pack(struct node *n, struct pending *p, const struct node_request *r
 	m.on = rq->on;
 	m.quick = rq->quick;
 	m.start_after = rq->start_after;
+	m.user = COMMAND_STRING(rq->user ? rq->user : "");
+	if (rq->verb == NODE_FENCE_CONFIRM) {
+		const struct state_node *s = state_node_by_name(&n->state, m.object);
+
+		m.incarnation = s ? s->incarnation : 0;
+	}
 	p->len = core__request__get_packed_size(&m);
 	p->packed = malloc(p->len + 1);
 	if (p->packed)
@@ -52,6 +58,19 @@ static bool is_founding(enum node_verb verb)
 static bool is_forced(const struct node *n, const struct node_request *rq)
 {
 	return rq->verb == NODE_INIT && rq->force && n->raft;
+}
+
+/* Also here, not by the leader alone: what was said while the node was on our ring is not to be kept until
+ * it has left. */
+static bool fence_refused_here(struct node *n, const struct node_request *rq)
+{
+	const struct state_node *s = state_node_by_name(&n->state, rq->object);
+	const char *why = s ? fence_cannot_confirm(n, s) : "there is no such node";
+
+	if (why)
+		core_reply(n, rq->client, s ? -CL_EREFUSED : -ENOENT,
+			   "clusterctl status shows the nodes", "'%.63s': %s", rq->object, why);
+	return why != NULL;
 }
 
 static bool refuse(struct node *n, const struct node_request *rq)
@@ -77,6 +96,8 @@ static bool refuse(struct node *n, const struct node_request *rq)
 			   "this node is in no cluster");
 		return true;
 	}
+	if (rq->verb == NODE_FENCE_CONFIRM && fence_refused_here(n, rq))
+		return true;
 	if (rq->spec_len > (rq->verb == NODE_SETUP ? CORE_SETUP_MAX : STATE_SPEC_MAX) ||
 	    rq->n_volumes > STATE_VOLUMES_OF_RESOURCE_MAX) {
 		core_reply(n, rq->client, -EINVAL, "", "the description is too long");

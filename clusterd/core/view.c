@@ -150,6 +150,16 @@ static const char *drain_word(const struct node *n, const struct state_node *s, 
 	return "maintenance";
 }
 
+/* It is not known whether it executes anything: what was tried, and what a person can do. */
+static void fence_reason(const struct node *n, const struct state_node *s, char *reason)
+{
+	if (state_fence_failed(&n->state, s))
+		(void)snprintf(reason, STATE_REASON_MAX,
+			       "%.28s; fence agents failed; seen to be off? `clusterctl fence "
+			       "confirm %s`",
+			       s->reason, s->name);
+}
+
 const char *node_get_node_word(const struct node *n, const struct state_node *s,
 			       char reason[STATE_REASON_MAX])
 {
@@ -158,6 +168,8 @@ const char *node_get_node_word(const struct node *n, const struct state_node *s,
 	core_copy(reason, STATE_REASON_MAX, s->reason);
 	if (s->phase == STATE_NODE_KNOWN)
 		return "joining";
+	if (s->phase == STATE_NODE_FAILED && s->silent < s->incarnation)
+		fence_reason(n, s, reason);
 	if (s->phase == STATE_NODE_FAILED)
 		return s->silent < s->incarnation   ? "fencing"
 		       : p && beats_heard(n, s->id) ? "joining"

@@ -114,6 +114,13 @@ void witness_land(struct cworld *w, struct task *t);
 void witness_done(struct cworld *w, struct task *t);
 void witness_dead(struct cworld *w, struct task *t);
 
+/* ---- cluster_fence.c --------------------------------------------------------------------------- */
+
+/* The power of the node was taken: somebody may come, look, and say that it is off. */
+void person_called(struct cworld *w, unsigned node);
+void person_looks(struct cworld *w, struct task *t);
+void person_slips(struct cworld *w, unsigned node, unsigned m);
+
 /* ---- cluster_sim.c ------------------------------------------------------------------------------- */
 
 /* Faults end, and everything is mended. */

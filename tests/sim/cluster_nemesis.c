@@ -26,6 +26,8 @@ void nemesis_crash(struct cworld *w, unsigned node, bool power, uint64_t off_ms)
 	w->node[node].power_lost = power;
 	sim_crash(w->s, node, power);
 	w->node[node].power_lost = false;
+	if (power)
+		person_called(w, node);
 	task_new(w, T_BOOT, node, off_ms);
 }
 
@@ -249,6 +251,7 @@ static const struct {
 	{ "target-restarts", 2, 0, fault_target_restarts },
 	{ "wall-clock", 1, 0, fault_wall_clock },
 	{ "upgrade", 5, 0, fault_upgrade },
+	{ "slip", 3, 0, person_slips },
 	{ "witness-cut", 15, 0, cut_witness, true },
 	{ "witness-lost", 6, 0, lose_witness, true },
 	{ "witness-target", 4, 0, restart_witness, true },

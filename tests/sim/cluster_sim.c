@@ -58,6 +58,8 @@ static const struct {
 	{ "force-no-debts", NODE_DEFECT_FORCE_NO_DEBTS, true },
 	{ "old-line", NODE_DEFECT_OLD_LINE, true },
 	{ "schema-early", NODE_DEFECT_SCHEMA_EARLY, true },
+	{ "confirm-in-ring", NODE_DEFECT_CONFIRM_IN_RING, true },
+	{ "off-pays", NODE_DEFECT_OFF_PAYS, true },
 };
 
 /* Of the suite `witness`: the same with 2 and 4 nodes, and a witness. */

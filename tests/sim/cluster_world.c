@@ -283,6 +283,7 @@ static void boot(struct sim *s, unsigned node)
 	memcpy(cfg.uuid, c->uuid, sizeof(cfg.uuid));
 	memcpy(cfg.anew, c->anew, sizeof(cfg.anew));
 	c->runs = c->schema;
+	c->power_off = false;
 	if (node_new(&cfg, c->disk.any ? &st : NULL, cw_clock(w, node), &c->core, &err) < 0)
 		sim_fail(s, "restart", "n%u: its own disk was refused: %s", node, err.msg);
 	c->checked = 0;
@@ -301,6 +302,7 @@ static void crash(struct sim *s, unsigned node)
 	c->core = NULL;
 	if (!c->power_lost)
 		return;
+	c->power_off = true;
 	c->file_incarnation = 0;
 	c->file_lease_ms = c->file_beat_ms = 0;
 	c->expected_votes = 0;

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Fences by agents and by a person's word, and their history. */
+#include "config.h"
+
+#include "quorum/state_apply.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "quorum/state_schema.h"
+
+const struct state_fence *state_fence_failed(const struct state *s, const struct state_node *n)
+{
+	for (size_t i = s->fences.n; i-- > 0;) {
+		const struct state_fence *f = &s->fences.v[i];
+
+		if (f->node == n->id && f->incarnation == n->incarnation)
+			return f->off ? NULL : f;
+	}
+	return NULL;
+}
+
+/* Room for one more of that node: the oldest goes. */
+static void make_room(struct state *s, uint32_t node)
+{
+	size_t mine = 0, oldest = 0;
+
+	for (size_t i = s->fences.n; i-- > 0;)
+		if (s->fences.v[i].node == node) {
+			mine++;
+			oldest = i;
+		}
+	if (mine >= STATE_FENCES_PER_NODE)
+		state_fence_vec_remove(&s->fences, oldest);
+}
+
+static void note(struct apply *ap, const struct state_node *n, bool off, const char *method,
+		 const char *by, const char *text, int64_t took_ms)
+{
+	struct state_fence f = {
+		.node = n->id,
+		.incarnation = n->incarnation,
+		.time_ms = ap->time_ms,
+		.took_ms = took_ms,
+		.off = off,
+	};
+
+	/* An older program in the cluster would apply the same entry without this. */
+	if (state_schema(ap->state) < 3)
+		return;
+	STATE_COPY(f.why, n->reason);
+	STATE_COPY(f.method, method);
+	STATE_COPY(f.by, by);
+	STATE_COPY(f.text, text);
+	make_room(ap->state, n->id);
+	if (state_fence_vec_push(&ap->state->fences, f) < 0)
+		ap->no_memory = true;
+}
+
+void apply_fence_proof(struct apply *ap, const struct state_node *n, const char *method,
+		       const char *text)
+{
+	int64_t took_ms = ap->time_ms - n->since_ms;
+
+	note(ap, n, true, method, "", text, took_ms > 0 ? took_ms : 0);
+}
+
+void apply_fences_forget(struct apply *ap, uint32_t node)
+{
+	for (size_t i = ap->state->fences.n; i-- > 0;)
+		if (ap->state->fences.v[i].node == node)
+			state_fence_vec_remove(&ap->state->fences, i);
+}
+
+/* What a defect takes "off" for: see apply_node_fenced(). */
+static void debts_forgotten(struct apply *ap, const struct state_node *n)
+{
+	for (size_t i = ap->state->debts.n; i-- > 0;)
+		if (ap->state->debts.v[i].node == n->id)
+			state_debt_vec_remove(&ap->state->debts, i);
+}
+
+/*
+ * Off stands for one thing: this incarnation executes nothing any more. It pays no debt. A write that had
+ * left the node before its power went may sit in a switch, in the target's socket or in its queue, and
+ * land after the next owner has read the disk; only the barrier at the LUN ends it. Who has a path has the
+ * barrier for milliseconds, and while nobody has one nobody could start anything on that volume.
+ *
+ * The incarnation is the one that was off when somebody looked: one that was admitted since is not meant,
+ * and stands against it here. Only of a failed node: of a living one the others might not even know yet
+ * that it may not go on.
+ */
+void apply_node_fenced(struct apply *ap, const Log__NodeFenced *c)
+{
+	struct state_node *n = apply_node(ap, c->node);
+	char cause[STATE_REASON_MAX];
+
+	if (!n || !apply_expect(ap, n->name, "incarnation", c->incarnation, n->incarnation))
+		return;
+	if (n->phase != STATE_NODE_FAILED) {
+		apply_refuse(ap, -CL_EREFUSED, "node '%s' has not failed", n->name);
+		return;
+	}
+	note(ap, n, c->off, c->method, c->by, c->text, c->took_ms);
+	(void)snprintf(cause, sizeof(cause), "%.60s by %.40s%s%.50s", c->method, c->by,
+		       c->text[0] ? ": " : "", c->text);
+	if (!c->off) {
+		apply_changed(ap, STATE_CHANGED_NODE, n->name, n->id, n->incarnation,
+			      "fence-failed", -1, cause);
+		return;
+	}
+	if (n->silent >= n->incarnation)
+		return; /* known already; the history has it */
+	n->silent = n->incarnation;
+	if (ap->defects & STATE_DEFECT_OFF_PAYS)
+		debts_forgotten(ap, n);
+	apply_changed(ap, STATE_CHANGED_NODE, n->name, n->id, n->incarnation, "node-silent",
+		      n->since_ms, cause);
+	apply_settle(ap);
+}

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The database's guards for fences by a person's word or an agent, and their history. */
+#include "config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "proto/log.pb-c.h"
+#include "quorum/command.h"
+#include "quorum/state.h"
+
+static struct state s;
+static unsigned defects;
+static int64_t wall_ms;
+
+static struct state_result apply(Log__Command *c)
+{
+	struct state_result res;
+	size_t len;
+	uint8_t *data;
+
+	c->time_ms = wall_ms;
+	len = log__command__get_packed_size(c);
+	data = malloc(len + 1);
+	(void)log__command__pack(c, data);
+	assert_int_equal(state_apply(&s, s.applied + 1, data, len, defects, &res, NULL), 0);
+	free(data);
+	return res;
+}
+
+static void schema(uint32_t to)
+{
+	COMMAND(SCHEMA_RAISE, SchemaRaise, schema_raise);
+
+	m.schema = to;
+	assert_int_equal(apply(&c).code, 0);
+}
+
+static void add(uint32_t id, const char *name)
+{
+	Log__Node n = LOG__NODE__INIT;
+	uint8_t uuid[16] = { (uint8_t)id, 7 };
+	COMMAND(NODE_ADD, NodeAdd, node_add);
+
+	n.id = id;
+	n.name = COMMAND_STRING(name);
+	n.uuid = (ProtobufCBinaryData){ 16, uuid };
+	m.node = &n;
+	assert_int_equal(apply(&c).code, 0);
+}
+
+static void admit(uint32_t id)
+{
+	COMMAND(NODE_ADMIT, NodeAdmit, node_admit);
+
+	m.node = id;
+	m.incarnation = state_node(&s, id)->incarnation;
+	m.instance = 1;
+	assert_int_equal(apply(&c).code, 0);
+}
+
+static void failed(uint32_t id)
+{
+	COMMAND(NODE_FAILED, NodeFailed, node_failed);
+
+	m.node = id;
+	m.incarnation = state_node(&s, id)->incarnation;
+	m.cause = COMMAND_STRING("left the ring");
+	assert_int_equal(apply(&c).code, 0);
+}
+
+static int fenced(uint32_t id, uint64_t incarnation, bool off, const char *method)
+{
+	COMMAND(NODE_FENCED, NodeFenced, node_fenced);
+
+	m.node = id;
+	m.incarnation = incarnation;
+	m.off = off;
+	m.method = COMMAND_STRING(method);
+	m.by = COMMAND_STRING("root");
+	m.text = COMMAND_STRING(off ? "" : "no answer");
+	m.took_ms = 700;
+	return apply(&c).code;
+}
+
+static int paid(uint32_t id)
+{
+	const struct state_volume *v = state_volume(&s, "vol1");
+	COMMAND(DEBT_PAID, DebtPaid, debt_paid);
+
+	m.volume = COMMAND_STRING("vol1");
+	m.epoch = v->epoch;
+	m.payer = v->coordinator;
+	m.node = id;
+	m.incarnation = state_node(&s, id)->incarnation;
+	return apply(&c).code;
+}
+
+static void place(const char *name)
+{
+	COMMAND(RESOURCE_PLACE, ResourcePlace, resource_place);
+
+	m.name = COMMAND_STRING(name);
+	m.generation = state_resource(&s, name)->generation;
+	m.node = 1;
+	m.incarnation = 1;
+	assert_int_equal(apply(&c).code, 0);
+}
+
+static void vm(const char *name, bool disk)
+{
+	char *volumes[] = { COMMAND_STRING("vol1") };
+	COMMAND(RESOURCE_CREATE, ResourceCreate, resource_create);
+
+	m.name = COMMAND_STRING(name);
+	m.type = COMMAND_STRING("vm");
+	m.wanted = true;
+	m.start_after = STATE_AFTER_LEASE;
+	m.volumes = volumes;
+	m.n_volumes = disk;
+	assert_int_equal(apply(&c).code, 0);
+	place(name);
+}
+
+static enum state_phase phase(const char *name)
+{
+	return state_resource(&s, name)->phase;
+}
+
+/* Three nodes, vol1 coordinated by node2; on node1 a VM with a disk there and one without a disk. */
+static int setup(void **state)
+{
+	uint8_t uuid[16] = { 1 };
+
+	(void)state;
+	state_init(&s);
+	defects = 0;
+	wall_ms = 10000;
+	schema(3);
+	add(1, "node1");
+	add(2, "node2");
+	add(3, "node3");
+	for (uint32_t i = 1; i <= 3; i++)
+		admit(i);
+	{
+		COMMAND(VOLUME_CREATE, VolumeCreate, volume_create);
+
+		m.name = COMMAND_STRING("vol1");
+		m.uuid = (ProtobufCBinaryData){ 16, uuid };
+		m.url = COMMAND_STRING("iscsi://t/iqn/1");
+		assert_int_equal(apply(&c).code, 0);
+	}
+	{
+		COMMAND(VOLUME_ASSIGN, VolumeAssign, volume_assign);
+
+		m.name = COMMAND_STRING("vol1");
+		m.epoch = state_volume(&s, "vol1")->epoch;
+		m.node = 2;
+		m.incarnation = 1;
+		assert_int_equal(apply(&c).code, 0);
+	}
+	vm("disk", true);
+	vm("bare", false);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	state_fini(&s);
+	return 0;
+}
+
+/* What has no debt starts; what has one waits for the barrier, whoever says that the node is off. */
+static void off_is_no_barrier(void **state)
+{
+	(void)state;
+	failed(1);
+	assert_int_equal(phase("bare"), STATE_DISPLACED);
+	assert_int_equal(fenced(1, 1, true, "confirmed"), 0);
+	assert_int_equal(phase("bare"), STATE_WAITING);
+	assert_int_equal(phase("disk"), STATE_DISPLACED);
+	assert_true(state_has_debt(&s, "vol1"));
+	assert_int_equal(paid(1), 0);
+	assert_int_equal(phase("disk"), STATE_WAITING);
+}
+
+static void off_that_pays(void **state)
+{
+	(void)state;
+	defects = STATE_DEFECT_OFF_PAYS;
+	failed(1);
+	assert_int_equal(fenced(1, 1, true, "confirmed"), 0);
+	assert_int_equal(phase("disk"), STATE_WAITING); /* by a debt that nobody paid */
+}
+
+static void only_the_failed(void **state)
+{
+	(void)state;
+	assert_int_equal(fenced(1, 1, true, "confirmed"), -CL_EREFUSED);
+	assert_int_equal(phase("bare"), STATE_STARTING);
+	failed(1);
+	assert_int_equal(fenced(9, 1, true, "confirmed"), -ENOENT);
+	assert_int_equal(fenced(1, 0, true, "confirmed"), -CL_EMOVED);
+	/* Switched on again, and failed again: somebody looked before. */
+	admit(1);
+	failed(1);
+	assert_int_equal(fenced(1, 1, true, "confirmed"), -CL_EMOVED);
+	assert_int_equal(state_node(&s, 1)->silent, 1);
+}
+
+static void tried_is_not_off(void **state)
+{
+	char why[STATE_REASON_MAX];
+
+	(void)state;
+	failed(1);
+	assert_null(state_fence_failed(&s, state_node(&s, 1)));
+	assert_int_equal(fenced(1, 1, false, "fence_ipmilan"), 0);
+	assert_int_equal(phase("bare"), STATE_DISPLACED);
+	assert_string_equal(state_fence_failed(&s, state_node(&s, 1))->text, "no answer");
+	assert_false(state_may_place(&s, state_resource(&s, "bare"), why));
+	assert_non_null(strstr(why, "clusterctl fence confirm node1"));
+	assert_non_null(strstr(why, "fence agents failed"));
+	assert_int_equal(fenced(1, 1, true, "fence_pdu"), 0);
+	assert_null(state_fence_failed(&s, state_node(&s, 1)));
+	assert_int_equal(phase("bare"), STATE_WAITING);
+}
+
+static void history(void **state)
+{
+	struct state copy;
+	uint8_t *data;
+	size_t len;
+
+	(void)state;
+	failed(1);
+	wall_ms += 2500;
+	assert_int_equal(fenced(1, 1, false, "fence_ipmilan"), 0);
+	{
+		COMMAND(NODE_SILENT, NodeSilent, node_silent);
+
+		m.node = 1;
+		m.incarnation = 1;
+		m.cause = COMMAND_STRING("its lease has ended");
+		assert_int_equal(apply(&c).code, 0);
+	}
+	assert_int_equal(s.fences.n, 2);
+	assert_string_equal(s.fences.v[0].why, "left the ring");
+	assert_int_equal(s.fences.v[0].took_ms, 700);
+	assert_string_equal(s.fences.v[1].method, "lease");
+	assert_int_equal(s.fences.v[1].took_ms, 2500);
+	assert_true(s.fences.v[1].off);
+	for (int i = 0; i < 3 * STATE_FENCES_PER_NODE; i++)
+		assert_int_equal(fenced(1, 1, false, i % 2 ? "a" : "b"), 0);
+	assert_int_equal(s.fences.n, STATE_FENCES_PER_NODE);
+	failed(3);
+	assert_int_equal(fenced(3, 1, true, "confirmed"), 0);
+	assert_int_equal(s.fences.n, STATE_FENCES_PER_NODE + 1);
+	assert_int_equal(state_encode(&s, &data, &len), 0);
+	assert_int_equal(state_decode(data, len, &copy, NULL), 0);
+	assert_int_equal(state_hash(&copy), state_hash(&s));
+	assert_int_equal(copy.fences.n, s.fences.n);
+	state_fini(&copy);
+	free(data);
+}
+
+static void forgotten_with_the_node(void **state)
+{
+	(void)state;
+	failed(3);
+	assert_int_equal(paid(3), 0);
+	assert_int_equal(fenced(3, 1, true, "confirmed"), 0);
+	{
+		COMMAND(NODE_REMOVE, NodeRemove, node_remove);
+
+		m.node = 3;
+		m.incarnation = 1;
+		assert_int_equal(apply(&c).code, 0);
+	}
+	assert_int_equal(s.fences.n, 0);
+}
+
+/* An older program in the cluster knows of no history: all have the same state. */
+static void not_before_its_schema(void **state)
+{
+	(void)state;
+	s.schema = 2;
+	failed(1);
+	admit(1);
+	assert_int_equal(s.fences.n, 0);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(off_is_no_barrier),     TEST(off_that_pays), TEST(only_the_failed),
+		TEST(tried_is_not_off),	     TEST(history),	  TEST(forgotten_with_the_node),
+		TEST(not_before_its_schema),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
