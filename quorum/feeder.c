@@ -18,23 +18,23 @@ static int64_t fresh_until(const struct feeder_view *v)
 
 int64_t feeder_expiry_ms(const struct feeder_view *v)
 {
-	int64_t fresh_ms = fresh_until(v);
+	int64_t fresh_ms = fresh_until(v), lease_ms = v->lease_until_ms - FEEDER_EARLY_MS;
 
 	if (!v->lease_until_ms)
 		return INT64_MAX;
-	return fresh_ms < v->lease_until_ms ? fresh_ms : v->lease_until_ms;
+	return fresh_ms < lease_ms ? fresh_ms : lease_ms;
 }
 
 /* Frozen is what uses no processor time, whatever the file says that it was asked to be. */
 static bool stands(struct feeder *f, const struct feeder_view *v)
 {
-	if (!v->populated || v->now_ms - f->frozen_ms < FEEDER_STAND_MS)
-		return true;
-	if (!f->standing) {
-		f->standing = true;
+	if (v->cpu_usec != f->cpu_usec) {
 		f->cpu_usec = v->cpu_usec;
+		f->moved_ms = v->now_ms;
 	}
-	return v->cpu_usec == f->cpu_usec;
+	return !v->populated || v->now_ms - f->frozen_ms < FEEDER_STAND_MS ||
+	       f->moved_ms - f->frozen_ms < FEEDER_STAND_MS ||
+	       v->now_ms - f->moved_ms >= FEEDER_QUIET_MS;
 }
 
 struct feeder_orders feeder_look(struct feeder *f, const struct feeder_view *v)
@@ -44,7 +44,7 @@ struct feeder_orders feeder_look(struct feeder *f, const struct feeder_view *v)
 	f->armed = f->armed || v->lease_until_ms > 1;
 	if (v->now_ms < feeder_expiry_ms(v)) {
 		o.thaw = f->frozen;
-		f->frozen = f->standing = false;
+		f->frozen = false;
 		return o;
 	}
 	if (!f->frozen) {

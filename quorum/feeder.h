@@ -14,7 +14,11 @@ enum {
 	FEEDER_LOOK_MS = 50,
 	/* clusterd lives: it has so long to pause by itself when nothing is heard of us any more. */
 	FEEDER_LIVING_MS = 1000,
+	/* Before the lease's end, for two looks and the freezing itself: the others may begin at the end. */
+	FEEDER_EARLY_MS = 100,
 	FEEDER_STAND_MS = 300, /* frozen so long ago: no processor time is used any more */
+	/* What is killed while it is frozen uses some; after so long without it stands again. */
+	FEEDER_QUIET_MS = 1000,
 };
 
 /* What is the case now. Times are of CLOCK_BOOTTIME. */
@@ -32,8 +36,8 @@ struct feeder {
 	bool armed; /* a lease was seen: from here on the watchdog guards */
 	bool frozen;
 	int64_t frozen_ms;
-	uint64_t cpu_usec; /* of when it had to stand */
-	bool standing;
+	uint64_t cpu_usec;
+	int64_t moved_ms; /* that it was seen to have grown */
 };
 
 struct feeder_orders {

@@ -39,13 +39,13 @@ static void test_the_lease_ends(void **state)
 	(void)state;
 	v.lease_until_ms = 6000;
 	v.clusterd_lives = true; /* and hangs */
-	assert_false(at(5999).freeze);
+	assert_false(at(5899).freeze);
 	assert_true(f.armed);
-	assert_true(at(6000).freeze);
-	assert_false(at(6050).freeze);
+	assert_true(at(5900).freeze);
+	assert_false(at(5950).freeze);
 	v.cpu_usec = 600; /* the freezer takes its time */
-	assert_true(at(6299).pet);
-	assert_true(at(6300).pet);
+	assert_true(at(6199).pet);
+	assert_true(at(6200).pet);
 	assert_true(at(6400).pet);
 	v.cpu_usec = 601;
 	assert_false(at(6450).pet);
@@ -54,6 +54,26 @@ static void test_the_lease_ends(void **state)
 	v.lease_until_ms = 9000;
 	assert_true(at(6550).thaw);
 	assert_false(at(6600).thaw);
+}
+
+/* It uses some processor time while it dies, and may wait for its storage before it is gone. */
+static void test_what_is_killed_while_it_is_frozen(void **state)
+{
+	(void)state;
+	v.lease_until_ms = 6000;
+	v.clusterd_lives = true;
+	assert_true(at(5900).freeze);
+	assert_true(at(9000).pet);
+	v.cpu_usec = 700;
+	assert_false(at(9050).pet);
+	v.cpu_usec = 701;
+	assert_false(at(9100).pet);
+	assert_false(at(10099).pet);
+	assert_true(at(10100).pet);
+	for (int64_t ms = 10150; ms < 14000; ms += 50) {
+		v.cpu_usec++; /* it executes */
+		assert_false(at(ms).pet);
+	}
 }
 
 static void test_nothing_is_heard_of_us(void **state)
@@ -68,10 +88,10 @@ static void test_nothing_is_heard_of_us(void **state)
 	v.clusterd_lives = true;
 	assert_int_equal(feeder_expiry_ms(&v), 5600 + FEEDER_LIVING_MS);
 	v.lease_until_ms = 6000;
-	assert_int_equal(feeder_expiry_ms(&v), 6000);
+	assert_int_equal(feeder_expiry_ms(&v), 6000 - FEEDER_EARLY_MS);
 	v.beat_ms = 0; /* not watched */
 	v.lease_until_ms = 9000;
-	assert_int_equal(feeder_expiry_ms(&v), 9000);
+	assert_int_equal(feeder_expiry_ms(&v), 9000 - FEEDER_EARLY_MS);
 }
 
 static void test_a_lease_that_was_taken_away(void **state)
@@ -87,6 +107,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_without_a_lease_it_guards_nothing, setup),
 		cmocka_unit_test_setup(test_the_lease_ends, setup),
+		cmocka_unit_test_setup(test_what_is_killed_while_it_is_frozen, setup),
 		cmocka_unit_test_setup(test_nothing_is_heard_of_us, setup),
 		cmocka_unit_test_setup(test_a_lease_that_was_taken_away, setup),
 	};
