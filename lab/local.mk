@@ -1,6 +1,7 @@
 # lab/: the containerized lab. Runs from the source tree; only its tools in C are built.
-noinst_PROGRAMS += lab/init lab/probe
+noinst_PROGRAMS += lab/init lab/probe lab/watchdog
 lab_init_SOURCES = lab/init.c
+lab_watchdog_SOURCES = lab/watchdog.c
 lab_probe_SOURCES = lab/probe.c
 lab_probe_LDADD = $(ISCSI_LIBS)
 

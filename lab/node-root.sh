@@ -54,6 +54,8 @@ mount_devices() {
 	make_device urandom 666 1 9
 	make_device tty 666 5 0
 	make_device fuse 666 10 229
+	: >dev/watchdog
+	mount --bind "$run/watchdog" dev/watchdog
 	make_device net/tun 666 10 200
 	if [[ -e /dev/kvm ]]; then
 		make_device kvm 660 10 232

@@ -89,6 +89,8 @@ write_services() {
 	local path
 	echo "corosync 1000 /usr/sbin/corosync -f"
 	[[ ! -e $RUN/bare ]] || return 0
+	path=$(product_path clusterd-feeder)
+	[[ ! $path ]] || echo "clusterd-feeder 100 $path"
 	path=$(product_path clusterd)
 	[[ ! $path ]] || echo "clusterd 100 $path"
 	path=$(product_path witnessd)
@@ -120,6 +122,7 @@ node_start() {	# NODE
 	local node=$1 pid log=$DISK/$1/log/boot.log
 	mkdir -p "$CG/$node"
 	echo 0 >"$CG/$node/cgroup.freeze"
+	node_watchdog_ready "$node"
 	rm -f "$RUN/$node"/{up,go,pid}
 	mkfifo "$RUN/$node/up" "$RUN/$node/go"
 	start_in "$CG/$node" "$log" unshare --cgroup --net --uts --ipc --mount --propagation private \
@@ -135,6 +138,19 @@ node_start() {	# NODE
 }
 # Its PID 1 is lab-init by now: what is executed in the node sees the node's root.
 node_booted() { [[ $(cat "/proc/$2/comm" 2>/dev/null) == lab-init ]]; }
+
+# /dev/watchdog of the node, and who is behind it: outside of the node, for as long as the lab lives. What an
+# earlier boot had started is over.
+node_watchdog_ready() {	# NODE
+	local fifo=$RUN/$1/watchdog cgroup=$CG/watchdog-$1
+	[[ -p $fifo ]] || mkfifo "$fifo"
+	if [[ ! -d $cgroup ]]; then
+		mkdir "$cgroup"
+		start_in "$cgroup" "$DISK/$1/log/watchdog.log" "$DISK/tools/watchdog" "$fifo" "$CG/$1" \
+			"$LAB_HOME/lab" pull "$1"
+	fi
+	printf V 1<>"$fifo"
+}
 
 node_pull() {
 	# First the cables: what dies can say nothing to anybody, as when the power goes.
@@ -224,6 +240,7 @@ verb_kill() {
 	need_node "$node"
 	case $what in
 	corosync|clusterd) file=run/lab/$what.pid ;;
+	feeder) file=run/lab/clusterd-feeder.pid ;;
 	keeper) file=run/lab/csv-keeper.pid ;;
 	csvd) file=run/csvd/csvd.pid ;;
 	qemu:*) file=run/clusterd/vm/${what#qemu:}/pid ;;
