@@ -562,6 +562,8 @@ static int open_all(struct daemon *d, struct cl_error *err)
 	if (r == 0)
 		r = vms_new(d, &d->vms, err);
 	if (r == 0)
+		r = vms_tell_slice(d->vms, err);
+	if (r == 0)
 		r = ipc_new(d->loop, IPC_SERVICE, &ipc_ops, d, &d->ipc, err);
 	if (r == 0 && ring_new(d->loop, "clusterd", d->image.instance, &ring_ops, d, &d->ring) < 0)
 		r = cl_error_set(err, -ENOMEM, "out of memory");

@@ -3,6 +3,7 @@
 
 #include "clusterd/lease_file.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -34,6 +35,20 @@ struct lease_file lease_file_read(int fd, int64_t latest_ms)
 	return kept;
 }
 
+int lease_file_lock(int fd)
+{
+	const struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	return fcntl(fd, F_SETLK, &whole) < 0 ? -EAGAIN : 0;
+}
+
+bool lease_file_locked(int fd)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	return fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
 int lease_file_open(const char *dir, int64_t latest_ms, struct lease_file *ret,
 		    struct cl_error *err)
 {
@@ -41,10 +56,12 @@ int lease_file_open(const char *dir, int64_t latest_ms, struct lease_file *ret,
 	char path[PATH_MAX];
 	struct stat st;
 
-	(void)snprintf(path, sizeof(path), "%s/lease", dir);
+	(void)snprintf(path, sizeof(path), "%s/" LEASE_FILE, dir);
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return cl_error_errno(err, -errno, "%s", path);
+	if (lease_file_lock(fd) < 0)
+		return cl_error_set(err, -EBUSY, "%s is locked: another clusterd runs", path);
 	*ret = lease_file_read(fd, latest_ms);
 	if (ret->until_ms)
 		return cl_steal_fd(&fd);

@@ -14,18 +14,30 @@
 #ifndef CL_CLUSTERD_LEASE_FILE_H
 #define CL_CLUSTERD_LEASE_FILE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "lib/error.h"
+
+#define LEASE_FILE "lease"
 
 struct lease_file {
 	int64_t until_ms, beat_ms;
 };
 
 /*
+ * A lock by which others see that a process lives: its kernel drops it when the process ends, however that
+ * happens; one that hangs keeps it. (By fcntl: it is the process's own, where flock would be kept by a child
+ * that is being started; and looking does not take it.) The file must be open once only in that process.
+ * 0, or -EAGAIN: another one has it.
+ */
+int lease_file_lock(int fd);
+bool lease_file_locked(int fd); /* by another process */
+
+/*
  * Opens DIR/lease, made when it is not there. Returns the descriptor, to be closed by the caller, or
  * a negative code. *ret: what an earlier process wrote; until_ms 0 = not known (there was nothing, or it
- * cannot be a lease's end: later than latest_ms).
+ * cannot be a lease's end: later than latest_ms). Locked: the watchdog feeder asks whether clusterd lives.
  */
 int lease_file_open(const char *dir, int64_t latest_ms, struct lease_file *ret,
 		    struct cl_error *err);

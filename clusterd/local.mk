@@ -78,6 +78,25 @@ tests_unit_vms_test_SOURCES = tests/unit/vms_test.c
 tests_unit_vms_test_LDADD = clusterd/libclusterd.a lib/libcl.a $(QB_LIBS) $(CMOCKA_LIBS)
 endif
 
+# The watchdog feeder: no loop, no libraries of others, little memory.
+noinst_LIBRARIES += clusterd/libfeeder.a
+clusterd_libfeeder_a_SOURCES = \
+	clusterd/feeder_files.c clusterd/feeder_files.h \
+	clusterd/feeder_slice.c clusterd/feeder_slice.h \
+	clusterd/feeder_watchdog.c clusterd/feeder_watchdog.h
+
+sbin_PROGRAMS += clusterd/clusterd-feeder
+clusterd_clusterd_feeder_SOURCES = clusterd/feeder.c
+FEEDER_LIBS = clusterd/libfeeder.a clusterd/libclusterd.a quorum/libstate.a proto/libproto.a lib/libcl.a
+clusterd_clusterd_feeder_LDADD = $(FEEDER_LIBS)
+dist_man_MANS += man/clusterd-feeder.8
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/feeder_files_test
+tests_unit_feeder_files_test_SOURCES = tests/unit/feeder_files_test.c
+tests_unit_feeder_files_test_LDADD = $(FEEDER_LIBS) $(CMOCKA_LIBS)
+endif
+
 sbin_PROGRAMS += clusterd/clusterd
 clusterd_clusterd_SOURCES = clusterd/main.c
 clusterd_clusterd_LDADD = clusterd/libclusterd.a clusterd/libcore.a quorum/libquorum.a \
@@ -87,12 +106,13 @@ clusterd_clusterd_LDADD = clusterd/libclusterd.a clusterd/libcore.a quorum/libqu
 
 # systemd: where the paths are this build's.
 systemdunitdir = $(prefix)/lib/systemd/system
-nodist_systemdunit_DATA = units/clusterd.service units/csvd.service \
-	units/witnessd.service
-EXTRA_DIST += units/clusterd.service.in units/csvd.service.in \
-	units/witnessd.service.in
+nodist_systemdunit_DATA = units/clusterd.service units/clusterd-feeder.service \
+	units/csvd.service units/witnessd.service
+EXTRA_DIST += units/clusterd.service.in units/clusterd-feeder.service.in \
+	units/csvd.service.in units/witnessd.service.in
 CLEANFILES += $(nodist_systemdunit_DATA)
 units/clusterd.service: units/clusterd.service.in
+units/clusterd-feeder.service: units/clusterd-feeder.service.in
 units/csvd.service: units/csvd.service.in
 units/witnessd.service: units/witnessd.service.in
 $(nodist_systemdunit_DATA): Makefile

@@ -5,14 +5,17 @@
 
 #include <grp.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "clusterd/feeder_slice.h"
 #include "clusterd/vm_fill.h"
 #include "clusterd/vms_int.h"
 #include "lib/assert.h"
+#include "lib/file.h"
 #include "lib/log.h"
 
 #define SHUTDOWN_MS 60000
@@ -513,6 +516,19 @@ int vms_new(struct daemon *d, struct vms **ret, struct cl_error *err)
 	}
 	*ret = vms;
 	return 0;
+}
+
+int vms_tell_slice(const struct vms *vms, struct cl_error *err)
+{
+	const char *cgroup = vm_host_cgroup(vms->host);
+	char path[128], text[PATH_MAX + 2];
+
+	if (!cgroup)
+		log_warning(
+			"no cgroup version 2: the watchdog feeder cannot freeze virtual machines");
+	(void)snprintf(path, sizeof(path), "%s/" FEEDER_SLICE_FILE, vms->d->conf.run_directory);
+	(void)snprintf(text, sizeof(text), "%s\n", cgroup ? cgroup : "");
+	return cl_file_write(path, text, 0644, err);
 }
 
 void vms_free(struct vms *vms)

@@ -52,6 +52,8 @@ struct vm_host_config {
 int vm_host_new(struct cl_loop *loop, const struct vm_host_config *config, struct vm_host **ret,
 		struct cl_error *err);
 void vm_host_free(struct vm_host *host);
+/* Below which every VM has a cgroup of its own; it exists. NULL: no cgroup version 2 here. */
+const char *vm_host_cgroup(const struct vm_host *host);
 
 /*
  * VMs that have a runtime directory here, alive or not, called once per name: at the start of

@@ -59,10 +59,15 @@ int vm_host_new(struct cl_loop *loop, const struct vm_host_config *config, struc
 		return cl_error_errno(err, -ENOMEM, "vm host");
 	if (mkdir(host->run_dir, 0711) < 0 && errno != EEXIST)
 		return cl_error_errno(err, -errno, "%s", host->run_dir);
-	if (!host->cgroup)
+	if (!host->cgroup || cgroup_make(host->cgroup) < 0)
 		log_debug("no cgroup version 2 here: a vm is killed by its process alone");
 	*ret = cl_steal(host);
 	return 0;
+}
+
+const char *vm_host_cgroup(const struct vm_host *host)
+{
+	return host->cgroup;
 }
 
 static void close_dir(DIR **dir)

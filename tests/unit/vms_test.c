@@ -84,6 +84,12 @@ void vm_host_free(struct vm_host *host)
 	(void)host;
 }
 
+const char *vm_host_cgroup(const struct vm_host *host)
+{
+	(void)host;
+	return "/sys/fs/cgroup/none";
+}
+
 int vm_host_scan(struct vm_host *host, vm_scan_fn fn, void *user, struct cl_error *err)
 {
 	(void)host, (void)err;
