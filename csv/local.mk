@@ -149,5 +149,5 @@ tests_unit_csv_counters_test_SOURCES = tests/unit/csv_counters_test.c
 tests_unit_csv_counters_test_LDADD = csv/libcsvd.a proto/libpb.a lib/libcl.a $(PROTOBUFC_LIBS) $(CMOCKA_LIBS)
 $(tests_unit_csv_counters_test_OBJECTS): $(BUILT_SOURCES)
 endif
-EXTRA_DIST += tests/csvd/lib.sh tests/csvd/odd.sh tests/csvd/give-away docs/rescue.md
+EXTRA_DIST += tests/csvd/lib.sh tests/csvd/odd.sh tests/csvd/alter docs/rescue.md
 dist_man_MANS += man/csvd.8 man/lunctl.8

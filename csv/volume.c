@@ -209,6 +209,8 @@ void volume_update(struct volume *v, const Vol__Volume *in)
 		v->handed_epoch = 0;
 		v->paused = false;
 	}
+	if (in->epoch != v->epoch)
+		v->failure[0] = 0;
 	v->coordinator = in->coordinator;
 	v->epoch = in->epoch;
 	v->debts = in->n_debts;
@@ -245,6 +247,9 @@ static void on_state_mail(struct volume *v, const struct csv_mail *mail)
 {
 	v->coord_state = mail->state;
 	(void)snprintf(v->coord_text, sizeof(v->coord_text), "%s", mail->text);
+	if (v->coord_state != COORD_OPENING)
+		(void)snprintf(v->failure, sizeof(v->failure), "%s",
+			       v->coord_state == COORD_FAILED ? mail->text : "");
 	if (mail->size_bytes) {
 		v->size_bytes = mail->size_bytes;
 		v->free_bytes = mail->free_bytes;

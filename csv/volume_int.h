@@ -58,6 +58,8 @@ struct volume {
 	int coord_state;
 	bool coord_closing, coord_job;
 	char coord_text[256];
+	char failure
+		[256]; /* why the last coordinator here ended, until one has opened the volume */
 	uint64_t size_bytes, free_bytes;
 	struct order_vec orders; /* to pay; the first is under way when `paying` */
 	bool paying;

@@ -23,6 +23,21 @@ static const char *nothing_or_warning(const struct volume *v)
 				: "VMs here do not outlive csvd: this kernel is older than 6.9";
 }
 
+/*
+ * Not its coordinator yet. What the last attempt failed of is what has to be known: the next one begins a second later,
+ * and who asks in the middle of it would read that all is on its way.
+ */
+static const char *why_not_serving(const struct volume *v)
+{
+	if (v->coord && v->coord_state != COORD_OPENING)
+		return v->coord_text;
+	if (!v->coord && *v->store_why)
+		return v->store_why;
+	if (*v->failure)
+		return v->failure;
+	return v->coord ? v->coord_text : "taking over the coordinator's role";
+}
+
 static Vol__Mode mode_now(const struct volume *v, const char **reason)
 {
 	bool here = v->local_conn != 0;
@@ -42,10 +57,8 @@ static Vol__Mode mode_now(const struct volume *v, const char **reason)
 		*reason = "no coordinator; ends when the cluster names one";
 	else if (v->debts)
 		*reason = "a failed node is being fenced";
-	else if (v->coord && v->coord_state != COORD_SERVING)
-		*reason = v->coord_text;
-	else if (v->coordinator == v->d->tables->self && !v->coord)
-		*reason = *v->store_why ? v->store_why : "taking over the coordinator's role";
+	else if (v->coord ? v->coord_state != COORD_SERVING : v->coordinator == v->d->tables->self)
+		*reason = why_not_serving(v);
 	else if (client_state(v->client) != CLIENT_ACTIVE)
 		*reason = *v->refused ? v->refused : "waiting for the coordinator";
 	if (**reason)

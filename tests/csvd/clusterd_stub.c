@@ -5,6 +5,7 @@
  *     listen NODE PATH              node ID NAME INCARNATION ADDRESS up|down
  *     volume NAME URL NODE EPOCH    debt NAME NODE INCARNATION      nodebts NAME
  *     owner RESOURCE GEN NODE [RESERVED]   redirect NAME on|off     remove NAME
+ *     maintenance NAME on|off
  *     commit                        send the tables as they are now to everybody
  *     lease MS|max|over             of every node, from now
  *     go yes|no                     how questions for GO are answered (yes: if the tables say so)
@@ -34,7 +35,7 @@
 #define MAX 32
 
 struct vol_row {
-	bool used, redirected;
+	bool used, redirected, maintenance;
 	char name[64], url[256];
 	uint8_t uuid[16];
 	unsigned coordinator;
@@ -152,6 +153,7 @@ static void send_tables(struct client *c)
 		vrow[i].coordinator = v->coordinator;
 		vrow[i].epoch = v->epoch;
 		vrow[i].redirected = v->redirected;
+		vrow[i].maintenance = v->maintenance;
 		vrow[i].target = v->target;
 		vrow[i].n_debts = v->n_debts;
 		vrow[i].debts = dp[i];
@@ -489,6 +491,8 @@ static void command(char *line)
 		vol_by_name(w[1])->n_debts = 0;
 	else if (!strcmp(w[0], "redirect") && n == 3 && vol_by_name(w[1]))
 		vol_by_name(w[1])->redirected = !strcmp(w[2], "on");
+	else if (!strcmp(w[0], "maintenance") && n == 3 && vol_by_name(w[1]))
+		vol_by_name(w[1])->maintenance = !strcmp(w[2], "on");
 	else if (!strcmp(w[0], "remove") && n == 2 && vol_by_name(w[1]))
 		vol_by_name(w[1])->used = false;
 	else if (!strcmp(w[0], "owner") && n >= 4)
