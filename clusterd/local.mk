@@ -68,6 +68,10 @@ check_PROGRAMS += tests/unit/ring_gate_test
 tests_unit_ring_gate_test_SOURCES = tests/unit/ring_gate_test.c
 tests_unit_ring_gate_test_LDADD = clusterd/libclusterd.a lib/libcl.a $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/roles_test
+tests_unit_roles_test_SOURCES = tests/unit/roles_test.c
+tests_unit_roles_test_LDADD = clusterctl/libclusterctl.a $(clusterd_clusterd_LDADD) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/store_test
 tests_unit_store_test_SOURCES = tests/unit/store_test.c
 tests_unit_store_test_LDADD = clusterd/libclusterd.a lib/libcl.a \

@@ -413,6 +413,29 @@ static int no_core(struct cl_error *err)
 			     "`systemctl status corosync`");
 }
 
+const char *requests_verb(size_t i, enum ipc_role *ret_role)
+{
+	if (i >= sizeof(verbs) / sizeof(verbs[0]))
+		return NULL;
+	*ret_role = verbs[i].role;
+	return verbs[i].verb;
+}
+
+int requests_may(const char *verb, enum ipc_role role, struct cl_error *err)
+{
+	enum ipc_role needed = IPC_VIEW;
+	const char *name;
+
+	for (size_t i = 0; (name = requests_verb(i, &needed)); i++)
+		if (strcmp(name, verb) == 0)
+			break;
+	if (!name || role >= needed)
+		return 0;
+	return cl_error_set(err, -CL_EREFUSED, "you may not: %s needs %s", name,
+			    needed == IPC_ADMIN ? "root, or group clusteradm"
+						: "root, or group clusterop or clusteradm");
+}
+
 static int dispatch(struct ask *ask, enum ipc_role role, struct cl_error *err)
 {
 	const Ipc__Request *msg = ask->msg;
@@ -421,14 +444,10 @@ static int dispatch(struct ask *ask, enum ipc_role role, struct cl_error *err)
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
 		if (strcmp(verbs[i].verb, msg->verb) != 0)
 			continue;
-		if (role < verbs[i].role)
-			return cl_error_set(err, -CL_EREFUSED, "you may not: %s needs %s",
-					    msg->verb,
-					    verbs[i].role == IPC_ADMIN
-						    ? "root, or group clusteradm"
-						    : "root, or group clusterop or clusteradm");
 		ask->verb = verbs[i].verb;
-		r = check_operands(msg, verbs[i].min, verbs[i].max, err);
+		r = requests_may(msg->verb, role, err);
+		if (r == 0)
+			r = check_operands(msg, verbs[i].min, verbs[i].max, err);
 		if (r == 0 && !ask->rq->d->node && verbs[i].run != do_init &&
 		    verbs[i].run != do_join)
 			return no_core(err);
@@ -437,13 +456,15 @@ static int dispatch(struct ask *ask, enum ipc_role role, struct cl_error *err)
 	return cl_error_set(err, -EINVAL, "clusterd knows no verb '%.30s'", msg->verb);
 }
 
-/* What only reads leaves no trace. */
-static bool changes_something(const char *verb)
+bool requests_reads(const char *verb)
 {
-	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
-		if (strcmp(verbs[i].verb, verb) == 0)
-			return verbs[i].role != IPC_VIEW;
-	return false;
+	enum ipc_role role;
+	const char *name;
+
+	for (size_t i = 0; (name = requests_verb(i, &role)); i++)
+		if (strcmp(name, verb) == 0)
+			return role == IPC_VIEW;
+	return true; /* it changes nothing: it is not known */
 }
 
 void requests_take(struct requests *rq, uint64_t client, const struct ipc_who *who,
@@ -452,7 +473,7 @@ void requests_take(struct requests *rq, uint64_t client, const struct ipc_who *w
 	struct ask ask = { rq, client, "", msg, who };
 	struct cl_error err = CL_ERROR_INIT;
 
-	if (changes_something(msg->verb))
+	if (!requests_reads(msg->verb))
 		audit_begin(rq->d->audit, client, who, msg);
 	if (dispatch(&ask, who->role, &err) < 0)
 		ipc_fail(rq->d->ipc, client, &err, msg->n_args ? msg->args[0] : "");

@@ -16,6 +16,13 @@ struct requests;
 int requests_new(struct daemon *d, struct requests **ret);
 void requests_free(struct requests *rq);
 
+/* The table: the i-th verb and who may use it; NULL: no more. For the test, which holds it against clusterctl's. */
+const char *requests_verb(size_t i, enum ipc_role *ret_role);
+/* 0, or -CL_EREFUSED with who may. A verb that is unknown is refused to nobody: that it is unknown is said later. */
+int requests_may(const char *verb, enum ipc_role role, struct cl_error *err);
+/* Only reads: leaves no line in events. */
+bool requests_reads(const char *verb);
+
 /* From ipc.h. */
 void requests_take(struct requests *rq, uint64_t client, const struct ipc_who *who,
 		   const Ipc__Request *msg);
