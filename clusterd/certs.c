@@ -3,7 +3,6 @@
 
 #include "clusterd/certs.h"
 
-#include <inttypes.h>
 #include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -11,16 +10,13 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "clusterd/certs_watch.h"
 #include "clusterd/daemon.h"
 #include "lib/file.h"
 #include "lib/log.h"
 #include "lib/pki.h"
 #include "lib/walltime.h"
 
-#define DAY 86400
-#define NODE_DAYS 365
-#define RENEW_DAYS 120 /* before its end */
-#define ALARM_DAYS 90  /* before the CA's end */
 #define LOOK_MS (6 * 3600 * 1000)
 
 struct certs {
@@ -28,7 +24,7 @@ struct certs {
 	struct cl_source *timer;
 	char *ca, *chain, *key;
 	struct cl_tls_creds *tls;
-	int64_t ends_s, ca_ends_s;
+	struct certs_ends ends;
 	char directory[120];
 };
 
@@ -63,8 +59,8 @@ static int vm_file(const struct certs *c, const char *name, const char *text, st
 static int vm_certs(struct certs *c, const char *ca_key, struct cl_error *err)
 {
 	_cleanup_free_ char *chain = NULL, *key = NULL;
-	int r = cl_pki_issue(c->ca, ca_key, c->d->name, "vm", now_s(), NODE_DAYS, &chain, &key,
-			     err);
+	int r = cl_pki_issue(c->ca, ca_key, c->d->name, "vm", now_s(), CERTS_NODE_DAYS, &chain,
+			     &key, err);
 
 	if (r < 0)
 		return r;
@@ -90,14 +86,15 @@ static int make(struct certs *c, const char *ca, const char *ca_key, struct cl_e
 {
 	_cleanup_free_ char *chain = NULL, *key = NULL, *copy = strdup(ca);
 	struct cl_tls_creds *tls = NULL;
-	int r = copy ? cl_pki_issue(ca, ca_key, c->d->name, "node", now_s(), NODE_DAYS, &chain,
-				    &key, err)
+	int64_t ca_ends_s = 0;
+	int r = copy ? cl_pki_issue(ca, ca_key, c->d->name, "node", now_s(), CERTS_NODE_DAYS,
+				    &chain, &key, err)
 		     : -ENOMEM;
 
 	if (r == 0)
 		r = cl_tls_creds_new(ca, chain, key, &tls, err);
 	if (r == 0)
-		r = cl_pki_expires(ca, &c->ca_ends_s, err);
+		r = cl_pki_expires(ca, &ca_ends_s, err);
 	if (r < 0) {
 		cl_tls_creds_unref(tls);
 		return r;
@@ -110,7 +107,11 @@ static int make(struct certs *c, const char *ca, const char *ca_key, struct cl_e
 	c->chain = cl_steal(chain);
 	c->key = cl_steal(key);
 	c->tls = tls;
-	c->ends_s = now_s() + NODE_DAYS * (int64_t)DAY;
+	c->ends = (struct certs_ends){
+		.have = true,
+		.ca_s = ca_ends_s,
+		.node_s = now_s() + CERTS_NODE_DAYS * (int64_t)CERTS_DAY,
+	};
 	log_notice("new certificates of this node, from the cluster's CA");
 	return vm_certs(c, ca_key, err);
 }
@@ -124,7 +125,7 @@ int certs_update(struct certs *c, const struct state_setup *setup, struct cl_err
 	(void)cl_timer_set_in(c->timer, LOOK_MS);
 	if (!*ca || !*ca_key)
 		return 0;
-	if (c->ca && strcmp(c->ca, ca) == 0 && now_s() < c->ends_s - RENEW_DAYS * (int64_t)DAY)
+	if (c->ca && strcmp(c->ca, ca) == 0 && !certs_due(&c->ends, now_s()))
 		return 0;
 	r = make(c, ca, ca_key, err);
 	if (r == 0)
@@ -169,21 +170,7 @@ const char *certs_vm_directory(const struct certs *c)
 
 void certs_alarm(const struct certs *c, char *ret, size_t size)
 {
-	int64_t left = c->ca_ends_s - now_s();
-
-	*ret = '\0';
-	if (!c->ca)
-		(void)snprintf(ret, size,
-			       "connections between nodes are not encrypted: "
-			       "clusterctl rotate certificates");
-	else if (left < 0)
-		(void)snprintf(ret, size,
-			       "the cluster's CA has expired: clusterctl rotate certificates");
-	else if (left < ALARM_DAYS * (int64_t)DAY)
-		(void)snprintf(ret, size,
-			       "the cluster's CA expires in %" PRId64
-			       " days: clusterctl rotate certificates",
-			       left / DAY);
+	certs_watch(&c->ends, now_s(), ret, size);
 }
 
 int certs_new(struct daemon *d, struct certs **ret)

@@ -272,9 +272,15 @@ static void on_persisted(void *user, uint64_t seq, int64_t took_ms)
 
 static void on_store_failed(void *user, const struct cl_error *why)
 {
+	struct daemon *d = user;
+	struct node_event event = { .type = NODE_EV_STORE_FAILED, .why = why->msg };
+
 	/* What the disk holds now is not known: this process must neither vote nor retry. */
-	log_crit("the database cannot be written: %s", why->msg);
-	daemon_stop(user, 1);
+	if (d->node)
+		daemon_step(d, &event); /* it says so to the others, and ends */
+	else
+		log_crit("the database cannot be written: %s", why->msg);
+	daemon_stop(d, 1);
 }
 
 static const struct store_ops store_ops = { on_persisted, on_store_failed };

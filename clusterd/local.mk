@@ -6,6 +6,7 @@ clusterd_libclusterd_a_SOURCES = \
 	clusterd/audit.c clusterd/audit.h \
 	clusterd/boot.c clusterd/boot.h \
 	clusterd/certs.c clusterd/certs.h \
+	clusterd/certs_watch.c clusterd/certs_watch.h \
 	clusterd/corosync_conf.c clusterd/corosync_conf.h \
 	clusterd/fetch.c clusterd/fetch.h \
 	clusterd/founding.c clusterd/founding.h \

@@ -197,6 +197,7 @@ void beats_on_beat(struct node *n, const Core__Message *in)
 	p->instance = in->instance;
 	p->incarnation = in->incarnation;
 	p->heard_ms = n->now_ms;
+	p->resigned[0] = 0;
 	p->isolated = in->beat->isolated;
 	p->slow_ms = in->beat->slow_ms;
 	p->schema = in->beat->schema ? in->beat->schema : 1;

@@ -16,6 +16,7 @@
  *   force.c     a new line of history
  *   slow.c      whether writes to our database are slow
  *   audit.c     who asked for what
+ *   resign.c    the last word of a node that cannot write its database
  *   setup.c     what stands in files on all nodes; nodes that go for good
  *   request.c   requests of this node's clients, until they are answered
  *   view.c      words for people
@@ -93,7 +94,8 @@ struct peer {
 	uint64_t applied, setup_written, setup_loaded;
 	struct peer_volume_vec volumes;
 	struct peer_vm_vec vms;
-	bool wit_path, wit_serving; /* reaches the witness's LUN; serves it */
+	bool wit_path, wit_serving;	 /* reaches the witness's LUN; serves it */
+	char resigned[STATE_REASON_MAX]; /* its last word; "" since it is heard again */
 };
 CL_DEFINE_VEC(peer_vec, struct peer);
 
@@ -628,6 +630,11 @@ bool setup_holds_nothing(const struct node *n, uint32_t id);
 
 void audit_here(struct node *n, const struct node_audit_event *ev);
 void audit_on_message(struct node *n, const Core__Message *msg);
+
+/* ---- resign.c ---------------------------------------------------------------------------------- */
+
+void resign_here(struct node *n, const char *why);
+void resign_on_message(struct node *n, const Core__Message *msg);
 
 /* ---- job.c ------------------------------------------------------------------------------------- */
 

@@ -24,6 +24,7 @@ clusterd_libcore_a_SOURCES = \
 	clusterd/core/message.c \
 	clusterd/core/node.c clusterd/core/node.h \
 	clusterd/core/request.c \
+	clusterd/core/resign.c \
 	clusterd/core/slow.c \
 	clusterd/core/stand.c clusterd/core/stand.h \
 	clusterd/core/view.c \

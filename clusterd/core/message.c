@@ -81,6 +81,9 @@ static void message_dispatch(struct node *n, const Core__Message *m)
 	case CORE__MESSAGE__WHAT_AUDIT:
 		audit_on_message(n, m);
 		break;
+	case CORE__MESSAGE__WHAT_RESIGN:
+		resign_on_message(n, m);
+		break;
 	default:
 		n->dropped++;
 	}

@@ -231,6 +231,9 @@ static void dispatch(struct node *n, const struct node_event *ev)
 	case NODE_EV_AUDIT:
 		audit_here(n, &ev->audit);
 		break;
+	case NODE_EV_STORE_FAILED:
+		resign_here(n, ev->why);
+		break;
 	case NODE_EV_WITNESS:
 		witness_on_event(n, &ev->witness);
 		break;

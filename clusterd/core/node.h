@@ -110,19 +110,20 @@ void node_free(struct node *node);
 /* ---- events -------------------------------------------------------------------------------- */
 
 enum node_event_type {
-	NODE_EV_TICK,	     /* time has passed; no data */
-	NODE_EV_STARTED,     /* all VMs found have been reported; no data */
-	NODE_EV_VIEW,	     /* .view: who is there, from corosync */
-	NODE_EV_MESSAGE,     /* .message: from another node's core */
-	NODE_EV_PERSISTED,   /* .persisted: durable up to this sequence number */
-	NODE_EV_REQUEST,     /* .request: from a client of this node */
-	NODE_EV_CLIENT_GONE, /* .client: its reply is wanted no more; what was begun goes on */
-	NODE_EV_VM,	     /* .vm: report of the VM driver */
-	NODE_EV_CSVD,	     /* .csvd: report of csvd */
-	NODE_EV_CLEANED,     /* .incarnation: NODE_DO_CLEANUP is finished */
-	NODE_EV_SETUP,	     /* .setup: what stands in files, and what corosync runs by */
-	NODE_EV_AUDIT,	     /* .audit: somebody asked for something here, or was refused */
-	NODE_EV_WITNESS,     /* .witness: report of witnessd */
+	NODE_EV_TICK,	      /* time has passed; no data */
+	NODE_EV_STARTED,      /* all VMs found have been reported; no data */
+	NODE_EV_VIEW,	      /* .view: who is there, from corosync */
+	NODE_EV_MESSAGE,      /* .message: from another node's core */
+	NODE_EV_PERSISTED,    /* .persisted: durable up to this sequence number */
+	NODE_EV_REQUEST,      /* .request: from a client of this node */
+	NODE_EV_CLIENT_GONE,  /* .client: its reply is wanted no more; what was begun goes on */
+	NODE_EV_VM,	      /* .vm: report of the VM driver */
+	NODE_EV_CSVD,	      /* .csvd: report of csvd */
+	NODE_EV_CLEANED,      /* .incarnation: NODE_DO_CLEANUP is finished */
+	NODE_EV_SETUP,	      /* .setup: what stands in files, and what corosync runs by */
+	NODE_EV_AUDIT,	      /* .audit: somebody asked for something here, or was refused */
+	NODE_EV_STORE_FAILED, /* .why: the database cannot be written; -> NODE_DO_STOP */
+	NODE_EV_WITNESS,      /* .witness: report of witnessd */
 };
 
 #define NODE_VIEW_MAX 255
@@ -302,6 +303,7 @@ struct node_event {
 		struct node_csvd_event csvd;
 		struct node_setup_event setup;
 		struct node_audit_event audit;
+		const char *why; /* borrowed */
 		struct node_witness_event witness;
 		uint64_t incarnation;
 	};

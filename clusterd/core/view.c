@@ -160,12 +160,18 @@ static void fence_reason(const struct node *n, const struct state_node *s, char 
 			       s->reason, s->name);
 }
 
+/* What it said itself before it went tells more than how it was missed. */
+static const char *why_missed(const struct peer *p, const char *otherwise)
+{
+	return p && p->resigned[0] ? p->resigned : otherwise;
+}
+
 const char *node_get_node_word(const struct node *n, const struct state_node *s,
 			       char reason[STATE_REASON_MAX])
 {
 	const struct peer *p = beats_peer(n, s->id);
 
-	core_copy(reason, STATE_REASON_MAX, s->reason);
+	core_copy(reason, STATE_REASON_MAX, why_missed(p, s->reason));
 	if (s->phase == STATE_NODE_KNOWN)
 		return "joining";
 	if (s->phase == STATE_NODE_FAILED && s->silent < s->incarnation)
@@ -179,7 +185,7 @@ const char *node_get_node_word(const struct node *n, const struct state_node *s,
 		return n->life == NODE_ISOLATED ? "isolated" : "joining";
 	}
 	if (s->id != n->cfg.id && !beats_heard(n, s->id)) {
-		core_copy(reason, STATE_REASON_MAX, "nothing is heard of it");
+		core_copy(reason, STATE_REASON_MAX, why_missed(p, "nothing is heard of it"));
 		return "isolated";
 	}
 	if (p && p->isolated) {

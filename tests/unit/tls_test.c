@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "clusterd/certs_watch.h"
 #include "clusterd/token.h"
 #include "lib/loop.h"
 #include "lib/pki.h"
@@ -294,12 +295,68 @@ static void test_token_once(void **state)
 	assert_int_equal(rmdir(dir), 0);
 }
 
+/* ---- the watch over their ends ---------------------------------------------------------------- */
+
+static const char *watch(const struct certs_ends *ends, int64_t now_s)
+{
+	static char text[160];
+
+	certs_watch(ends, now_s, text, sizeof(text));
+	return text;
+}
+
+/* By a CA that is really made, at a clock of ours, a second before and after each bound. */
+static void test_watch_of_the_ca(void **state)
+{
+	const int64_t now_s = 1900000000, day = 86400;
+	_cleanup_free_ char *ca = NULL, *key = NULL;
+	struct certs_ends ends = { 0 };
+	int64_t end_s;
+
+	(void)state;
+	assert_non_null(strstr(watch(&ends, now_s), "not encrypted"));
+	assert_int_equal(cl_pki_ca_new("a", now_s, 3650, &ca, &key, NULL), 0);
+	assert_int_equal(cl_pki_expires(ca, &end_s, NULL), 0);
+	assert_int_equal(end_s, now_s + 3650 * day);
+	ends = (struct certs_ends){ true, end_s, end_s + 365 * day };
+	assert_string_equal(watch(&ends, now_s), "");
+	assert_string_equal(watch(&ends, end_s - 90 * day), "");
+	assert_string_equal(watch(&ends, end_s - 90 * day + 1),
+			    "the cluster's CA expires in 89 days: clusterctl rotate certificates");
+	assert_non_null(strstr(watch(&ends, end_s - 1), "expires in 0 days"));
+	assert_string_equal(watch(&ends, end_s),
+			    "the cluster's CA has expired: clusterctl rotate certificates");
+	assert_non_null(strstr(watch(&ends, end_s + 1000 * day), "has expired"));
+}
+
+static void test_watch_of_the_node(void **state)
+{
+	const int64_t now_s = 1900000000, day = 86400;
+	struct certs_ends ends = { true, now_s + 3000 * day, now_s + 365 * day };
+	const struct certs_ends none = { 0 };
+
+	(void)state;
+	assert_true(certs_due(&none, now_s));
+	assert_false(certs_due(&ends, now_s));
+	assert_false(certs_due(&ends, ends.node_s - 120 * day - 1));
+	assert_true(certs_due(&ends, ends.node_s - 120 * day));
+	/* Renewed a month before anybody is told: who is told has to look why it was not. */
+	assert_string_equal(watch(&ends, ends.node_s - 90 * day), "");
+	assert_non_null(strstr(watch(&ends, ends.node_s - 90 * day + 1),
+			       "expires in 89 days and was not renewed"));
+	assert_non_null(strstr(watch(&ends, ends.node_s), "this node's certificate has expired"));
+	/* Both: one rotation helps against both. */
+	ends.ca_s = ends.node_s;
+	assert_non_null(strstr(watch(&ends, ends.node_s - day), "CA expires in 1 days"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_both_know),	   cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_pinned_and_rotated), cmocka_unit_test(test_token_text),
-		cmocka_unit_test(test_token_once),
+		cmocka_unit_test(test_token_once),	   cmocka_unit_test(test_watch_of_the_ca),
+		cmocka_unit_test(test_watch_of_the_node),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
