@@ -89,6 +89,12 @@ static const struct verb_option stop_options[] = {
 	{ NULL, NULL, false, NULL },
 };
 
+static const struct verb_option stop_cluster_options[] = {
+	{ "save", NULL, false,
+	  "keep the memory of VMs on their volumes; they go on where they were" },
+	{ NULL, NULL, false, NULL },
+};
+
 static const struct verb_option move_options[] = {
 	{ "quick", NULL, false, "by a saved state instead of live" },
 	{ "check", NULL, false, "only say whether it could be done" },
@@ -178,7 +184,7 @@ const struct verb verbs[] = {
 	{ "delete", "NAME", 1, 1, 0, "name", delete_options,
 	  "forget a resource that is stopped, or a volume that nothing uses",
 	  "clusterctl delete web", NULL },
-	{ "stop cluster", "", 0, 0, 0, "", NULL,
+	{ "stop cluster", "", 0, 0, 0, "", stop_cluster_options,
 	  "shut every VM down and start none, until `start cluster`; then machines may be switched "
 	  "off",
 	  "clusterctl stop cluster", NULL },

@@ -73,8 +73,8 @@ static void each(void *user, const char *object, const char *text)
 
 	if (++r->n > REPORT_MAX)
 		return;
-	(void)snprintf(cause, sizeof(cause), "%s (on %.63s, in the line that --force ended)",
-		       text, r->d->name);
+	(void)snprintf(cause, sizeof(cause), "%s (on %.63s, in the line that --force ended)", text,
+		       r->d->name);
 	say(r->d, object, cause);
 }
 

@@ -170,7 +170,10 @@ int do_evict(struct ask *ask, struct cl_error *err)
 
 int do_stop_cluster(struct ask *ask, struct cl_error *err)
 {
-	return ask_core_about(ask, NODE_STOP_CLUSTER, "cluster", true, err);
+	struct node_request req = { .verb = NODE_STOP_CLUSTER, .object = "cluster", .on = true };
+
+	req.quick = ask_option(ask, "save") != NULL;
+	return request_core(ask, &req, err);
 }
 
 int do_start_cluster(struct ask *ask, struct cl_error *err)

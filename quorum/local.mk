@@ -36,6 +36,7 @@ quorum_libstate_a_SOURCES = \
 	quorum/state_node.c \
 	quorum/state_phase.c quorum/state_phase.h \
 	quorum/state_resource.c \
+	quorum/state_save.c quorum/state_save.h \
 	quorum/state_schema.c quorum/state_schema.h \
 	quorum/state_setup.c quorum/state_setup.h \
 	quorum/state_quorum.c \
@@ -45,6 +46,10 @@ quorum_libstate_a_SOURCES = \
 	quorum/witness_log.c quorum/witness_log.h
 
 if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/state_save_test
+tests_unit_state_save_test_SOURCES = tests/unit/state_save_test.c
+tests_unit_state_save_test_LDADD = quorum/libstate.a proto/libpb.a lib/libcl.a \
+	$(PROTOBUFC_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/state_life_test
 tests_unit_state_life_test_SOURCES = tests/unit/state_life_test.c
 tests_unit_state_life_test_LDADD = quorum/libstate.a proto/libpb.a lib/libcl.a \

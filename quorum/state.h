@@ -152,6 +152,9 @@ struct state_resource {
 	uint32_t prefer;      /* node asked for by `start X NODE`; 0 = the planner chooses */
 	uint32_t blackout_ms; /* of the last move; 0 = none, or not known */
 	bool quick;	      /* that move, or the one under way, is by a saved state */
+	/* Its memory is kept on its volume for the start of this number, and for no other (state_save.c); 0 = is
+	 * not. saved_from: the generation whose memory it is; 0 while it is being saved. */
+	uint64_t saved, saved_from;
 	int64_t since_ms;
 	char reason[STATE_REASON_MAX];
 };
@@ -199,6 +202,7 @@ struct state {
 	struct state_fence_vec fences;	     /* oldest first; what was done, not what is owed */
 	struct state_setup setup;
 	bool stopped;	  /* by the operator: no VM runs until `start cluster` */
+	bool stop_saves;  /* and what is stopped for it is saved */
 	uint64_t retired; /* highest incarnation of a node that was removed: P2 outlives it */
 	struct state_witness witness;
 	uint32_t schema; /* see state_schema.h; 0 = 1 */

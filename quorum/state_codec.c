@@ -91,6 +91,8 @@ static void encode_resource(Log__Resource *to, const struct state_resource *r, c
 	to->failures = r->failures;
 	to->blackout_ms = r->blackout_ms;
 	to->quick = r->quick;
+	to->saved = r->saved;
+	to->saved_from = r->saved_from;
 	to->avoid = r->avoid;
 	to->prefer = r->prefer;
 	to->since_ms = r->since_ms;
@@ -232,6 +234,7 @@ static void encoder_fill(struct encoder *e, const struct state *s)
 	e->snapshot.retired = s->retired;
 	e->snapshot.schema = s->schema;
 	e->snapshot.stopped = s->stopped;
+	e->snapshot.stop_saves = s->stop_saves;
 	encode_witness(e, &s->witness);
 }
 
@@ -346,6 +349,8 @@ static bool decode_resource(struct state *s, const Log__Resource *from)
 		.failures = from->failures,
 		.blackout_ms = from->blackout_ms,
 		.quick = from->quick,
+		.saved = from->saved,
+		.saved_from = from->saved_from,
 		.avoid = from->avoid,
 		.prefer = from->prefer,
 		.force = from->force,
@@ -356,7 +361,7 @@ static bool decode_resource(struct state *s, const Log__Resource *from)
 	if (from->phase < STATE_OFFLINE || from->phase > STATE_ABORTING ||
 	    from->start_after > STATE_AFTER_LEASE ||
 	    from->n_volumes > STATE_VOLUMES_OF_RESOURCE_MAX || from->spec.len > STATE_SPEC_MAX ||
-	    from->top < from->generation || from->top < from->reserved)
+	    from->top < from->generation || from->top < from->reserved || from->top < from->saved)
 		return false;
 	for (size_t i = 0; i < r.n_volumes; i++)
 		STATE_COPY(r.volumes[i], from->volumes[i]);
@@ -471,6 +476,7 @@ static bool decode_all(struct state *s, const Log__Snapshot *from)
 	s->retired = from->retired;
 	s->schema = from->schema;
 	s->stopped = from->stopped;
+	s->stop_saves = from->stop_saves;
 	if (from->setup && !decode_setup(s, from->setup))
 		return false;
 	for (size_t i = 0; i < from->n_nodes; i++)

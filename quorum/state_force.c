@@ -68,6 +68,7 @@ static void resource_left(struct state_resource *r, const struct state_node *n, 
 	r->generation = r->top;
 	r->target = 0;
 	r->target_incarnation = r->reserved = 0;
+	r->saved = r->saved_from = 0; /* whoever had a later log may have taken it up */
 	r->failures = r->avoid = 0;
 	r->since_ms = time_ms;
 	STATE_COPY(r->reason, cause);

@@ -6,6 +6,7 @@
 
 #include "lib/assert.h"
 #include "lib/sm.h"
+#include "quorum/state_save.h"
 
 #define OWNED (SM_TO(STATE_STOPPING) | SM_TO(STATE_DISPLACED))
 #define FREED (SM_TO(STATE_OFFLINE) | SM_TO(STATE_WAITING) | SM_TO(STATE_FAILED))
@@ -52,6 +53,7 @@ void resource_free(struct apply *ap, struct state_resource *r, const char *reaso
 {
 	r->owner = 0;
 	r->owner_incarnation = 0;
+	save_dropped(r);
 	resource_burn(ap, r);
 	resource_enter(ap, r, r->wanted ? STATE_WAITING : STATE_OFFLINE, reason);
 }

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "quorum/state_save.h"
+
 enum {
 	FAILURES_MAX = 3,	/* in a row, then it stays `failed` */
 	WELL_AFTER_MS = 600000, /* ran so long: earlier failures are forgotten */
@@ -182,6 +184,7 @@ void apply_cluster_stop(struct apply *ap, const Log__ClusterStop *c)
 		apply_changed(ap, STATE_CHANGED_SETUP, "", 0, 0,
 			      c->on ? "cluster-stopping" : "cluster-started", -1, "asked for");
 	s->stopped = c->on;
+	s->stop_saves = c->on && c->save;
 	for (size_t i = 0; c->on && i < s->resources.n; i++) {
 		struct state_resource *r = &s->resources.v[i];
 
@@ -189,6 +192,8 @@ void apply_cluster_stop(struct apply *ap, const Log__ClusterStop *c)
 		    r->phase != STATE_MIGRATING)
 			continue;
 		resource_burn(ap, r);
+		if (c->save && r->phase == STATE_ONLINE)
+			save_begin(r);
 		resource_enter(ap, r, STATE_STOPPING, "the cluster is stopped");
 	}
 }
@@ -214,7 +219,7 @@ void apply_resource_place(struct apply *ap, const Log__ResourcePlace *c)
 		apply_refuse(ap, -CL_EREFUSED, "%s", why);
 		return;
 	}
-	r->generation = resource_next(r);
+	r->generation = save_generation(r);
 	r->owner = c->node;
 	r->owner_incarnation = c->incarnation;
 	r->prefer = 0;
@@ -236,6 +241,7 @@ void apply_resource_started(struct apply *ap, const Log__ResourceStarted *c)
 		return;
 	}
 	since_ms = r->since_ms;
+	save_used(r);
 	resource_enter(ap, r, STATE_ONLINE, "");
 	apply_changed(ap, STATE_CHANGED_RESOURCE, r->name, r->owner, r->generation, "vm-started",
 		      since_ms, "");
@@ -272,6 +278,7 @@ void apply_resource_stopped(struct apply *ap, const Log__ResourceStopped *c)
 	}
 	node = r->owner;
 	asked = r->phase == STATE_STOPPING;
+	save_done(r, c->saved);
 	if (asked || !c->failed)
 		resource_free(ap, r, c->cause);
 	else

@@ -13,6 +13,10 @@ uint32_t schema_of(const Log__Command *c)
 		return c->node_silent->storage ? 3 : 1;
 	case LOG__COMMAND__WHAT_DEBT_PAID:
 		return c->debt_paid->seen ? 3 : 1;
+	case LOG__COMMAND__WHAT_CLUSTER_STOP:
+		return c->cluster_stop->save ? 3 : 1;
+	case LOG__COMMAND__WHAT_RESOURCE_STOPPED:
+		return c->resource_stopped->saved ? 3 : 1;
 	case LOG__COMMAND__WHAT_SETUP_SET:
 	case LOG__COMMAND__WHAT_NODE_REMOVE:
 	case LOG__COMMAND__WHAT_QUORUM_SET:

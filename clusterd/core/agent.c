@@ -22,6 +22,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "quorum/state_save.h"
+
 #define ENDS (SM_TO(LOCAL_STOPPING) | SM_TO(LOCAL_GONE))
 
 static const struct sm_state local_states[] = {
@@ -187,16 +189,16 @@ static void shut_down(struct node *n, struct local *l, bool force)
 	local_enter(n, l, LOCAL_STOPPING, "asked to stop");
 }
 
-static void report_stopped(struct node *n, const char *name, uint64_t generation, bool failed,
-			   const char *why)
+static void report_stopped(struct node *n, const struct local *l, const struct state_resource *r)
 {
 	COMMAND(RESOURCE_STOPPED, ResourceStopped, resource_stopped);
 
-	m.name = COMMAND_STRING(name);
-	m.generation = generation;
-	m.failed = failed;
-	m.cause = COMMAND_STRING(why);
-	agent_propose(n, name, &c);
+	m.name = COMMAND_STRING(l->name);
+	m.generation = l->generation;
+	m.failed = l->ill;
+	m.cause = COMMAND_STRING(l->why);
+	m.saved = l->saved && state_saves(r) ? r->saved : 0;
+	agent_propose(n, l->name, &c);
 }
 
 /* ---- the lease --------------------------------------------------------------------------------------- */
@@ -249,6 +251,9 @@ static void start(struct node *n, struct local *l, const struct state_resource *
 	if (l->generation == r->reserved) {
 		core_vm(n, NODE_VM_START_INCOMING, l, r->quick ? "quick" : "");
 		local_enter(n, l, LOCAL_INCOMING, "go");
+	} else if (state_restores(r)) {
+		core_vm(n, NODE_VM_START_INCOMING, l, "quick");
+		local_enter(n, l, LOCAL_INCOMING, "go, with its memory");
 	} else {
 		core_vm(n, NODE_VM_START, l, "");
 		local_enter(n, l, LOCAL_STARTING, "go");
@@ -299,9 +304,10 @@ static void owner_step(struct node *n, struct local *l, const struct state_resou
 
 	if (s == LOCAL_GONE) {
 		if (agent_due(n, &l->told_ms))
-			report_stopped(n, l->name, l->generation, l->ill, l->why);
+			report_stopped(n, l, r);
 	} else if (r->phase == STATE_STOPPING) {
-		shut_down(n, l, r->force);
+		if (!agent_save(n, l, r))
+			shut_down(n, l, r->force);
 	} else if (!beats_may_run(n)) {
 		hold(n, l, r);
 	} else if (s == LOCAL_ASKING ||
@@ -316,6 +322,7 @@ static void owner_step(struct node *n, struct local *l, const struct state_resou
 	} else if (s == LOCAL_RUNNING && r->phase == STATE_STARTING) {
 		report_started(n, l);
 	}
+	agent_restore(n, l, r);
 	agent_stand(n, l, r);
 	/* agent_source() may answer for it. */
 	agent_source(n, l, r);

@@ -157,7 +157,8 @@ struct local {
 	uint64_t moving, move_failed;
 	bool ready, switched; /* at pre-switchover; told to go on */
 	bool cancelled;
-	bool loading; /* target of a quick move: was told to */
+	bool loading; /* target of a quick move, or takes up a saved memory: was told to */
+	bool saved;   /* its memory is kept; it is killed for that */
 	bool stuck;   /* failed in the switch: only MIGRATE_CANCEL brings it back */
 	uint32_t percent, downtime_ms;
 	char uri[STATE_URL_MAX]; /* LISTENING: ours */
@@ -534,6 +535,9 @@ void agent_volume_news(struct node *n, const char *volume, bool fuller);
 bool agent_tell_vm(const struct local *l, struct peer_vm *ret);
 /* agent_migrate.c */
 void agent_source(struct node *n, struct local *l, const struct state_resource *r);
+/* agent_save.c: STOPPING; true: it sees to it. And STARTING. */
+bool agent_save(struct node *n, struct local *l, const struct state_resource *r);
+void agent_restore(struct node *n, struct local *l, const struct state_resource *r);
 void agent_target(struct node *n, struct local *l, const struct state_resource *r);
 /* agent.c: may it be started, or continued? */
 void agent_ask_go(struct node *n, struct local *l, const struct state_resource *r);

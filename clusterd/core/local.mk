@@ -7,6 +7,7 @@ clusterd_libcore_a_SOURCES = \
 	clusterd/core/agent.c \
 	clusterd/core/agent_csvd.c \
 	clusterd/core/agent_migrate.c \
+	clusterd/core/agent_save.c \
 	clusterd/core/agent_stand.c \
 	clusterd/core/beats.c \
 	clusterd/core/fence.c \

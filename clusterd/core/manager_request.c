@@ -251,6 +251,7 @@ static void stop_cluster(struct node *n, struct asked *q)
 	COMMAND(CLUSTER_STOP, ClusterStop, cluster_stop);
 
 	m.on = q->rq->on;
+	m.save = q->rq->on && q->rq->quick;
 	c.request = &q->id;
 	(void)log_propose(n, "cluster", &c);
 }

@@ -179,7 +179,7 @@ struct node_request {
 	uint32_t cpus, priority; /* priority 0..4000; 0 = not started by itself */
 	enum state_start_after start_after;
 	bool start, force, on;
-	bool quick;	  /* MOVE: by a saved state */
+	bool quick;	  /* MOVE, STOP_CLUSTER: by a saved state */
 	const char *user; /* FENCE_CONFIRM: who says it */
 	uint64_t line;	  /* RESTORE: of the backup */
 	uint32_t job;	  /* Vol.Job.Kind; answered by NODE_DO_JOB_ANSWER */

@@ -32,7 +32,8 @@ void resign_on_message(struct node *n, const Core__Message *msg)
 
 	if (p)
 		(void)snprintf(p->resigned, sizeof(p->resigned),
-			       "its database cannot be written: %.80s; back when it can be", msg->resign->why);
+			       "its database cannot be written: %.80s; back when it can be",
+			       msg->resign->why);
 	if (s)
 		core_event_of(n, msg->from, s->name, "database-failed", msg->resign->why, -1);
 }

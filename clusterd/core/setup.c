@@ -149,6 +149,7 @@ static void stop_again(struct node *n)
 		if (phase != STATE_ONLINE && phase != STATE_STARTING && phase != STATE_MIGRATING)
 			continue;
 		m.on = true;
+		m.save = n->state.stop_saves;
 		(void)log_propose(n, "cluster", &c);
 		return;
 	}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "quorum/state_save.h"
+
+#include "quorum/state_phase.h"
+
+static void forget(struct state_resource *r)
+{
+	r->saved = r->saved_from = 0;
+}
+
+void save_begin(struct state_resource *r)
+{
+	forget(r);
+	if (r->n_volumes)
+		r->saved = resource_next(r);
+}
+
+void save_done(struct state_resource *r, uint64_t reserved)
+{
+	if (reserved && state_saves(r) && r->saved == reserved)
+		r->saved_from = r->generation;
+}
+
+void save_dropped(struct state_resource *r)
+{
+	if (!r->saved_from || r->saved <= r->generation)
+		forget(r);
+}
+
+uint64_t save_generation(struct state_resource *r)
+{
+	/* One that a number was given out after: it is of an earlier life. */
+	if (r->saved_from && r->saved > r->generation && r->saved_from == r->generation)
+		return r->saved;
+	forget(r);
+	return resource_next(r);
+}
+
+void save_used(struct state_resource *r)
+{
+	forget(r);
+}
+
+bool state_restores(const struct state_resource *r)
+{
+	return r->phase == STATE_STARTING && r->saved_from && r->saved == r->generation;
+}
+
+bool state_saves(const struct state_resource *r)
+{
+	return r->phase == STATE_STOPPING && r->saved && !r->saved_from;
+}

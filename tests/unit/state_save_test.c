@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A memory that is kept over a stop is given to one start, once; and to none after anything else happened. */
+#include "config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "proto/log.pb-c.h"
+#include "quorum/command.h"
+#include "quorum/state.h"
+#include "quorum/state_force.h"
+#include "quorum/state_save.h"
+#include "quorum/state_schema.h"
+
+static struct state s;
+
+static struct state_result apply(Log__Command *c)
+{
+	struct state_result res;
+	size_t len = log__command__get_packed_size(c);
+	uint8_t *data = malloc(len + 1);
+
+	(void)log__command__pack(c, data);
+	assert_int_equal(state_apply(&s, s.applied + 1, data, len, 0, &res, NULL), 0);
+	free(data);
+	return res;
+}
+
+static const struct state_resource *web(void)
+{
+	return state_resource(&s, "web");
+}
+
+static void node_add(void)
+{
+	Log__Node n = LOG__NODE__INIT;
+	uint8_t uuid[16] = { 1, 7 };
+	COMMAND(NODE_ADD, NodeAdd, node_add);
+
+	n.id = 1;
+	n.name = COMMAND_STRING("node1");
+	n.uuid = (ProtobufCBinaryData){ 16, uuid };
+	m.node = &n;
+	assert_int_equal(apply(&c).code, 0);
+}
+
+static void node_admit(void)
+{
+	COMMAND(NODE_ADMIT, NodeAdmit, node_admit);
+
+	m.node = 1;
+	m.incarnation = state_node(&s, 1)->incarnation;
+	m.instance = 1;
+	assert_int_equal(apply(&c).code, 0);
+}
+
+static void volume_create(void)
+{
+	uint8_t uuid[16] = { 1 };
+	COMMAND(VOLUME_CREATE, VolumeCreate, volume_create);
+
+	m.name = COMMAND_STRING("vol1");
+	m.uuid = (ProtobufCBinaryData){ 16, uuid };
+	m.url = COMMAND_STRING("iscsi://10.0.0.9/iqn.a:b/1");
+	assert_int_equal(apply(&c).code, 0);
+}
+
+static void vm_create(bool on_volume)
+{
+	char *volumes[] = { COMMAND_STRING("vol1") };
+	COMMAND(RESOURCE_CREATE, ResourceCreate, resource_create);
+
+	m.name = COMMAND_STRING("web");
+	m.type = COMMAND_STRING("vm");
+	m.wanted = true;
+	m.n_volumes = on_volume;
+	m.volumes = volumes;
+	assert_int_equal(apply(&c).code, 0);
+}
+
+static void stop(bool on, bool save)
+{
+	COMMAND(CLUSTER_STOP, ClusterStop, cluster_stop);
+
+	m.on = on;
+	m.save = save;
+	assert_int_equal(schema_of(&c), save ? 3 : 1);
+	assert_int_equal(apply(&c).code, 0);
+}
+
+static uint64_t place(void)
+{
+	COMMAND(RESOURCE_PLACE, ResourcePlace, resource_place);
+
+	m.name = COMMAND_STRING("web");
+	m.generation = web()->generation;
+	m.node = 1;
+	m.incarnation = state_node(&s, 1)->incarnation;
+	assert_int_equal(apply(&c).code, 0);
+	return web()->generation;
+}
+
+static void started(void)
+{
+	COMMAND(RESOURCE_STARTED, ResourceStarted, resource_started);
+
+	m.name = COMMAND_STRING("web");
+	m.generation = web()->generation;
+	assert_int_equal(apply(&c).code, 0);
+}
+
+static void ended(uint64_t saved, bool badly)
+{
+	COMMAND(RESOURCE_STOPPED, ResourceStopped, resource_stopped);
+
+	m.name = COMMAND_STRING("web");
+	m.generation = web()->generation;
+	m.saved = saved;
+	m.failed = badly;
+	assert_int_equal(schema_of(&c), saved ? 3 : 1);
+	assert_int_equal(apply(&c).code, 0);
+}
+
+static int begin(void **state)
+{
+	(void)state;
+	s = (struct state){ 0 };
+	node_add();
+	node_admit();
+	volume_create();
+	return 0;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	state_fini(&s);
+	return 0;
+}
+
+/* Online, saved, and waiting for `start cluster`; the number that the memory is for. */
+static uint64_t saved(uint64_t *ret_from)
+{
+	uint64_t number;
+
+	vm_create(true);
+	*ret_from = place();
+	started();
+	stop(true, true);
+	assert_true(state_saves(web()));
+	number = web()->saved;
+	assert_true(number > *ret_from);
+	ended(number, false);
+	assert_int_equal(web()->phase, STATE_WAITING);
+	stop(false, false);
+	return number;
+}
+
+static void test_once(void **state)
+{
+	uint64_t from, number = saved(&from);
+
+	(void)state;
+	assert_int_equal(web()->saved_from, from);
+	assert_false(state_restores(web()));
+	assert_int_equal(place(), number);
+	assert_true(state_restores(web()));
+	started();
+	assert_false(state_restores(web()));
+	assert_int_equal(web()->saved, 0);
+	stop(true, false);
+	ended(0, false);
+	stop(false, false);
+	assert_true(place() > number);
+	assert_false(state_restores(web()));
+}
+
+/* The start failed: its guest may have run. */
+static void test_not_twice(void **state)
+{
+	uint64_t from, number = saved(&from);
+
+	(void)state;
+	assert_int_equal(place(), number);
+	ended(0, true);
+	assert_int_equal(web()->phase, STATE_WAITING);
+	assert_true(place() > number);
+	assert_false(state_restores(web()));
+}
+
+static void test_in_a_snapshot(void **state)
+{
+	uint64_t from, number = saved(&from);
+	struct state t;
+	uint8_t *data;
+	size_t len;
+
+	(void)state;
+	assert_int_equal(state_encode(&s, &data, &len), 0);
+	assert_int_equal(state_decode(data, len, &t, NULL), 0);
+	assert_int_equal(state_resource(&t, "web")->saved, number);
+	assert_int_equal(state_resource(&t, "web")->saved_from, from);
+	assert_int_equal(state_hash(&s), state_hash(&t));
+	state_fini(&t);
+	free(data);
+}
+
+/* Others may have gone on with a longer log, and given the number. */
+static void test_not_in_a_new_line(void **state)
+{
+	uint64_t from;
+
+	(void)state;
+	(void)saved(&from);
+	assert_int_equal(state_force(&s, 1, 1 << 20, 0, "forced", 0), 0);
+	assert_int_equal(web()->saved, 0);
+	assert_int_equal(web()->saved_from, 0);
+}
+
+static void test_what_is_not_saved(void **state)
+{
+	(void)state;
+	vm_create(false);
+	(void)place();
+	started();
+	stop(true, true);
+	assert_false(state_saves(web())); /* it has no volume */
+	ended(99, false);
+	assert_int_equal(web()->saved_from, 0);
+	stop(false, false);
+	(void)place();
+	stop(true, true);
+	assert_false(state_saves(web())); /* it was only starting */
+}
+
+/* A number that nobody reserved; and a stop that did not save after all. */
+static void test_a_report_that_does_not_fit(void **state)
+{
+	uint64_t before;
+
+	(void)state;
+	vm_create(true);
+	(void)place();
+	started();
+	stop(true, true);
+	before = web()->saved;
+	ended(before + 1, false);
+	assert_int_equal(web()->saved, 0);
+	stop(false, false);
+	assert_true(place() > before);
+	assert_false(state_restores(web()));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_once, begin, end),
+		cmocka_unit_test_setup_teardown(test_not_twice, begin, end),
+		cmocka_unit_test_setup_teardown(test_in_a_snapshot, begin, end),
+		cmocka_unit_test_setup_teardown(test_not_in_a_new_line, begin, end),
+		cmocka_unit_test_setup_teardown(test_what_is_not_saved, begin, end),
+		cmocka_unit_test_setup_teardown(test_a_report_that_does_not_fit, begin, end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
