@@ -16,7 +16,8 @@
 #include "clusterd/requests.h"
 #include "lib/error.h"
 
-static const char *const of_view[] = { "status", "list", "show", "events", "explain", NULL };
+static const char *const of_view[] = { "status",  "list",	   "show", "events",
+				       "explain", "fence history", NULL };
 static const char *const of_op[] = { "start",  "stop",	   "move",	  "drain",
 				     "resume", "redirect", "maintenance", NULL };
 
