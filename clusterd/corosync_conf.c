@@ -3,105 +3,14 @@
 
 #include "clusterd/corosync_conf.h"
 
-#include <arpa/inet.h>
 #include <ctype.h>
-#include <inttypes.h>
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "lib/cleanup.h"
-
-/* ---- lines: corosync's own grammar is `key: value`, `name {` and `}`, one a line --------------------- */
-
-enum { DEPTH_MAX = 4 };
-
-enum line_kind { LINE_OTHER, LINE_OPEN, LINE_CLOSE, LINE_KEY };
-
-struct line {
-	const char *start;
-	size_t len; /* with its newline */
-	enum line_kind kind;
-	char key[64], value[128];
-};
-
-struct reader {
-	const char *at;
-	unsigned number, depth;
-	char section[DEPTH_MAX][32]; /* after the line: where we are */
-};
-
-static void copy(char *to, size_t size, const char *from, size_t len)
-{
-	while (len && isspace((unsigned char)*from))
-		from++, len--;
-	while (len && isspace((unsigned char)from[len - 1]))
-		len--;
-	(void)snprintf(to, size, "%.*s", (int)(len < size ? len : size - 1), from);
-}
-
-static void line_parse(struct line *l)
-{
-	size_t len = l->len;
-	const char *colon, *last;
-	char first[2];
-
-	copy(first, sizeof(first), l->start, len);
-	if (!*first || *first == '#')
-		return;
-	for (last = l->start + len - 1; last > l->start && isspace((unsigned char)*last); last--)
-		;
-	colon = memchr(l->start, ':', len);
-	if (*first == '}') {
-		l->kind = LINE_CLOSE;
-	} else if (*last == '{') {
-		l->kind = LINE_OPEN;
-		copy(l->key, sizeof(l->key), l->start, (size_t)(last - l->start));
-	} else if (colon) {
-		l->kind = LINE_KEY;
-		copy(l->key, sizeof(l->key), l->start, (size_t)(colon - l->start));
-		copy(l->value, sizeof(l->value), colon + 1, (size_t)(l->start + len - colon - 1));
-	}
-}
-
-/* 1 = a line, 0 = the end. An OPEN is inside of its section already, a CLOSE still. */
-static int line_next(struct reader *rd, struct line *ret, struct cl_error *err)
-{
-	const char *end;
-
-	if (!*rd->at)
-		return 0;
-	end = strchr(rd->at, '\n');
-	*ret = (struct line){ .start = rd->at };
-	ret->len = end ? (size_t)(end + 1 - rd->at) : strlen(rd->at);
-	rd->at += ret->len;
-	rd->number++;
-	line_parse(ret);
-	if (ret->kind == LINE_OPEN && rd->depth == DEPTH_MAX)
-		return cl_error_set(err, -EINVAL, "corosync.conf:%u: sections too deep",
-				    rd->number);
-	if (ret->kind == LINE_OPEN)
-		copy(rd->section[rd->depth++], sizeof(rd->section[0]), ret->key, strlen(ret->key));
-	if (ret->kind == LINE_CLOSE && rd->depth == 0)
-		return cl_error_set(err, -EINVAL, "corosync.conf:%u: '}' without a section",
-				    rd->number);
-	return 1;
-}
-
-/* To be called when a line was dealt with. */
-static void line_done(struct reader *rd, const struct line *l)
-{
-	if (l->kind == LINE_CLOSE)
-		rd->depth--;
-}
-
-static bool in_section(const struct reader *rd, const char *a, const char *b)
-{
-	return rd->depth == (b ? 2 : 1) && strcmp(rd->section[0], a) == 0 &&
-	       (!b || strcmp(rd->section[1], b) == 0);
-}
-
-/* ---- reading ------------------------------------------------------------------------------------------ */
+#include "clusterd/corosync_lines.h"
 
 static int number(const char *text, uint64_t max, uint64_t *ret)
 {
@@ -130,26 +39,50 @@ static int node_key(struct corosync_node *n, const struct line *l)
 			return -EINVAL;
 		n->id = (uint32_t)x;
 	} else if (strcmp(l->key, "name") == 0) {
-		copy(n->name, sizeof(n->name), l->value, strlen(l->value));
+		line_copy(n->name, sizeof(n->name), l->value, strlen(l->value));
 	} else if (is_link(l->key, &link)) {
-		copy(n->address[link], sizeof(n->address[0]), l->value, strlen(l->value));
+		line_copy(n->address[link], sizeof(n->address[0]), l->value, strlen(l->value));
 		if (link >= n->n_addresses)
 			n->n_addresses = link + 1;
 	}
 	return 0;
 }
 
+/* corosync.conf(5), votequorum(5): with these it ends at its start, or switches the device off.
+ * two_node is another matter: it is taken out (corosync_edit.c). */
+static void take_excluding(struct corosync_conf *conf, const struct line *l)
+{
+	static const char *const names[] = { "last_man_standing", "auto_tie_breaker",
+					     "allow_downscale" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (line_is(l, names[i]) && strcmp(l->value, "0") != 0)
+			(void)strcpy(conf->not_with_device, names[i]);
+}
+
+static void take_open(struct corosync_conf *conf, const struct reader *rd)
+{
+	conf->n_quorum += line_in(rd, "quorum", NULL);
+	conf->n_devices += line_in(rd, "quorum", "device");
+}
+
 static int take_key(struct corosync_conf *conf, const struct reader *rd, const struct line *l)
 {
 	uint64_t x;
 
-	if (in_section(rd, "nodelist", "node") && conf->nodes.n)
+	if (line_in(rd, "quorum", "device") && line_is(l, "model"))
+		line_copy(conf->device_model, sizeof(conf->device_model), l->value,
+			  strlen(l->value));
+	if (line_in(rd, "quorum", NULL))
+		take_excluding(conf, l);
+	if (line_in(rd, "nodelist", "node") && conf->nodes.n)
 		return node_key(&conf->nodes.v[conf->nodes.n - 1], l);
-	if (in_section(rd, "totem", NULL) && strcmp(l->key, "config_version") == 0)
+	if (line_in(rd, "totem", NULL) && strcmp(l->key, "config_version") == 0)
 		return number(l->value, UINT64_MAX - 1, &conf->version);
-	if (in_section(rd, "totem", NULL) && strcmp(l->key, "cluster_name") == 0)
-		copy(conf->cluster_name, sizeof(conf->cluster_name), l->value, strlen(l->value));
-	if (in_section(rd, "quorum", NULL) && strcmp(l->key, "expected_votes") == 0) {
+	if (line_in(rd, "totem", NULL) && strcmp(l->key, "cluster_name") == 0)
+		line_copy(conf->cluster_name, sizeof(conf->cluster_name), l->value,
+			  strlen(l->value));
+	if (line_in(rd, "quorum", NULL) && strcmp(l->key, "expected_votes") == 0) {
 		if (number(l->value, 65535, &x) < 0)
 			return -EINVAL;
 		conf->expected_votes = (uint32_t)x;
@@ -183,10 +116,12 @@ static int read_all(const char *text, struct corosync_conf *conf, struct cl_erro
 	int r;
 
 	while ((r = line_next(&rd, &l, err)) > 0) {
-		if (l.kind == LINE_OPEN && in_section(&rd, "nodelist", "node") &&
+		if (l.kind == LINE_OPEN && line_in(&rd, "nodelist", "node") &&
 		    (conf->nodes.n >= 255 ||
 		     corosync_node_vec_push(&conf->nodes, (struct corosync_node){ 0 }) < 0))
 			return cl_error_set(err, -EINVAL, "corosync.conf: too many nodes");
+		if (l.kind == LINE_OPEN)
+			take_open(conf, &rd);
 		if (l.kind == LINE_KEY && take_key(conf, &rd, &l) < 0)
 			return cl_error_set(
 				err, -EINVAL,
@@ -244,229 +179,35 @@ uint32_t corosync_conf_free_id(const struct corosync_conf *conf)
 	return 0;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------ */
+/* ---- the witness's device ------------------------------------------------------------------------ */
 
-static void put_node(FILE *out, const struct corosync_node *n)
+bool corosync_conf_has_device(const struct corosync_conf *conf)
 {
-	(void)fprintf(out, "    node {\n        nodeid: %u\n        name: %s\n", n->id, n->name);
-	for (size_t i = 0; i < n->n_addresses; i++)
-		(void)fprintf(out, "        ring%zu_addr: %s\n", i, n->address[i]);
-	(void)fputs("    }\n", out);
+	return conf->n_devices == 1 && strcmp(conf->device_model, COROSYNC_DEVICE_MODEL) == 0;
 }
 
-char *corosync_conf_make(const char *cluster_name, const struct corosync_node *node)
+int corosync_conf_takes_device(const struct corosync_conf *conf, struct cl_error *err)
 {
-	char *text = NULL;
-	size_t len;
-	FILE *out = open_memstream(&text, &len);
-
-	if (!out)
-		return NULL;
-	/* Values and why: the lab measured them. passive links stall messages for seconds when one of
-	 * two dies; an expected_votes that is not said starts low, and two parts can be quorate. */
-	(void)fprintf(out,
-		      "# Written by clusterd: `clusterctl join`, `leave`, `evict`\n"
-		      "# and `rotate key` change it on all nodes. Everything else may be edited,\n"
-		      "# on all nodes alike.\n"
-		      "totem {\n    version: 2\n    config_version: 1\n    cluster_name: %s\n"
-		      "    transport: knet\n    link_mode: active\n    token: 1000\n"
-		      "    token_coefficient: 0\n    seqno_unchanged_const: 3\n    join: 50\n"
-		      "    crypto_cipher: aes256\n    crypto_hash: sha256\n}\n"
-		      "quorum {\n    provider: corosync_votequorum\n    expected_votes: 1\n}\n"
-		      "system {\n    sched_rr: yes\n    move_to_root_cgroup: no\n}\n"
-		      "logging {\n    to_stderr: no\n    to_syslog: yes\n}\nnodelist {\n",
-		      cluster_name);
-	put_node(out, node);
-	(void)fputs("}\n", out);
-	if (fclose(out) == 0)
-		return text;
-	free(text);
-	return NULL;
-}
-
-/* What is to become different. */
-struct edit {
-	const struct corosync_conf *old;
-	const struct corosync_node *add;
-	uint32_t remove;
-	uint64_t version;
-	uint32_t votes; /* 0: as it is */
-};
-
-/* Copies a node's section, or leaves it out. */
-static int put_section(FILE *out, struct reader *rd, const struct edit *e, size_t nth,
-		       struct line *l, struct cl_error *err)
-{
-	const struct corosync_node *n = nth < e->old->nodes.n ? &e->old->nodes.v[nth] : NULL;
-	bool drop = n && n->id == e->remove;
-	int r = 1;
-
-	while (r > 0) {
-		if (!drop)
-			(void)fwrite(l->start, 1, l->len, out);
-		line_done(rd, l);
-		if (l->kind == LINE_CLOSE && rd->depth == 1)
-			return 1;
-		r = line_next(rd, l, err);
-	}
-	return r;
-}
-
-static void put_line(FILE *out, const struct reader *rd, const struct edit *e, const struct line *l)
-{
-	bool totem = in_section(rd, "totem", NULL), quorum = in_section(rd, "quorum", NULL);
-
-	if (l->kind == LINE_CLOSE && in_section(rd, "nodelist", NULL) && e->add)
-		put_node(out, e->add);
-	if (l->kind == LINE_KEY && totem && strcmp(l->key, "config_version") == 0)
-		return; /* written behind the section's begin */
-	if (l->kind == LINE_KEY && quorum && e->votes && strcmp(l->key, "expected_votes") == 0)
-		(void)fprintf(out, "    expected_votes: %u\n", e->votes);
-	else
-		(void)fwrite(l->start, 1, l->len, out);
-	if (l->len && l->start[l->len - 1] != '\n')
-		(void)fputc('\n', out);
-	if (l->kind == LINE_OPEN && totem)
-		(void)fprintf(out, "    config_version: %" PRIu64 "\n", e->version);
-}
-
-static int edit_lines(FILE *out, const char *text, const struct edit *e, struct cl_error *err)
-{
-	struct reader rd = { .at = text };
-	size_t nth = 0;
-	struct line l;
-	int r;
-
-	while ((r = line_next(&rd, &l, err)) > 0) {
-		if (l.kind == LINE_OPEN && in_section(&rd, "nodelist", "node")) {
-			r = put_section(out, &rd, e, nth++, &l, err);
-			if (r < 0)
-				break;
-			continue;
-		}
-		put_line(out, &rd, e, &l);
-		line_done(&rd, &l);
-	}
-	return r;
-}
-
-static int edit(const char *text, struct edit *e, char **ret, struct cl_error *err)
-{
-	struct corosync_conf check;
-	char *made = NULL;
-	size_t len;
-	FILE *out = open_memstream(&made, &len);
-	int r;
-
-	if (!out)
-		return cl_error_set(err, -ENOMEM, "out of memory");
-	e->version = e->old->version + 1;
-	r = edit_lines(out, text, e, err);
-	if (fclose(out) != 0 && r == 0)
-		r = cl_error_set(err, -ENOMEM, "out of memory");
-	/* Whatever the old text was like: nobody is given one that we could not read. */
-	if (r == 0)
-		r = corosync_conf_read(made, &check, err);
-	if (r == 0) {
-		if (check.version != e->version)
-			r = cl_error_set(err, -EINVAL, "corosync.conf has no totem section");
-		else if (check.nodes.n != e->old->nodes.n + (e->add != NULL) - (e->remove != 0))
-			r = cl_error_set(err, -EINVAL, "corosync.conf has no nodelist");
-		corosync_conf_fini(&check);
-	}
-	if (r < 0)
-		free(made);
-	else
-		*ret = made;
-	return r;
-}
-
-static bool address_taken(const struct corosync_conf *conf, const struct corosync_node *node)
-{
-	for (size_t i = 0; i < conf->nodes.n; i++)
-		for (size_t a = 0; a < conf->nodes.v[i].n_addresses; a++)
-			for (size_t b = 0; b < node->n_addresses; b++)
-				if (conf->nodes.v[i].id != node->id &&
-				    strcmp(conf->nodes.v[i].address[a], node->address[b]) == 0)
-					return true;
-	return false;
-}
-
-static int check_addresses(const struct corosync_conf *conf, const struct corosync_node *node,
-			   struct cl_error *err)
-{
-	size_t links = conf->nodes.n ? conf->nodes.v[0].n_addresses : 1;
-	unsigned char buf[16];
-
-	if (node->n_addresses != links)
-		return cl_error_set(err, -EINVAL, "the cluster has %zu link%s, %zu address%s given",
-				    links, links == 1 ? "" : "s", node->n_addresses,
-				    node->n_addresses == 1 ? " is" : "es are");
-	for (size_t i = 0; i < links; i++)
-		if (inet_pton(AF_INET, node->address[i], buf) != 1 &&
-		    inet_pton(AF_INET6, node->address[i], buf) != 1)
-			return cl_error_set(err, -EINVAL, "'%s' is not a numeric address",
-					    node->address[i]);
-	if (address_taken(conf, node))
-		return cl_error_set(err, -EEXIST, "another node has an address of '%s'",
-				    node->name);
+	if (conf->n_quorum != 1)
+		return cl_error_set(err, -EINVAL, "corosync.conf has %u quorum sections, not one",
+				    conf->n_quorum);
+	if (conf->n_devices && !corosync_conf_has_device(conf))
+		return cl_error_set(
+			err, -CL_EREFUSED,
+			"corosync.conf has a quorum device of another program ('%.40s')",
+			conf->device_model);
+	if (*conf->not_with_device)
+		return cl_error_set(
+			err, -CL_EREFUSED,
+			"corosync.conf has %s: corosync takes no quorum device beside it",
+			conf->not_with_device);
 	return 0;
 }
 
-static int add(const char *text, const struct corosync_conf *conf, const struct corosync_node *node,
-	       char **ret, struct cl_error *err)
+bool corosync_conf_device_right(const struct corosync_conf *conf, bool device)
 {
-	struct edit e = { .old = conf, .add = node };
-	int r = check_addresses(conf, node, err);
+	bool wanted = device && conf->nodes.n >= 2;
 
-	if (r < 0)
-		return r;
-	if (corosync_conf_node(conf, node->id) || corosync_conf_node_by_name(conf, node->name))
-		return cl_error_set(err, -EEXIST, "corosync.conf has a node '%s' already",
-				    node->name);
-	e.votes = conf->expected_votes ? conf->expected_votes + 1 : 0;
-	return edit(text, &e, ret, err);
-}
-
-int corosync_conf_add(const char *text, const struct corosync_node *node, char **ret,
-		      struct cl_error *err)
-{
-	struct corosync_conf conf;
-	int r = corosync_conf_read(text, &conf, err);
-
-	if (r < 0)
-		return r;
-	r = add(text, &conf, node, ret, err);
-	corosync_conf_fini(&conf);
-	return r;
-}
-
-int corosync_conf_remove(const char *text, uint32_t id, char **ret, struct cl_error *err)
-{
-	struct corosync_conf conf;
-	struct edit e = { .old = &conf, .remove = id };
-	int r = corosync_conf_read(text, &conf, err);
-
-	if (r < 0)
-		return r;
-	e.votes = conf.expected_votes > 1 ? conf.expected_votes - 1 : 0;
-	if (!corosync_conf_node(&conf, id))
-		r = cl_error_set(err, -ENOENT, "corosync.conf has no node %u", id);
-	else
-		r = edit(text, &e, ret, err);
-	corosync_conf_fini(&conf);
-	return r;
-}
-
-int corosync_conf_touch(const char *text, char **ret, struct cl_error *err)
-{
-	struct corosync_conf conf;
-	struct edit e = { .old = &conf };
-	int r = corosync_conf_read(text, &conf, err);
-
-	if (r < 0)
-		return r;
-	r = edit(text, &e, ret, err);
-	corosync_conf_fini(&conf);
-	return r;
+	return wanted == corosync_conf_has_device(conf) ||
+	       corosync_conf_takes_device(conf, NULL) < 0;
 }

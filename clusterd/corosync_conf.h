@@ -1,17 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * corosync.conf as text in, text out: what the cluster's life changes in it (nodes, addresses, the
- * version, expected votes), and everything else as the administrator wrote it. Pure; the text may be
- * hostile.
+ * version, the witness's quorum device, expected votes), and everything else as the administrator
+ * wrote it. Pure; the text may be hostile.
+ *
+ * The device section belongs to the witness: it is there while the witness votes in the log, and there
+ * are two nodes or more: corosync does not start with a device and less than two votes beside it.
  */
 #ifndef CL_CLUSTERD_COROSYNC_CONF_H
 #define CL_CLUSTERD_COROSYNC_CONF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "lib/error.h"
 #include "lib/vec.h"
+
+#define COROSYNC_DEVICE_MODEL "clusterd" /* by this word a device section is ours */
 
 enum { COROSYNC_LINKS_MAX = 8, COROSYNC_CONF_MAX = 32 * 1024 };
 
@@ -25,9 +31,12 @@ CL_DEFINE_VEC(corosync_node_vec, struct corosync_node);
 
 struct corosync_conf {
 	char cluster_name[64];
-	uint64_t version; /* totem.config_version; 0 = none */
-	uint32_t expected_votes;
+	uint64_t version;	 /* totem.config_version; 0 = none */
+	uint32_t expected_votes; /* 0 = not said */
 	struct corosync_node_vec nodes;
+	unsigned n_quorum, n_devices; /* sections */
+	char device_model[64];
+	char not_with_device[32]; /* a setting beside which corosync takes no device; "" = none */
 };
 
 /* -EINVAL with the line's number. */
@@ -43,13 +52,28 @@ uint32_t corosync_conf_free_id(const struct corosync_conf *conf);
 /* A new cluster's, of one node. malloc'd. */
 char *corosync_conf_make(const char *cluster_name, const struct corosync_node *node);
 
+/* Our own device section is there. */
+bool corosync_conf_has_device(const struct corosync_conf *conf);
+/*
+ * Whether a witness can have its vote here: 0; -CL_EREFUSED when another program's device, or a
+ * setting that excludes devices, is there; -EINVAL without a quorum section. Then changes leave all that
+ * as it is.
+ */
+int corosync_conf_takes_device(const struct corosync_conf *conf, struct cl_error *err);
+/* The section is there exactly when it ought to be. */
+bool corosync_conf_device_right(const struct corosync_conf *conf, bool device);
+
 /*
  * Changes, each with config_version one higher than it was. Refused with -EEXIST (name, id or
- * address is taken), -ENOENT, -EINVAL. *ret is malloc'd.
+ * address is taken), -ENOENT, -EINVAL. *ret is malloc'd. device: node_wants_device(); it comes
+ * and goes in the same change as the node that makes the difference.
  */
-int corosync_conf_add(const char *text, const struct corosync_node *node, char **ret,
+int corosync_conf_add(const char *text, const struct corosync_node *node, bool device, char **ret,
 		      struct cl_error *err);
-int corosync_conf_remove(const char *text, uint32_t id, char **ret, struct cl_error *err);
+int corosync_conf_remove(const char *text, uint32_t id, bool device, char **ret,
+			 struct cl_error *err);
+/* No node more or less: the device alone. */
+int corosync_conf_device(const char *text, bool device, char **ret, struct cl_error *err);
 /* Nothing but the version (0 becomes 1): for a new key. */
 int corosync_conf_touch(const char *text, char **ret, struct cl_error *err);
 

@@ -205,6 +205,9 @@ static void do_one(struct daemon *d, const struct node_action *a)
 	case NODE_DO_SETUP_STRIP:
 		setup_strip(d->setup);
 		break;
+	case NODE_DO_SETUP_DEVICE:
+		setup_device(d->setup);
+		break;
 	case NODE_DO_REMOVED:
 		forget_cluster(d);
 		break;

@@ -28,7 +28,8 @@
 #include "lib/walltime.h"
 #include "proto/conn.h"
 
-#define ANSWER_MS 60000 /* the members load their configuration meanwhile */
+#define ANSWER_MS 60000		/* the members load their configuration meanwhile */
+#define NAME_DEFAULT "cluster1" /* `cluster` is a word of the command line */
 
 struct founding {
 	struct daemon *d;
@@ -221,13 +222,13 @@ static int init_parts(struct founding *f, const char *name, struct cl_error *err
 	int r = 0;
 
 	if (fresh)
-		r = new_conf(f, name ? name : "cluster", err);
+		r = new_conf(f, name ? name : NAME_DEFAULT, err);
 	if (r == 0)
 		r = corosync_conf_read(f->parts.part[STATE_PART_COROSYNC], &conf, err);
 	if (r < 0)
 		return r;
 	if (!name)
-		name = *conf.cluster_name ? conf.cluster_name : "cluster";
+		name = *conf.cluster_name ? conf.cluster_name : NAME_DEFAULT;
 	(void)snprintf(f->object, sizeof(f->object), "%s", name);
 	corosync_conf_fini(&conf);
 	if (!state_name_valid(f->object))

@@ -153,7 +153,7 @@ static int make_with(void *user, const struct state_setup *now, struct setup_par
 	 * own, and this one must not be the one that says it was done. */
 	if (state_setup_has_gone(now))
 		return cl_error_set(err, -CL_EREFUSED, "a node is leaving: try again in a moment");
-	r = corosync_conf_add(text, &c->node, &made, err);
+	r = corosync_conf_add(text, &c->node, node_wants_device(c->join->d->node), &made, err);
 	if (r < 0)
 		return r;
 	setup_parts_put(ret, STATE_PART_COROSYNC, made);

@@ -122,7 +122,8 @@ static int make_without(void *user, const struct state_setup *now, struct setup_
 	if (r < 0)
 		return r;
 	n = corosync_conf_node_by_name(&conf, p->object);
-	r = n ? corosync_conf_remove(text, n->id, &made, err) : ask_not_found(p->object, err);
+	r = n ? corosync_conf_remove(text, n->id, node_wants_device(p->rq->d->node), &made, err)
+	      : ask_not_found(p->object, err);
 	corosync_conf_fini(&conf);
 	if (r < 0)
 		return r;

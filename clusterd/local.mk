@@ -8,12 +8,14 @@ clusterd_libclusterd_a_SOURCES = \
 	clusterd/certs.c clusterd/certs.h \
 	clusterd/certs_watch.c clusterd/certs_watch.h \
 	clusterd/corosync_conf.c clusterd/corosync_conf.h \
+	clusterd/corosync_edit.c \
+	clusterd/corosync_lines.c clusterd/corosync_lines.h \
 	clusterd/fetch.c clusterd/fetch.h \
 	clusterd/founding.c clusterd/founding.h \
 	clusterd/join.c clusterd/join.h \
 	clusterd/leave.c clusterd/leave.h \
 	clusterd/life_requests.c \
-	clusterd/setup.c clusterd/setup.h \
+	clusterd/setup.c clusterd/setup.h clusterd/setup_mend.c \
 	clusterd/token.c clusterd/token.h \
 	clusterd/conf.c clusterd/conf.h \
 	clusterd/create.c clusterd/create.h \

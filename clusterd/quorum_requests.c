@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clusterd/corosync_conf.h"
 #include "clusterd/requests_int.h"
 #include "clusterd/view.h"
 
@@ -74,6 +75,22 @@ static void ask_core(struct requests *rq, uint64_t client, const char *url, cons
 	daemon_step(rq->d, &event);
 }
 
+/* Before anything is written: a witness without a vote in corosync's quorum would be of little use. */
+static int takes_vote(const struct state_setup *setup, struct cl_error *err)
+{
+	struct corosync_conf conf;
+	int r;
+
+	if (!setup->version)
+		return 0;
+	r = corosync_conf_read(state_setup_text(setup, STATE_PART_COROSYNC), &conf, err);
+	if (r < 0)
+		return r;
+	r = corosync_conf_takes_device(&conf, err);
+	corosync_conf_fini(&conf);
+	return r;
+}
+
 int do_set_quorum(struct ask *ask, struct cl_error *err)
 {
 	const char *what = ask_operand(ask, 0), *url = ask_operand(ask, 1);
@@ -92,6 +109,8 @@ int do_set_quorum(struct ask *ask, struct cl_error *err)
 	if (!self.quorate) /* before anything is written to a LUN */
 		return cl_error_set(err, -CL_EREFUSED,
 				    "no majority of the nodes is there to decide");
+	if (!none && takes_vote(&node_state(ask->rq->d->node)->setup, err) < 0)
+		return err->code;
 	p = pending_new(ask, "witness");
 	if (!p)
 		return cl_error_set(err, -ENOMEM, "out of memory");

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clusterd/corosync_conf.h"
 #include "clusterd/ring_device.h"
 #include "clusterd/ring_gate.h"
 #include "lib/assert.h"
@@ -45,6 +46,7 @@ struct ring {
 	size_t queue_bytes;
 	uint32_t expect; /* still to be said; 0 = nothing */
 	struct ring_device *device;
+	struct ring_word word; /* what the core has said for it */
 };
 
 /* ---- callbacks from corosync ------------------------------------------------------------------ */
@@ -235,12 +237,20 @@ static void facts_name(cmap_handle_t cmap, struct ring_facts *facts)
 
 		(void)snprintf(key, sizeof(key), "nodelist.node.%u.nodeid", i);
 		id = cmap_u32(cmap, key, 0);
-		facts->n_nodes += id != 0;
 		if (id != facts->nodeid)
 			continue;
 		(void)snprintf(key, sizeof(key), "nodelist.node.%u.name", i);
 		cmap_text(cmap, key, facts->node_name, sizeof(facts->node_name));
 	}
+}
+
+/* Another device of another program is its business. */
+static bool has_device(cmap_handle_t cmap)
+{
+	char model[64];
+
+	cmap_text(cmap, "quorum.device.model", model, sizeof(model));
+	return strcmp(model, COROSYNC_DEVICE_MODEL) == 0;
 }
 
 static int facts_read(struct ring *ring)
@@ -256,7 +266,7 @@ static int facts_read(struct ring *ring)
 	cmap_text(cmap, "totem.cluster_name", facts.cluster_name, sizeof(facts.cluster_name));
 	facts.token_ms = cmap_u32(cmap, "runtime.config.totem.token", 1000);
 	facts.consensus_ms = cmap_u32(cmap, "runtime.config.totem.consensus", 1200);
-	facts.has_device = cmap_u32(cmap, "quorum.device.votes", 0) > 0;
+	facts.has_device = has_device(cmap);
 	(void)cmap_finalize(cmap);
 	if (facts.nodeid < 1 || facts.nodeid > 255) {
 		log_crit("corosync's nodeid is %u: it has to be from 1 to 255", facts.nodeid);
@@ -326,14 +336,33 @@ static int open_device(struct ring *ring)
 {
 	if (!ring->facts.has_device)
 		return 0;
-	return ring_device_new(ring->loop, ring->facts.n_nodes, on_device_lost, ring,
-			       &ring->device);
+	return ring_device_new(ring->loop, &ring->word, on_device_lost, ring, &ring->device);
+}
+
+/* Timers are not looked at again: what the node took for its proofs at its start stays. */
+void ring_reloaded(struct ring *ring)
+{
+	cmap_handle_t cmap;
+
+	if (!ring->connected || cmap_initialize(&cmap) != CS_OK)
+		return; /* corosync is going: the facts are read when it is back */
+	ring->facts.has_device = has_device(cmap);
+	(void)cmap_finalize(cmap);
+	if (!ring->facts.has_device) {
+		ring_device_remove(ring->device);
+		ring->device = NULL;
+	} else if (!ring->device && open_device(ring) < 0) {
+		lost(ring, "votequorum"); /* tried again with all the rest */
+	}
 }
 
 void ring_cast(struct ring *ring, uint64_t view_id, bool yes)
 {
-	if (ring->device && ring->gate.last.id == view_id)
-		ring_device_cast(ring->device, ring->gate.quorum.seq, yes);
+	if (ring->gate.last.id != view_id)
+		return;
+	ring->word = (struct ring_word){ ring->gate.quorum.seq, yes };
+	if (ring->device)
+		ring_device_cast(ring->device, &ring->word);
 }
 
 static int open_cpg(struct ring *ring)

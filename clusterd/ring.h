@@ -62,13 +62,15 @@ void ring_expect(struct ring *ring, uint32_t votes);
 /* The quorum device's vote in the ring of this view; without a device in corosync.conf: nothing. */
 void ring_cast(struct ring *ring, uint64_t view_id, bool yes);
 
+/* corosync has loaded its configuration anew: whether there is a device may have changed. */
+void ring_reloaded(struct ring *ring);
+
 /* Facts from corosync; valid after on_up. */
 struct ring_facts {
 	uint32_t nodeid;
 	char node_name[64], cluster_name[64]; /* "" when corosync.conf has none */
 	uint32_t token_ms, consensus_ms;
-	uint32_t n_nodes; /* in corosync's node list */
-	bool has_device;  /* corosync.conf has a quorum device */
+	bool has_device; /* corosync.conf has a quorum device, and it is ours */
 };
 void ring_get_facts(const struct ring *ring, struct ring_facts *ret);
 

@@ -16,7 +16,7 @@ struct ring_device {
 	votequorum_handle_t votes;
 	bool open;
 	struct cl_source *src, *timer;
-	uint32_t n_nodes; /* of corosync's node list */
+	struct ring_word word;
 	votequorum_ring_id_t ring;
 	bool have_ring, cast;
 	void (*lost)(void *user);
@@ -42,14 +42,13 @@ static void on_nodelist(votequorum_handle_t handle, uint64_t context, votequorum
 	struct ring_device *d;
 	void *user;
 
-	(void)context;
-	(void)nodes;
+	(void)context, (void)n, (void)nodes;
 	if (votequorum_context_get(handle, &user) != CS_OK)
 		return;
 	d = user;
 	d->ring = ring;
 	d->have_ring = true;
-	d->cast = n >= d->n_nodes;
+	d->cast = d->word.ring_seq == ring.seq && d->word.yes;
 	device_poll(d);
 }
 
@@ -63,12 +62,14 @@ static void on_fd(void *user, int fd, uint32_t revents)
 		d->lost(d->user); /* d is gone now */
 }
 
-void ring_device_cast(struct ring_device *d, uint64_t ring_seq, bool yes)
+void ring_device_cast(struct ring_device *d, const struct ring_word *word)
 {
-	if (!d->have_ring || d->ring.seq != ring_seq || d->cast == yes)
+	d->word = *word;
+	if (!d->have_ring || d->ring.seq != word->ring_seq || d->cast == word->yes)
 		return;
-	d->cast = yes;
-	log_info("the quorum device casts %d in ring %llu", yes, (unsigned long long)ring_seq);
+	d->cast = word->yes;
+	log_info("the quorum device casts %d in ring %llu", d->cast,
+		 (unsigned long long)word->ring_seq);
 	device_poll(d);
 }
 
@@ -92,15 +93,15 @@ static int device_open(struct ring_device *d, struct cl_loop *loop)
 		       : -EAGAIN;
 }
 
-int ring_device_new(struct cl_loop *loop, uint32_t n_nodes, void (*lost)(void *user), void *user,
-		    struct ring_device **ret)
+int ring_device_new(struct cl_loop *loop, const struct ring_word *word, void (*lost)(void *user),
+		    void *user, struct ring_device **ret)
 {
 	_cleanup_(ring_device_freep) struct ring_device *d = calloc(1, sizeof(*d));
 	int r;
 
 	if (!d)
 		return -ENOMEM;
-	d->n_nodes = n_nodes;
+	d->word = *word;
 	d->lost = lost;
 	d->user = user;
 	r = device_open(d, loop);
@@ -118,4 +119,11 @@ void ring_device_free(struct ring_device *d)
 	if (d->open)
 		(void)votequorum_finalize(d->votes);
 	free(d);
+}
+
+void ring_device_remove(struct ring_device *d)
+{
+	if (d && d->open)
+		(void)votequorum_qdevice_unregister(d->votes, DEVICE_NAME);
+	ring_device_free(d);
 }

@@ -20,6 +20,7 @@
 #include "clusterd/corosync_conf.h"
 #include "clusterd/daemon.h"
 #include "clusterd/join.h"
+#include "clusterd/ring.h"
 #include "lib/file.h"
 #include "lib/log.h"
 #include "lib/pki.h"
@@ -51,6 +52,7 @@ struct setup {
 	uint64_t config_version; /* of the text that is written */
 	uint64_t running;	 /* corosync's own, as it was seen last */
 	bool reloaded;
+	struct setup_fits fits, told_fits;
 	LIST_HEAD(, change) changes;
 	uint64_t next_client;
 	struct cl_source *reload_src;
@@ -149,6 +151,11 @@ int setup_new_ca(const char *cluster, const struct state_setup *now, struct setu
 
 /* ---- files ------------------------------------------------------------------------------------------ */
 
+struct daemon *setup_daemon(const struct setup *s)
+{
+	return s->d;
+}
+
 static const struct state_setup *now(const struct setup *s)
 {
 	return &node_state(s->d->node)->setup;
@@ -217,7 +224,10 @@ static void look(struct setup *s)
 		return;
 	(void)cmap_get_uint64(cmap, "totem.config_version", &version);
 	(void)cmap_finalize(cmap);
-	s->reloaded = s->reloaded || version != s->running;
+	if (version != s->running) {
+		s->reloaded = true;
+		ring_reloaded(s->d->ring);
+	}
 	s->running = version;
 	if (version >= s->config_version)
 		s->loaded = s->written;
@@ -227,10 +237,14 @@ static void tell(struct setup *s)
 {
 	struct node_event event = { .type = NODE_EV_SETUP };
 
-	if (s->told_written == s->written && s->told_loaded == s->loaded && !s->reloaded)
+	if (s->told_written == s->written && s->told_loaded == s->loaded && !s->reloaded &&
+	    s->told_fits.version == s->fits.version && s->told_fits.device == s->fits.device)
 		return;
 	event.setup.written = s->told_written = s->written;
 	event.setup.loaded = s->told_loaded = s->loaded;
+	s->told_fits = s->fits;
+	event.setup.fits = s->fits.version;
+	event.setup.fits_device = s->fits.device;
 	event.setup.reloaded = s->reloaded;
 	s->reloaded = false;
 	daemon_step(s->d, &event);
@@ -249,6 +263,12 @@ static void on_look(void *user)
 	tell(s);
 	if (s->loaded != now(s)->version || s->written != now(s)->version)
 		(void)cl_timer_set_in(s->look, LOOK_MS);
+}
+
+void setup_fits(struct setup *s, const struct setup_fits *fits)
+{
+	s->fits = *fits;
+	(void)cl_timer_set_in(s->look, 0);
 }
 
 void setup_on_ring(struct setup *s)
@@ -374,6 +394,16 @@ void setup_forget(struct setup *s, const void *user)
 	}
 }
 
+bool setup_changing(const struct setup *s, setup_make_fn make)
+{
+	const struct change *c;
+
+	LIST_FOREACH(c, &s->changes, link)
+	if (c->make == make)
+		return true;
+	return false;
+}
+
 bool setup_replied(struct setup *s, const struct node_action *a)
 {
 	struct cl_error err = CL_ERROR_INIT;
@@ -398,49 +428,6 @@ bool setup_replied(struct setup *s, const struct node_action *a)
 	}
 	change_end(c, &err);
 	return true;
-}
-
-/* ---- nodes that have gone -------------------------------------------------------------------------------- */
-
-static int make_stripped(void *user, const struct state_setup *setup, struct setup_parts *ret,
-			 struct cl_error *err)
-{
-	const char *text = state_setup_text(setup, STATE_PART_COROSYNC);
-	char *made;
-
-	(void)user;
-	for (uint32_t id = 1; id <= 255; id++) {
-		int r = state_setup_gone(setup, id) ? corosync_conf_remove(text, id, &made, err)
-						    : -ENOENT;
-
-		if (r == -ENOENT)
-			continue; /* somebody took it out by hand */
-		if (r < 0)
-			return r;
-		setup_parts_put(ret, STATE_PART_COROSYNC, made);
-		text = made;
-	}
-	if (!ret->part[STATE_PART_COROSYNC])
-		setup_parts_put(ret, STATE_PART_COROSYNC, strdup(text));
-	ret->cause = "a node has gone";
-	return 0;
-}
-
-static void on_stripped(void *user, const struct cl_error *err)
-{
-	(void)user;
-	if (err->code)
-		log_warning("corosync's configuration: %s", err->msg);
-}
-
-void setup_strip(struct setup *s)
-{
-	struct change *c;
-
-	LIST_FOREACH(c, &s->changes, link)
-	if (c->make == make_stripped)
-		return;
-	(void)setup_change(s, make_stripped, on_stripped, NULL);
 }
 
 /* ---- life -------------------------------------------------------------------------------------------------- */

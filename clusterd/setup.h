@@ -20,10 +20,19 @@ void setup_free(struct setup *s);
 
 /* Corosync is there (again). */
 void setup_on_ring(struct setup *s);
-/* NODE_DO_SETUP, NODE_DO_SETUP_RELOAD, NODE_DO_SETUP_STRIP. */
+/* NODE_DO_SETUP, NODE_DO_SETUP_RELOAD, NODE_DO_SETUP_STRIP, NODE_DO_SETUP_DEVICE. */
 void setup_written(struct setup *s);
 void setup_reload(struct setup *s);
 void setup_strip(struct setup *s);
+void setup_device(struct setup *s);
+
+/* Corosync's configuration of this version has a quorum device as wanted, or cannot: told the core. */
+struct setup_fits {
+	uint64_t version;
+	bool device;
+};
+void setup_fits(struct setup *s, const struct setup_fits *fits);
+struct daemon *setup_daemon(const struct setup *s);
 
 /* ---- changes --------------------------------------------------------------------------------- */
 
@@ -48,6 +57,8 @@ typedef int (*setup_make_fn)(void *user, const struct state_setup *now, struct s
 			     struct cl_error *err);
 typedef void (*setup_done_fn)(void *user, const struct cl_error *err);
 int setup_change(struct setup *s, setup_make_fn make, setup_done_fn done, void *user);
+/* One of this kind is under way. */
+bool setup_changing(const struct setup *s, setup_make_fn make);
 /* The owner is gone: done is not called any more; what was begun goes on. */
 void setup_forget(struct setup *s, const void *user);
 /* A reply to a client number of ours: true. */

@@ -57,7 +57,8 @@ static void send_msg(struct witnessd *w, const Wit__ToWitnessd *msg)
 	(void)frame_conn_send(w->conn, WITNESS_TO, buf, len);
 }
 
-static void send_open(struct witnessd *w, uint32_t session, const char *url, bool unused)
+static void send_open(struct witnessd *w, uint32_t session, const char *url, bool unused,
+		      bool clear)
 {
 	Wit__ToWitnessd msg = WIT__TO_WITNESSD__INIT;
 	Wit__Open open = WIT__OPEN__INIT;
@@ -70,7 +71,7 @@ static void send_open(struct witnessd *w, uint32_t session, const char *url, boo
 	open.node = w->d->id;
 	open.incarnation = self.incarnation;
 	open.unused = unused;
-	open.clear = session == WITNESS_SERVE && !url[0];
+	open.clear = clear;
 	msg.msg_case = WIT__TO_WITNESSD__MSG_OPEN;
 	msg.open = &open;
 	send_msg(w, &msg);
@@ -105,15 +106,19 @@ void witnessd_do(struct witnessd *w, const struct node_action *a)
 		[NODE_WITNESS_CLAIM] = WIT__OP__KIND__CLAIM,
 		[NODE_WITNESS_CHECK] = WIT__OP__KIND__CHECK,
 	};
+	bool leaves;
 
 	if (a->witness.what != NODE_WITNESS_OPEN) {
 		send_op(w, WITNESS_SERVE, a->witness.id, kind[a->witness.what], a->witness.offset,
 			a->witness.len, a->witness.data);
 		return;
 	}
+	/* The LUN that was the witness is free for others; not when it is the same one, made anew: the CLEAR
+	 * would hit the new session. */
+	leaves = w->url[0] && strcmp(w->url, a->witness.url) != 0;
 	(void)snprintf(w->url, sizeof(w->url), "%s", a->witness.url);
 	if (w->ready)
-		send_open(w, WITNESS_SERVE, w->url, false);
+		send_open(w, WITNESS_SERVE, w->url, false, leaves);
 	else if (w->url[0])
 		(void)cl_timer_set_in(w->told, 0);
 }
@@ -158,7 +163,7 @@ static void make_end(struct witnessd *w, const struct cl_error *err)
 		return;
 	cl_source_free(m.timer);
 	w->make = (struct make){ 0 };
-	send_open(w, WITNESS_MAKE, "", false);
+	send_open(w, WITNESS_MAKE, "", false, false);
 	requests_witness_made(w->d->requests, m.client, m.url, m.uuid, err);
 }
 
@@ -275,7 +280,7 @@ int witnessd_make(struct witnessd *w, uint64_t client, const char *url, bool for
 		return cl_error_set(err, -ENOMEM, "out of memory");
 	}
 	(void)cl_timer_set_in(w->make.timer, MAKE_WAIT_MS);
-	send_open(w, WITNESS_MAKE, url, !force);
+	send_open(w, WITNESS_MAKE, url, !force, false);
 	return 0;
 }
 
@@ -340,7 +345,7 @@ static void on_ready(void *user, uint16_t version)
 	log_notice("witnessd connected");
 	w->ready = true;
 	if (w->url[0])
-		send_open(w, WITNESS_SERVE, w->url, false);
+		send_open(w, WITNESS_SERVE, w->url, false, false);
 }
 
 static void on_closed(void *user, const struct cl_error *why)

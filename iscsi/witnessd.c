@@ -114,7 +114,7 @@ static void do_open(struct slot *s, const Wit__Open *open)
 	};
 	struct cl_error err = CL_ERROR_INIT;
 
-	close_slot(s, open->clear && !open->url[0]);
+	close_slot(s, open->clear);
 	if (!open->url[0])
 		return;
 	if (open->node < 1 || open->node > 255)

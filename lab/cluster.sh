@@ -42,7 +42,8 @@ up_options() {
 		esac
 		shift
 	done
-	((count >= 1 && count + spare <= NODES_MAX)) || die "$E_USAGE" "--nodes 1 .. $NODES_MAX, spare ones too"
+	((count + spare >= 1 && count + spare <= NODES_MAX)) || die "$E_USAGE" "--nodes 1 .. $NODES_MAX, spare ones too"
+	((count)) || vm=
 }
 
 up_work() {
@@ -169,6 +170,7 @@ make_authkey() { head -c 256 /dev/urandom >"$DISK/authkey"; }
 
 up_cluster() {
 	local node
+	[[ $(lab_members) ]] || return 0	# spare machines alone: who asked for them makes the cluster
 	say "waiting for quorum"
 	for node in $(lab_members); do
 		until_true 60 node_sees_all "$node" || die "$E_FAIL" "$node does not see all nodes: lab/lab logs $node; $(node_quorum "$node" | xargs)"

@@ -15,9 +15,7 @@ node_is_frozen() { [[ $(cat "$CG/$1/cgroup.freeze" 2>/dev/null) == 1 ]]; }
 # ---- what a node finds on its disk ----------------------------------------------------------
 
 corosync_conf() {	# LINKS NODE-COUNT
-	local node link nets=(cluster storage) device=0
-	# An even number of nodes has a witness, whose vote clusterd casts.
-	(($2 % 2)) || [[ -e $RUN/bare ]] || device=1
+	local node link nets=(cluster storage)
 	cat <<-END
 		system {
 		    sched_rr: yes
@@ -43,17 +41,7 @@ corosync_conf() {	# LINKS NODE-COUNT
 		quorum {
 		    provider: corosync_votequorum
 		    # Explicit: else it starts low at boot, and two parts can be quorate.
-		    expected_votes: $(($2 + device))
-	END
-	((!device)) || cat <<-END
-		    device {
-		        model: clusterd
-		        votes: 1
-		        timeout: 2000
-		        sync_timeout: 3000
-		    }
-	END
-	cat <<-END
+		    expected_votes: $2
 		}
 		logging {
 		    to_stderr: no

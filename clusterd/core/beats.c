@@ -437,7 +437,7 @@ void beats_on_view(struct node *n, const struct node_view *view)
 }
 
 /* A too low number harms nothing: corosync's quorum alone starts nothing. */
-static void expect_votes(struct node *n)
+void beats_expect(struct node *n)
 {
 	uint32_t votes = raft_config_voters(raft_config(n->raft));
 
@@ -461,7 +461,6 @@ void beats_step(struct node *n)
 		n->beat_ms = n->now_ms + LEASE_BEAT_MS;
 		beat_send(n);
 	}
-	expect_votes(n);
 	bound_waits_step(n);
 }
 

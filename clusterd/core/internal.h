@@ -409,7 +409,9 @@ struct node {
 
 	/* setup.c */
 	uint64_t setup_told, setup_written, setup_loaded;
-	int64_t reload_ms, strip_ms, on_ring_ms;
+	int64_t reload_ms, strip_ms, on_ring_ms, device_ms;
+	uint64_t setup_fits; /* this version, as far as the witness's device goes */
+	bool setup_fits_device;
 	bool was_member, removed, removed_said;
 
 	/* request.c */
@@ -495,6 +497,8 @@ struct peer *message_peer(struct node *n, uint32_t id);
 /* ---- beats.c ---------------------------------------------------------------------------------- */
 
 void beats_step(struct node *n);
+/* After the quorum device's cast: votequorum refuses less than the votes that are there. */
+void beats_expect(struct node *n);
 void beats_on_beat(struct node *n, const Core__Message *msg);
 void beats_on_ack(struct node *n, const Core__Message *msg);
 void beats_on_bound_ask(struct node *n, const Core__Message *msg);

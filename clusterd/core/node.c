@@ -272,6 +272,7 @@ static void consequences(struct node *n)
 		witness_lead_step(n);
 		beats_step(n);
 		witness_cast_step(n);
+		beats_expect(n);
 		agent_step(n);
 		manager_step(n);
 		setup_step(n);

@@ -256,6 +256,9 @@ struct node_setup_event {
 	uint64_t written; /* version of the setup in the files */
 	uint64_t loaded;  /* the same once corosync runs by it, else what it was before */
 	bool reloaded;	  /* corosync has just read its configuration */
+	/* Answer to SETUP_DEVICE: the setup of this version fits to a witness that votes (or not). */
+	uint64_t fits;
+	bool fits_device;
 };
 
 /* Texts are borrowed. */
@@ -334,6 +337,8 @@ enum node_action_type {
 	NODE_DO_SETUP,	 /* the setup in the state is a new one: write the files, NODE_EV_SETUP */
 	NODE_DO_SETUP_RELOAD, /* all have written: corosync is to load it, on all nodes at once */
 	NODE_DO_SETUP_STRIP,  /* take the nodes that have gone out of the setup (NODE_SETUP) */
+	NODE_DO_SETUP_DEVICE, /* corosync's quorum device: as the witness says (NODE_SETUP), or it fits
+				 (NODE_EV_SETUP) */
 	NODE_DO_REMOVED, /* .reply.text: no member any more, and all has ended here: forget it all */
 	NODE_DO_STOP,	 /* .reply.text: this process must end (removed, its log disk failed) */
 	NODE_DO_CONDEMN, /* .reply.text: its database must not be used again, by any process: mark it,
@@ -508,6 +513,8 @@ struct node_quorum {
 
 void node_get_self(const struct node *node, struct node_self *ret_self);
 void node_get_quorum(const struct node *node, struct node_quorum *ret);
+/* The witness has, or is about to have, a vote: corosync's configuration is to have a quorum device. */
+bool node_wants_device(const struct node *node);
 /* How many votes a node has: 1 when it is a voter. */
 bool node_is_voter(const struct node *node, uint32_t id);
 

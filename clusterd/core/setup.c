@@ -23,6 +23,8 @@ void setup_on_files(struct node *n, const struct node_setup_event *ev)
 {
 	n->setup_written = ev->written;
 	n->setup_loaded = ev->loaded;
+	n->setup_fits = ev->fits;
+	n->setup_fits_device = ev->fits_device;
 	/* votequorum took its number from the file again: say ours anew. */
 	if (ev->reloaded)
 		n->expected_votes = 0;
@@ -138,6 +140,21 @@ static void strip(struct node *n)
 	core_emit(n, NODE_DO_SETUP_STRIP);
 }
 
+/*
+ * Corosync's vote for the witness. Nothing rests on its moment: before the section is there a node that is
+ * left has no quorum and starts nothing, and what votes in the log is the log's matter.
+ */
+static void device(struct node *n)
+{
+	bool wants = node_wants_device(n);
+
+	if (!n->state.setup.version || state_setup_has_gone(&n->state.setup) ||
+	    (n->setup_fits == n->state.setup.version && n->setup_fits_device == wants) ||
+	    log_in_flight(n, "setup") || !agent_due(n, &n->device_ms))
+		return;
+	core_emit(n, NODE_DO_SETUP_DEVICE);
+}
+
 /* What was handed over when the cluster was stopped runs again: it is stopped, too. */
 static void stop_again(struct node *n)
 {
@@ -167,6 +184,7 @@ void setup_step(struct node *n)
 	if (!state_setup_has_gone(&n->state.setup))
 		n->on_ring_ms = n->now_ms;
 	strip(n);
+	device(n);
 	load(n);
 	stop_again(n);
 }

@@ -188,6 +188,27 @@ void witness_hear(struct node *n, const Core__Message *msg)
 
 /* ---- the vote in votequorum ------------------------------------------------------------------------------------------ */
 
+static bool witness_votes(const struct node *n)
+{
+	struct raft_id id = witness_id(&n->wit.is);
+	const struct raft_member *m = raft_config_find(raft_config(n->raft), &id);
+
+	return n->wit.phase != WIT_OFF && m && m->role == RAFT_VOTER;
+}
+
+/*
+ * Not for a learner: votequorum counts a device that is configured among the votes it expects, whether it casts
+ * or not, and a ring of three that loses a node would be without quorum until it is told otherwise.
+ * By the role that it is to have, so that another LUN in its place changes nothing.
+ */
+bool node_wants_device(const struct node *n)
+{
+	struct raft_id id = witness_id(&n->state.witness);
+
+	return n->raft && n->state.witness.url[0] &&
+	       witness_role(raft_config(n->raft), &id) == RAFT_VOTER;
+}
+
 static bool full_ring(const struct node *n)
 {
 	const struct raft_config *c = raft_config(n->raft);
@@ -203,15 +224,17 @@ void witness_cast_step(struct node *n)
 {
 	struct wit *w = &n->wit;
 	struct node_action *a;
-	bool cast = full_ring(n) ||
-		    (w->phase != WIT_OFF && w->word_counts && w->word_ring == n->view.ring &&
-		     n->now_ms - w->word_ms <= WITNESS_FRESH_MS);
+	bool cast = witness_votes(n) &&
+		    (full_ring(n) || (w->word_counts && w->word_ring == n->view.ring &&
+				      n->now_ms - w->word_ms <= WITNESS_FRESH_MS));
 
 	alarm_step(n);
 	if (cast == w->cast && w->cast_ring == n->view.ring)
 		return;
 	w->cast = cast;
 	w->cast_ring = n->view.ring;
+	/* votequorum refuses a number below the votes that are there, so it may have refused ours. */
+	n->expected_votes = 0;
 	a = core_emit(n, NODE_DO_CAST);
 	a->cast.yes = cast;
 	a->cast.ring = n->view.ring;
@@ -219,9 +242,5 @@ void witness_cast_step(struct node *n)
 
 uint32_t witness_votes_present(const struct node *n)
 {
-	struct raft_id id = witness_id(&n->wit.is);
-	const struct raft_member *m = raft_config_find(raft_config(n->raft), &id);
-
-	return n->wit.phase != WIT_OFF && m && m->role == RAFT_VOTER &&
-	       n->now_ms - n->wit.alive_ms <= WITNESS_FRESH_MS;
+	return witness_votes(n) && n->now_ms - n->wit.alive_ms <= WITNESS_FRESH_MS;
 }

@@ -656,7 +656,8 @@ static size_t seed_corosync(uint32_t number, uint8_t *buf, size_t max)
 		(void)snprintf(n.name, sizeof(n.name), "n%u", n.id);
 		(void)snprintf(n.address[0], sizeof(n.address[0]), "10.0.0.%u", n.id);
 		(void)snprintf(n.address[1], sizeof(n.address[1]), "10.1.0.%u", n.id);
-		fuzz_claim(corosync_conf_add(text, &n, &more, NULL) == 0, "a node cannot be added");
+		fuzz_claim(corosync_conf_add(text, &n, number % 5 < 2, &more, NULL) == 0,
+			   "a node cannot be added");
 		free(text);
 		text = more;
 	}
@@ -665,7 +666,8 @@ static size_t seed_corosync(uint32_t number, uint8_t *buf, size_t max)
 	return len;
 }
 
-static void changed(const char *before, char *text, int more)
+/* witness: -1 = nothing was said about it */
+static void changed(const char *before, char *text, int more, int witness)
 {
 	struct corosync_conf a, b;
 
@@ -673,6 +675,8 @@ static void changed(const char *before, char *text, int more)
 	fuzz_claim(corosync_conf_read(before, &a, NULL) == 0, "a text was changed that is none");
 	fuzz_claim(b.version == a.version + 1, "the version did not go up by one");
 	fuzz_claim(b.nodes.n == a.nodes.n + (size_t)more, "another number of nodes");
+	fuzz_claim(witness < 0 || corosync_conf_device_right(&b, witness),
+		   "the device is not as it should be");
 	corosync_conf_fini(&a);
 	corosync_conf_fini(&b);
 	free(text);
@@ -694,12 +698,17 @@ static void one_corosync(const uint8_t *data, size_t len)
 	}
 	if (conf.nodes.n)
 		n.n_addresses = conf.nodes.v[0].n_addresses < 2 ? 1 : 2;
-	if (corosync_conf_add(text, &n, &made, NULL) == 0)
-		changed(text, made, 1);
-	if (conf.nodes.n && corosync_conf_remove(text, conf.nodes.v[0].id, &made, NULL) == 0)
-		changed(text, made, -1);
+	for (int witness = 0; witness < 2; witness++) {
+		if (corosync_conf_add(text, &n, witness, &made, NULL) == 0)
+			changed(text, made, 1, witness);
+		if (conf.nodes.n &&
+		    corosync_conf_remove(text, conf.nodes.v[0].id, witness, &made, NULL) == 0)
+			changed(text, made, -1, witness);
+		if (corosync_conf_device(text, witness, &made, NULL) == 0)
+			changed(text, made, 0, witness);
+	}
 	if (corosync_conf_touch(text, &made, NULL) == 0)
-		changed(text, made, 0);
+		changed(text, made, 0, -1);
 	corosync_conf_fini(&conf);
 }
 

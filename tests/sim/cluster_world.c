@@ -205,10 +205,10 @@ void cw_event(struct cworld *w, unsigned node, struct node_event *ev)
 
 /* ---- the engine's calls --------------------------------------------------------------------------------- */
 
-/* The quorum device is polled at once with each new ring: 1 when the ring is full. */
+/* The quorum device is polled at once with each new ring: 0 until the core has said something. */
 static uint32_t votes(const struct cworld *w, const struct cnode *c)
 {
-	bool cast = c->cast_ring == c->ring_seq ? c->cast : c->n_ring == w->nodes;
+	bool cast = c->cast_ring == c->ring_seq && c->cast;
 
 	return c->n_ring + (w->witness && cast);
 }
