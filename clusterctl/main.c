@@ -132,10 +132,15 @@ static void print_result(const struct args *args, const json_t *result)
 		text_message(result, stdout);
 }
 
-/* What was asked for was found out, and is bad news: `check` of a damaged volume. */
+/* What was asked for was found out, and is bad news: `check` of a damaged volume, an agent
+ * that does not answer. */
 static int code_of(const json_t *result)
 {
-	return json_is_false(json_object_get(json_object_get(result, "check"), "clean")) ? 1 : 0;
+	return json_is_false(json_object_get(json_object_get(result, "check"), "clean")) ||
+			       json_is_false(
+				       json_object_get(json_object_get(result, "fence_test"), "ok"))
+		       ? 1
+		       : 0;
 }
 
 static int do_backup(struct args *args)

@@ -14,6 +14,7 @@ void text_event(const json_t *event, FILE *out); /* one line of `events` */
 void text_explain(const json_t *result, FILE *out);
 void text_move(const json_t *result, FILE *out);
 void text_check(const json_t *result, FILE *out);
+void text_fence_test(const json_t *result, FILE *out);
 void text_fences(const json_t *result, FILE *out);
 void text_token(const json_t *result, FILE *out);
 void text_message(const json_t *result, FILE *out); /* "message" of any other verb */

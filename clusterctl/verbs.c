@@ -27,6 +27,16 @@ static const struct verb_option set_quorum_options[] = {
 	{ NULL, NULL, false, NULL },
 };
 
+static const struct verb_option set_node_options[] = {
+	{ "level", "NUMBER", false, "1 to 9: tried after lower ones have failed (default 1)" },
+	{ "option", "KEY=VALUE", true, "what the agent needs; again for each" },
+	{ "retries", "NUMBER", false, "tried so often again (default 1)" },
+	{ "limit", "SECONDS", false, "given up after so long (default 60)" },
+	{ "keep-off", NULL, false, "the node is not switched on again" },
+	{ "file", "FILE", false, "read `key = value` lines, with these options as keys: secrets" },
+	{ NULL, NULL, false, NULL },
+};
+
 static const struct verb_option confirm_options[] = {
 	{ "yes", NULL, false, "do not ask for the name again" },
 	{ NULL, NULL, false, NULL },
@@ -160,9 +170,15 @@ const struct verb verbs[] = {
 	{ "fence confirm", "NODE", 1, 1, 0, "node", confirm_options,
 	  "say that NODE, as you have seen, is off: what it ran may start elsewhere",
 	  "clusterctl fence confirm node3", NULL },
+	{ "fence test", "NODE", 1, 1, 0, "node", NULL,
+	  "run NODE's fence agents from this node, only asking them how NODE is",
+	  "clusterctl fence test node3", text_fence_test },
 	{ "fence history", "[NODE]", 0, 1, VERB_READS, "node", NULL,
 	  "how failed nodes were proven off, and what failed to", "clusterctl fence history",
 	  text_fences },
+	{ "set node", "NODE fence AGENT|none", 3, 3, 0, "node", set_node_options,
+	  "add a fence agent that can switch NODE off, or take its agents away",
+	  "clusterctl set node node3 fence fence_ipmilan --file /root/node3.bmc", NULL },
 	{ "set quorum", "witness URL|none", 2, 2, 0, "", set_quorum_options,
 	  "make a LUN the cluster's witness, one more vote for an even number of nodes",
 	  "clusterctl set quorum witness iscsi://10.0.0.9/iqn.2026-01.lab:witness/1", NULL },

@@ -52,7 +52,8 @@ static struct entry *entry_find(struct audit *a, uint64_t client)
 
 static bool is_secret(const char *option)
 {
-	return strcmp(option, "token") == 0;
+	/* Fence agents' options, and some of them are passwords. */
+	return strcmp(option, "token") == 0 || strcmp(option, "option") == 0;
 }
 
 /* An address with a password is refused, and its refusal is told: without the password. */

@@ -21,6 +21,7 @@ struct conf {
 	char run_directory[80]; /* short: sockets live under it */
 	char volume_directory[80];
 	char corosync_directory[80];
+	char fence_agent_directory[80]; /* where the programs fence_... are */
 	char vm_bridge[16];
 	char vm_user[32];    /* QEMU runs as this user; not root unless that is asked for */
 	uint64_t memory_mib; /* what VMs may use here; 0 = what the machine has, less 512 MiB */

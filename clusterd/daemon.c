@@ -187,6 +187,12 @@ static void do_one(struct daemon *d, const struct node_action *a)
 	case NODE_DO_WITNESS:
 		witnessd_do(d->witnessd, a);
 		break;
+	case NODE_DO_FENCE:
+		fencer_do(d->fencer, a);
+		break;
+	case NODE_DO_FENCE_STOP:
+		fencer_stop(d->fencer, a->fence.id);
+		break;
 	case NODE_DO_CAST:
 		ring_cast(d->ring, a->cast.ring, a->cast.yes);
 		break;
@@ -567,6 +573,8 @@ static int open_all(struct daemon *d, struct cl_error *err)
 	if (r == 0)
 		r = csvd_new(d, &d->csvd, err);
 	if (r == 0)
+		r = fencer_new(d, &d->fencer, err);
+	if (r == 0)
 		r = witnessd_new(d, &d->witnessd, err);
 	if (r == 0)
 		r = vms_new(d, &d->vms, err);
@@ -598,6 +606,7 @@ static void close_all(struct daemon *d)
 	ring_free(d->ring);
 	vms_free(d->vms);
 	csvd_free(d->csvd);
+	fencer_free(d->fencer);
 	witnessd_free(d->witnessd);
 	store_close(d->store); /* waits for what was submitted */
 	store_image_fini(&d->image);

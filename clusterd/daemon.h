@@ -11,6 +11,7 @@
 #include "clusterd/core/node.h"
 #include "clusterd/csvd.h"
 #include "clusterd/events.h"
+#include "clusterd/fencer.h"
 #include "clusterd/ipc.h"
 #include "clusterd/raft_store.h"
 #include "clusterd/requests.h"
@@ -36,6 +37,7 @@ struct daemon {
 	struct vms *vms;
 	struct csvd *csvd;
 	struct witnessd *witnessd;
+	struct fencer *fencer;
 	struct events *events;
 	struct setup *setup;
 	struct certs *certs;

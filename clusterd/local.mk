@@ -31,7 +31,11 @@ clusterd_libclusterd_a_SOURCES = \
 	clusterd/requests_line.c \
 	clusterd/volume_requests.c clusterd/volume_view.c clusterd/volume_view.h \
 	clusterd/ring.c clusterd/ring.h \
+	clusterd/fence.c clusterd/fence.h \
 	clusterd/fence_requests.c \
+	clusterd/fence_set.c \
+	clusterd/fence_test.c \
+	clusterd/fencer.c clusterd/fencer.h \
 	clusterd/quorum_requests.c \
 	clusterd/ring_device.c clusterd/ring_device.h \
 	clusterd/ring_gate.c clusterd/ring_gate.h \
@@ -66,6 +70,12 @@ tests_unit_tls_test_LDADD = clusterd/libclusterd.a proto/libproto.a lib/libcl.a 
 check_PROGRAMS += tests/unit/lease_file_test
 tests_unit_lease_file_test_SOURCES = tests/unit/lease_file_test.c
 tests_unit_lease_file_test_LDADD = clusterd/libclusterd.a lib/libcl.a $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/fence_test
+tests_unit_fence_test_SOURCES = tests/unit/fence_test.c
+tests_unit_fence_test_LDADD = clusterd/libclusterd.a clusterd/libcore.a migration/libmigration.a \
+	quorum/libstate.a proto/libpb.a lib/libcl.a $(JANSSON_LIBS) $(PROTOBUFC_LIBS) $(QB_LIBS) \
+	$(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/ring_gate_test
 tests_unit_ring_gate_test_SOURCES = tests/unit/ring_gate_test.c

@@ -60,6 +60,7 @@ void pending_free(struct pending *p)
 {
 	LIST_REMOVE(p, link);
 	json_decref(p->reports);
+	fence_test_free(p->test);
 	free(p);
 }
 
@@ -369,6 +370,8 @@ static const struct {
 	{ "evict", IPC_ADMIN, 1, 1, do_evict },
 	{ "rotate", IPC_ADMIN, 1, 1, do_rotate },
 	{ "set quorum", IPC_ADMIN, 2, 2, do_set_quorum },
+	{ "set node", IPC_ADMIN, 3, 3, do_set_node },
+	{ "fence test", IPC_ADMIN, 1, 1, do_fence_test },
 	{ "fence confirm", IPC_ADMIN, 1, 1, do_fence_confirm },
 	{ "fence history", IPC_VIEW, 0, 1, do_fence_history },
 	{ "backup", IPC_ADMIN, 0, 0, do_backup },

@@ -42,6 +42,7 @@ struct pending {
 	bool step_due;		       /* it is to be begun */
 	bool force, change, wipe;
 	json_t *reports;	     /* of the nodes: {name: report} */
+	struct fence_test *test;     /* "fence test" */
 	char witness[STATE_URL_MAX]; /* "init": the witness that follows; "" = none */
 };
 
@@ -105,6 +106,9 @@ bool quorum_after_init(struct requests *rq, struct pending *p, const struct node
 
 /* ---- fence_requests.c --------------------------------------------------------------------------- */
 
+int do_set_node(struct ask *ask, struct cl_error *err);
+int do_fence_test(struct ask *ask, struct cl_error *err);
+void fence_test_free(struct fence_test *test); /* accepts NULL */
 int do_fence_confirm(struct ask *ask, struct cl_error *err);
 int do_fence_history(struct ask *ask, struct cl_error *err);
 

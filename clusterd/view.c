@@ -205,6 +205,38 @@ static json_t *uuid_json(const uint8_t uuid[16])
 	return json_string(text);
 }
 
+/* As they stand in the database; values that may be secrets are not shown. */
+static json_t *agent_options(const struct state_agent *a)
+{
+	json_t *list = json_array();
+
+	for (const char *o = a->options; *o; o += strcspn(o, "\n") + 1) {
+		size_t key = strcspn(o, "="), len = strcspn(o, "\n");
+		char text[STATE_AGENT_OPTIONS_MAX];
+
+		if (state_agent_may_show(o, key))
+			(void)snprintf(text, sizeof(text), "%.*s", (int)len, o);
+		else
+			(void)snprintf(text, sizeof(text), "%.*s=(not shown)", (int)key, o);
+		(void)json_array_append_new(list, any_text(text));
+	}
+	return list;
+}
+
+static json_t *agents_json(const struct state *state, uint32_t node)
+{
+	size_t n;
+	const struct state_agent *a = state_agents(state, node, &n);
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		(void)json_array_append_new(
+			list, json_pack("{s:i,s:s,s:i,s:i,s:o}", "level", (int)a[i].level, "agent",
+					a[i].name, "limit_s", (int)a[i].timeout_s, "retries",
+					(int)a[i].retries, "options", agent_options(&a[i])));
+	return list;
+}
+
 static json_t *show_node(const struct node *node, const struct state_node *n)
 {
 	json_t *json = node_json(node, n);
@@ -212,11 +244,13 @@ static json_t *show_node(const struct node *node, const struct state_node *n)
 	if (json)
 		(void)json_object_update_new(
 			json,
-			json_pack("{s:s,s:i,s:o,s:s,s:s,s:o,s:i,s:b}", "type", "node", "id",
+			json_pack("{s:s,s:i,s:o,s:s,s:s,s:o,s:i,s:b,s:o,s:b}", "type", "node", "id",
 				  (int)n->id, "database", uuid_json(n->uuid), "storage_address",
 				  n->storage_address, "migration_address", n->migration_address,
 				  "memory_bytes", number(n->memory_bytes), "cpus", (int)n->cpus,
-				  "draining", (int)n->draining));
+				  "draining", (int)n->draining, "fence_agents",
+				  agents_json(node_state(node), n->id), "fence_keep_off",
+				  (int)n->fence_keep_off));
 	return json;
 }
 

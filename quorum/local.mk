@@ -30,6 +30,7 @@ quorum_libstate_a_SOURCES = \
 	quorum/spread.c quorum/spread.h \
 	quorum/state.c quorum/state.h quorum/state_apply.h \
 	quorum/state_codec.c \
+	quorum/state_agents.c \
 	quorum/state_fence.c quorum/state_fence.h \
 	quorum/state_force.c quorum/state_force.h \
 	quorum/state_migrate.c \

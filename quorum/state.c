@@ -31,6 +31,7 @@ void state_fini(struct state *state)
 	state_debt_vec_fini(&state->debts);
 	state_dedup_vec_fini(&state->dedup);
 	state_fence_vec_fini(&state->fences);
+	state_agent_vec_fini(&state->agents);
 	state_setup_fini(&state->setup);
 	*state = (struct state){ 0 };
 }
@@ -360,6 +361,7 @@ static void apply_dispatch(struct apply *ap, const Log__Command *c)
 		APPLY(NODE_FAILED, node_failed);
 		APPLY(NODE_SILENT, node_silent);
 		APPLY(NODE_FENCED, node_fenced);
+		APPLY(NODE_FENCE_SET, node_fence_set);
 		APPLY(NODE_DRAIN, node_drain);
 		APPLY(NODE_REMOVE, node_remove);
 		APPLY(SETUP_SET, setup_set);

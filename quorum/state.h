@@ -72,6 +72,8 @@ struct state_node {
 	bool heard_moving;     /* or one, at least, on which that could not be said */
 	bool draining;	       /* gets nothing, gives away what it has (`drain`, until `resume`) */
 	bool leaving;	       /* and then goes for good: not admitted again */
+	uint64_t fence_version; /* of its agents */
+	bool fence_keep_off;   /* they do not switch it on again */
 	int64_t since_ms;      /* wall clock of the last change of phase or draining */
 	char reason[STATE_REASON_MAX];
 };
@@ -182,6 +184,7 @@ CL_DEFINE_VEC(state_resource_vec, struct state_resource);
 CL_DEFINE_VEC(state_debt_vec, struct state_debt);
 CL_DEFINE_VEC(state_dedup_vec, struct state_dedup);
 CL_DEFINE_VEC(state_fence_vec, struct state_fence);
+CL_DEFINE_VEC(state_agent_vec, struct state_agent);
 
 /* One more voter of the log, on a LUN that any node can serve (docs/witness.md). */
 struct state_witness {
@@ -200,6 +203,7 @@ struct state {
 	struct state_debt_vec debts;	     /* by volume, node */
 	struct state_dedup_vec dedup;	     /* oldest first */
 	struct state_fence_vec fences;	     /* oldest first; what was done, not what is owed */
+	struct state_agent_vec agents;	     /* by node, level, as given */
 	struct state_setup setup;
 	bool stopped;	  /* by the operator: no VM runs until `start cluster` */
 	bool stop_saves;  /* and what is stopped for it is saved */
@@ -300,6 +304,8 @@ const char *state_in_maintenance(const struct state *state, const struct state_r
 const char *state_cannot_remove(const struct state *state, const struct state_node *node);
 /* What failed last of what was tried to prove that this incarnation is off; NULL: nothing did. */
 const struct state_fence *state_fence_failed(const struct state *state, const struct state_node *n);
+/* The first agent of a node and, in *ret_n, how many follow it (itself included); NULL: none. */
+const struct state_agent *state_agents(const struct state *state, uint32_t node, size_t *ret_n);
 /* Any debt on the volume. */
 bool state_has_debt(const struct state *state, const char *volume);
 

@@ -59,6 +59,7 @@ void apply_node_admit(struct apply *ap, const Log__NodeAdmit *c);
 void apply_node_failed(struct apply *ap, const Log__NodeFailed *c);
 void apply_node_silent(struct apply *ap, const Log__NodeSilent *c);
 void apply_node_fenced(struct apply *ap, const Log__NodeFenced *c);
+void apply_node_fence_set(struct apply *ap, const Log__NodeFenceSet *c);
 void apply_node_drain(struct apply *ap, const Log__NodeDrain *c);
 void apply_node_remove(struct apply *ap, const Log__NodeRemove *c);
 void apply_cluster_stop(struct apply *ap, const Log__ClusterStop *c);
@@ -83,6 +84,10 @@ void apply_migrate_source_done(struct apply *ap, const Log__MigrateSourceDone *c
 void apply_migrate_commit(struct apply *ap, const Log__MigrateCommit *c);
 void apply_migrate_abort(struct apply *ap, const Log__MigrateAbort *c);
 void apply_migrate_target_gone(struct apply *ap, const Log__MigrateTargetGone *c);
+
+void state_agents_drop(struct state *state, uint32_t node);
+/* From the command, or a snapshot. -EINVAL when it cannot be one, -ENOMEM. */
+int state_agent_push(struct state *state, uint32_t node, const Log__FenceAgent *from);
 
 /* Only so many request answers per node are kept. */
 int state_dedup_push(struct state *state, const struct state_dedup *d);

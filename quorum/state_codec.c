@@ -17,9 +17,12 @@ struct encoder {
 	Log__Debt *debts;
 	Log__Dedup *dedup;
 	Log__Fence *fences;
+	Log__FenceAgent *agents;
 	Log__RequestId *requests;
 	Log__Setup setup;
 	Log__SetupPart parts[STATE_PARTS], *part_list[STATE_PARTS];
+	char **options; /* of the agents */
+	char *option_text;
 	char **names; /* of the resources' volumes */
 	void **lists; /* the pointer arrays of the lists */
 	Log__Witness witness;
@@ -46,6 +49,8 @@ static void encode_node(Log__Node *to, const struct state_node *n)
 	to->quiet = n->quiet;
 	to->heard_silent = n->heard_silent;
 	to->heard_moving = n->heard_moving;
+	to->fence_version = n->fence_version;
+	to->fence_keep_off = n->fence_keep_off;
 }
 
 static void encode_volume(Log__Volume *to, const struct state_volume *v)
@@ -136,6 +141,24 @@ static void encode_fence(Log__Fence *to, const struct state_fence *f)
 	to->text = (char *)f->text;
 }
 
+/* An option per line; the lines are cut in a copy that lives as long as the encoder. */
+static void encode_agent(Log__FenceAgent *to, const struct state_agent *a, char **options,
+			 char *text)
+{
+	char *save = NULL;
+
+	log__fence_agent__init(to);
+	to->node = a->node;
+	to->level = a->level;
+	to->agent = (char *)a->name;
+	to->timeout_s = a->timeout_s;
+	to->retries = a->retries;
+	to->options = options;
+	memcpy(text, a->options, sizeof(a->options));
+	for (char *o = strtok_r(text, "\n", &save); o; o = strtok_r(NULL, "\n", &save))
+		options[to->n_options++] = o;
+}
+
 static void encode_setup(struct encoder *e, const struct state_setup *setup)
 {
 	log__setup__init(&e->setup);
@@ -172,8 +195,8 @@ static void encode_witness(struct encoder *e, const struct state_witness *w)
 
 static int encoder_alloc(struct encoder *e, const struct state *s)
 {
-	size_t lists =
-		s->nodes.n + s->volumes.n + s->resources.n + s->debts.n + s->dedup.n + s->fences.n;
+	size_t lists = s->nodes.n + s->volumes.n + s->resources.n + s->debts.n + s->dedup.n +
+		       s->fences.n + s->agents.n;
 
 	e->nodes = calloc(s->nodes.n + 1, sizeof(*e->nodes));
 	e->volumes = calloc(s->volumes.n + 1, sizeof(*e->volumes));
@@ -181,11 +204,15 @@ static int encoder_alloc(struct encoder *e, const struct state *s)
 	e->debts = calloc(s->debts.n + 1, sizeof(*e->debts));
 	e->dedup = calloc(s->dedup.n + 1, sizeof(*e->dedup));
 	e->fences = calloc(s->fences.n + 1, sizeof(*e->fences));
+	e->agents = calloc(s->agents.n + 1, sizeof(*e->agents));
+	e->options = calloc(s->agents.n * (STATE_AGENT_OPTIONS_MAX / 2) + 1, sizeof(*e->options));
+	e->option_text = calloc(s->agents.n + 1, STATE_AGENT_OPTIONS_MAX);
 	e->requests = calloc(s->dedup.n + 1, sizeof(*e->requests));
 	e->names = calloc(s->resources.n * STATE_VOLUMES_OF_RESOURCE_MAX + 1, sizeof(*e->names));
 	e->lists = calloc(lists + 1, sizeof(*e->lists));
 	return e->nodes && e->volumes && e->resources && e->debts && e->dedup && e->fences &&
-			       e->requests && e->names && e->lists
+			       e->agents && e->options && e->option_text && e->requests &&
+			       e->names && e->lists
 		       ? 0
 		       : -ENOMEM;
 }
@@ -198,6 +225,9 @@ static void encoder_free(struct encoder *e)
 	free(e->debts);
 	free(e->dedup);
 	free(e->fences);
+	free(e->agents);
+	free(e->options);
+	free(e->option_text);
 	free(e->requests);
 	free(e->names);
 	free(e->lists);
@@ -230,6 +260,9 @@ static void encoder_fill(struct encoder *e, const struct state *s)
 	ENCODE_LIST(debts, encode_debt(&e->debts[i], &s->debts.v[i]));
 	ENCODE_LIST(dedup, encode_dedup(&e->dedup[i], &e->requests[i], &s->dedup.v[i]));
 	ENCODE_LIST(fences, encode_fence(&e->fences[i], &s->fences.v[i]));
+	ENCODE_LIST(agents, encode_agent(&e->agents[i], &s->agents.v[i],
+					 &e->options[i * (STATE_AGENT_OPTIONS_MAX / 2)],
+					 &e->option_text[i * STATE_AGENT_OPTIONS_MAX]));
 	encode_setup(e, &s->setup);
 	e->snapshot.retired = s->retired;
 	e->snapshot.schema = s->schema;
@@ -288,6 +321,8 @@ static bool decode_node(struct state *s, const Log__Node *from)
 		.quiet = from->quiet,
 		.heard_silent = from->heard_silent,
 		.heard_moving = from->heard_moving,
+		.fence_version = from->fence_version,
+		.fence_keep_off = from->fence_keep_off,
 		.draining = from->draining,
 		.leaving = from->leaving,
 		.since_ms = from->since_ms,
@@ -431,6 +466,11 @@ static bool decode_fences(struct state *s, const Log__Snapshot *from)
 		if (state_fence_vec_push(&s->fences, f) < 0)
 			return false;
 	}
+	if (from->n_agents > (size_t)STATE_NODES_MAX * STATE_AGENTS_PER_NODE)
+		return false;
+	for (size_t i = 0; i < from->n_agents; i++)
+		if (state_agent_push(s, from->agents[i]->node, from->agents[i]) < 0)
+			return false;
 	return true;
 }
 

@@ -70,6 +70,7 @@ void apply_fences_forget(struct apply *ap, uint32_t node)
 	for (size_t i = ap->state->fences.n; i-- > 0;)
 		if (ap->state->fences.v[i].node == node)
 			state_fence_vec_remove(&ap->state->fences, i);
+	state_agents_drop(ap->state, node);
 }
 
 /* What a defect takes "off" for: see apply_node_fenced(). */

@@ -23,6 +23,7 @@ uint32_t schema_of(const Log__Command *c)
 	case LOG__COMMAND__WHAT_SCHEMA_RAISE:
 		return 2;
 	case LOG__COMMAND__WHAT_NODE_FENCED:
+	case LOG__COMMAND__WHAT_NODE_FENCE_SET:
 		return 3;
 	default:
 		return 1;

@@ -178,6 +178,8 @@ void node_actions_clear(struct node_actions *actions)
 			free(a->job.data);
 		else if (a->type == NODE_DO_WITNESS)
 			free(a->witness.data);
+		else if (a->type == NODE_DO_FENCE)
+			free(a->fence.input);
 	}
 	node_action_vec_clear(&actions->v);
 	actions->no_memory = false;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * `fence confirm`: a person says that a node is off. What that stands for is written at
+ * `set node NODE fence`: which agents it has (fence_agents.c runs them). `fence confirm`: a person says that a node is off. What that stands for is written at
  * apply_node_fenced() (quorum/state_fence.c): nothing executes there any more; it pays no debt.
  */
 #include "config.h"
@@ -61,4 +61,21 @@ void fence_confirm(struct node *n, struct asked *q)
 	m.took_ms = n->wall_ms > s->since_ms ? n->wall_ms - s->since_ms : 0;
 	c.request = &q->id;
 	(void)log_propose(n, s->name, &c);
+}
+
+void fence_set(struct node *n, struct asked *q)
+{
+	Log__NodeFenceSet *set =
+		log__node_fence_set__unpack(NULL, q->rq->spec.len, q->rq->spec.data);
+	Log__Command c = LOG__COMMAND__INIT;
+
+	if (!set) {
+		manager_answer(n, q, -EINVAL, "", "the fence agents cannot be read");
+		return;
+	}
+	c.what_case = LOG__COMMAND__WHAT_NODE_FENCE_SET;
+	c.node_fence_set = set;
+	c.request = &q->id;
+	(void)log_propose(n, q->rq->object, &c);
+	log__node_fence_set__free_unpacked(set, NULL);
 }

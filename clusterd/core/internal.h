@@ -12,7 +12,7 @@
  *               what; manager_move.c: live migrations; manager_request.c: clients' requests;
  *               manager_voters.c: who votes)
  *   job.c       what an operator asks of some node's csvd
- *   fence.c     what people and agents know of a failed node
+ *   fence.c     what a person knows of a failed node; fence_agents.c: its fence agents, run one by one
  *   force.c     a new line of history
  *   slow.c      whether writes to our database are slow
  *   audit.c     who asked for what
@@ -27,6 +27,7 @@
 
 #include "clusterd/core/node.h"
 
+#include "clusterd/core/fence_run.h"
 #include "clusterd/core/stand.h"
 #include "clusterd/core/witness.h"
 #include "lib/assert.h"
@@ -287,10 +288,23 @@ struct away {
 };
 CL_DEFINE_VEC(away_vec, struct away);
 
+/* A failed node that is being switched off by its fence agents, and on again. */
+struct fencing {
+	uint32_t node;
+	uint64_t incarnation, version; /* of its agents */
+	struct fence_run run;
+	uint64_t child;	  /* the agent that runs; 0 = none */
+	bool untold, off; /* what is not proposed yet */
+	int64_t took_ms;
+	char method[STATE_METHOD_MAX], text[STATE_FENCE_TEXT_MAX];
+};
+CL_DEFINE_VEC(fencing_vec, struct fencing);
+
 struct manager {
 	bool active;
 	int64_t since_ms;
 	struct away_vec away;
+	struct fencing_vec fencing;
 	int64_t stirred_ms; /* somebody came, went or was slow */
 	uint64_t voters_version;
 	struct in_flight_vec in_flight;
@@ -569,6 +583,11 @@ struct asked {
 /* Why the node cannot be called off; NULL: it can. Asked where it is said, and of the leader. */
 const char *fence_cannot_confirm(const struct node *n, const struct state_node *s);
 void fence_confirm(struct node *n, struct asked *q);
+void fence_set(struct node *n, struct asked *q);
+void fence_agents_step(struct node *n);
+/* This node leads no more: another one begins anew. */
+void fence_agents_stop(struct node *n);
+void fence_on_event(struct node *n, const struct node_fence_event *ev);
 
 /* ---- manager*.c -------------------------------------------------------------------------------- */
 

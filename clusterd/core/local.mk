@@ -11,6 +11,8 @@ clusterd_libcore_a_SOURCES = \
 	clusterd/core/agent_stand.c \
 	clusterd/core/beats.c \
 	clusterd/core/fence.c \
+	clusterd/core/fence_agents.c \
+	clusterd/core/fence_run.c clusterd/core/fence_run.h \
 	clusterd/core/force.c \
 	clusterd/core/internal.h \
 	clusterd/core/job.c \

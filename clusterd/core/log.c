@@ -289,6 +289,7 @@ void log_begin_line(struct node *n, const struct raft_line *line, uint64_t term)
 	n->raft = NULL;
 	raft_result_queue_clear(&n->results);
 	failure_vec_clear(&n->failures);
+	fence_agents_stop(n);
 	manager_reset(n);
 	n->config_version = 0;
 	n->config_seen_ms = n->now_ms;

@@ -20,6 +20,7 @@ void manager_reset(struct node *n)
 	backoff_vec_fini(&n->mgr.backoffs);
 	volume_note_vec_fini(&n->mgr.notes);
 	away_vec_fini(&n->mgr.away);
+	fencing_vec_fini(&n->mgr.fencing);
 	n->mgr = (struct manager){ 0 };
 }
 
@@ -369,8 +370,10 @@ void manager_on_propose(struct node *n, const Core__Message *msg)
 void manager_step(struct node *n)
 {
 	if (!log_is_leader(n)) {
-		if (n->mgr.active)
+		if (n->mgr.active) {
+			fence_agents_stop(n);
 			manager_reset(n);
+		}
 		return;
 	}
 	if (!n->mgr.active) {
@@ -381,6 +384,7 @@ void manager_step(struct node *n)
 	manager_voters_step(n);
 	for (size_t i = 0; i < n->state.nodes.n; i++)
 		node_step_one(n, &n->state.nodes.v[i]);
+	fence_agents_step(n);
 	manager_volumes_step(n);
 	manager_place_step(n);
 	manager_move_step(n);

@@ -365,6 +365,9 @@ void manager_on_request(struct node *n, const Core__Message *msg)
 	case NODE_EVICT:
 		go_for_good(n, &q, msg->request->verb == NODE_EVICT);
 		break;
+	case NODE_SET_FENCE:
+		fence_set(n, &q);
+		break;
 	case NODE_FENCE_CONFIRM:
 		fence_confirm(n, &q);
 		break;

@@ -237,6 +237,9 @@ static void dispatch(struct node *n, const struct node_event *ev)
 	case NODE_EV_WITNESS:
 		witness_on_event(n, &ev->witness);
 		break;
+	case NODE_EV_FENCE:
+		fence_on_event(n, &ev->fence);
+		break;
 	}
 }
 

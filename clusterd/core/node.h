@@ -64,6 +64,7 @@ enum node_defect {
 	NODE_DEFECT_OLD_LINE = 1 << 16,		  /* a higher line is not heeded */
 	NODE_DEFECT_SCHEMA_EARLY = 1 << 17,	  /* new commands before all nodes know them */
 	NODE_DEFECT_CONFIRM_IN_RING = 1 << 18,	  /* a node on the ring may be called off */
+	NODE_DEFECT_FENCE_ONE_AGENT = 1 << 20,	  /* one agent of several proves it off */
 	NODE_DEFECT_OFF_PAYS = 1 << 19,		  /* who is off owes no fence any more */
 	NODE_DEFECT_WITNESS_NO_WAIT = 1 << 24,	/* taken over without a look at its holder's slot */
 	NODE_DEFECT_WITNESS_NO_CHECK = 1 << 25, /* it answers without READ RESERVATION */
@@ -124,6 +125,7 @@ enum node_event_type {
 	NODE_EV_AUDIT,	      /* .audit: somebody asked for something here, or was refused */
 	NODE_EV_STORE_FAILED, /* .why: the database cannot be written; -> NODE_DO_STOP */
 	NODE_EV_WITNESS,      /* .witness: report of witnessd */
+	NODE_EV_FENCE,	      /* .fence: an agent of NODE_DO_FENCE has ended */
 };
 
 #define NODE_VIEW_MAX 255
@@ -159,6 +161,7 @@ enum node_verb {
 	NODE_EVICT,	    /* object: a node that is not */
 	NODE_STOP_CLUSTER,  /* on: every VM ends, none is started until it is off */
 	NODE_SET_QUORUM, /* object: "witness"; url ("" = none), uuid: of a LUN that was made one */
+	NODE_SET_FENCE,	 /* object: a node; spec: a packed Log.NodeFenceSet */
 	NODE_FENCE_CONFIRM, /* object: a node that user has seen to be off */
 	NODE_RESTORE, /* spec: the state of a backup, line, uuid: random; force: though other nodes
 			       run clusterd. Makes a new line of it with this node alone */
@@ -269,6 +272,12 @@ struct node_audit_event {
 	bool everywhere;     /* the other nodes shall keep it too */
 };
 
+struct node_fence_event {
+	uint64_t id;
+	bool ok;	  /* it says that it was done */
+	const char *text; /* else its last words; never NULL, no secrets */
+};
+
 enum node_witness_report {
 	NODE_WITNESS_PATH, /* the session stands (up), or not (text: why) */
 	NODE_WITNESS_DONE, /* an operation is over: id, ok (or text), data, mine, holder */
@@ -308,6 +317,7 @@ struct node_event {
 		struct node_audit_event audit;
 		const char *why; /* borrowed */
 		struct node_witness_event witness;
+		struct node_fence_event fence;
 		uint64_t incarnation;
 	};
 };
@@ -328,13 +338,15 @@ enum node_action_type {
 	NODE_DO_CSVD_LEASE,   /* .lease: issue nothing after until_ms (0: stop now). Also kept in a
 				file in /run: by it the next process's VMs stand */
 	NODE_DO_INCARNATION,  /* .incarnation: write it to the file in /run, before anything else */
-	NODE_DO_CLEANUP, /* .incarnation: end all of it: kill every VM, empty its cgroups, close
+	NODE_DO_CLEANUP,    /* .incarnation: end all of it: kill every VM, empty its cgroups, close
 			    its csvd sessions; then NODE_EV_CLEANED */
-	NODE_DO_EXPECT,	 /* .votes: votequorum_setexpected() */
-	NODE_DO_WITNESS, /* .witness: order to witnessd; each but OPEN is answered once */
-	NODE_DO_CAST,	 /* .cast: vote of votequorum's quorum device in that ring */
-	NODE_DO_EVENT,	 /* .event: a line for `clusterctl events` and the log */
-	NODE_DO_SETUP,	 /* the setup in the state is a new one: write the files, NODE_EV_SETUP */
+	NODE_DO_EXPECT,	    /* .votes: votequorum_setexpected() */
+	NODE_DO_WITNESS,    /* .witness: order to witnessd; each but OPEN is answered once */
+	NODE_DO_FENCE,	    /* .fence: run a fence agent -> NODE_EV_FENCE, once */
+	NODE_DO_FENCE_STOP, /* .fence.id: kill it, its end is not wanted any more */
+	NODE_DO_CAST,	    /* .cast: vote of votequorum's quorum device in that ring */
+	NODE_DO_EVENT,	    /* .event: a line for `clusterctl events` and the log */
+	NODE_DO_SETUP, /* the setup in the state is a new one: write the files, NODE_EV_SETUP */
 	NODE_DO_SETUP_RELOAD, /* all have written: corosync is to load it, on all nodes at once */
 	NODE_DO_SETUP_STRIP,  /* take the nodes that have gone out of the setup (NODE_SETUP) */
 	NODE_DO_SETUP_DEVICE, /* corosync's quorum device: as the witness says (NODE_SETUP), or it fits
@@ -436,6 +448,14 @@ struct node_action {
 			uint8_t *data; /* owned by the actions */
 			char url[STATE_URL_MAX];
 		} witness;
+		struct {
+			uint64_t id;
+			uint32_t node; /* who is to be switched */
+			char agent[STATE_AGENT_NAME_MAX];
+			char action[8];
+			char *input; /* its standard input, with secrets; owned by the actions */
+			int64_t timeout_ms;
+		} fence;
 		struct {
 			bool yes;
 			uint64_t ring;

@@ -119,6 +119,10 @@ void witness_dead(struct cworld *w, struct task *t);
 /* The power of the node was taken: somebody may come, look, and say that it is off. */
 void person_called(struct cworld *w, unsigned node);
 void person_looks(struct cworld *w, struct task *t);
+/* Fence agents: two supplies of each node at level 1, both at once at level 2. */
+void agents_set(struct cworld *w, unsigned node);
+void agent_begins(struct cworld *w, unsigned node, const struct node_action *a);
+void agent_ends(struct cworld *w, struct task *t);
 void person_slips(struct cworld *w, unsigned node, unsigned m);
 
 /* ---- cluster_sim.c ------------------------------------------------------------------------------- */

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * People in the suite `cluster`: one who has seen that a machine has no power and says so, and one who
+ * Fence agents in the suite `cluster`: each node has two power supplies. Some fail, some do it and say that
+ * they failed, some that are late do it when nobody waits for it any more. And people: one who has seen that a machine has no power and says so, and one who
  * means another machine than the name that is typed. The first is believed, the second is not.
  */
 #include "config.h"
 
+#include <stdio.h>
+#include <string.h>
+
+#include "proto/log.pb-c.h"
 #include "tests/sim/cluster_driver.h"
 
 static void confirm(struct cworld *w, unsigned at, unsigned node)
@@ -69,4 +74,105 @@ void person_slips(struct cworld *w, unsigned node, unsigned m)
 	t = task_new(w, T_PERSON, 0, sim_rand(w->s, 2000));
 	t->a = node;
 	t->b = 1;
+}
+
+/* ---- agents --------------------------------------------------------------------------------------------------- */
+
+static void agent_of(Log__FenceAgent *a, uint32_t level, const char *name, uint32_t retries)
+{
+	log__fence_agent__init(a);
+	a->level = level;
+	a->agent = (char *)(uintptr_t)name;
+	a->timeout_s = 10;
+	a->retries = retries;
+}
+
+void agents_set(struct cworld *w, unsigned node)
+{
+	const struct state_node *s = cw_truth(w) ? state_node(cw_truth(w), node) : NULL;
+	Log__NodeFenceSet set = LOG__NODE_FENCE_SET__INIT;
+	Log__FenceAgent agent[3], *list[3] = { &agent[0], &agent[1], &agent[2] };
+	struct node_request rq = { .verb = NODE_SET_FENCE, .target = "" };
+	struct node_event ev = { .type = NODE_EV_REQUEST, .request = &rq };
+	uint8_t spec[256];
+	unsigned at = cw_random_node(w);
+
+	if (!s || !listens(w, at))
+		return;
+	agent_of(&agent[0], 1, "fence_first", 1);
+	agent_of(&agent[1], 1, "fence_second", 0);
+	agent_of(&agent[2], 2, "fence_both", 0);
+	set.node = node;
+	set.version = s->fence_version;
+	set.agents = list;
+	set.n_agents = sim_chance(w->s, 800000) ? 3 : 0;
+	set.keep_off = false;
+	cl_assert(log__node_fence_set__get_packed_size(&set) <= sizeof(spec));
+	rq.client = ++w->client;
+	rq.object = w->node[node].name;
+	rq.spec = spec;
+	rq.spec_len = log__node_fence_set__pack(&set, spec);
+	cw_event(w, at, &ev);
+}
+
+static uint8_t supplies_of(const char *agent)
+{
+	return strcmp(agent, "fence_first") == 0 ? 1 : strcmp(agent, "fence_second") == 0 ? 2 : 3;
+}
+
+/* The last supply takes all with it, whatever the machine is doing. */
+static void switch_off(struct cworld *w, unsigned node, uint8_t supplies)
+{
+	struct cnode *c = &w->node[node];
+
+	c->supplies |= supplies;
+	if (c->supplies != 3 || c->power_off || !sim_up(w->s, node))
+		return;
+	if (sim_frozen(w->s, node))
+		sim_freeze(w->s, node, false);
+	/* Somebody switches it on if the agents do not. */
+	nemesis_crash(w, node, true, 5000 + sim_rand(w->s, 15000));
+}
+
+static void switch_on(struct cworld *w, unsigned node, uint8_t supplies)
+{
+	w->node[node].supplies &= (uint8_t)~supplies;
+	if (w->node[node].power_off && !w->node[node].destroyed)
+		task_new(w, T_BOOT, node, 500);
+}
+
+/* Its end, at a moment when the power can still be there: a process that is just being restarted has it. */
+void agent_ends(struct cworld *w, struct task *t)
+{
+	unsigned node = (unsigned)t->b;
+	uint8_t supplies = supplies_of(t->name);
+	bool works = w->faults && sim_chance(w->s, 700000);
+	struct node_event ev = {
+		.type = NODE_EV_FENCE,
+		.fence = { .id = t->a, .ok = works, .text = "no answer" },
+	};
+
+	if (!sim_up(w->s, node) && !w->node[node].power_off) {
+		ev.fence.ok =
+			false; /* between two lives of its daemon: not to be told apart here */
+	} else if (t->c) {
+		switch_on(w, node, supplies);
+	} else if (works || sim_chance(w->s, 300000)) {
+		switch_off(w, node, supplies);
+	}
+	sim_trace(w->s, "%s %s of n%u for n%u: %s", t->name, t->c ? "on" : "off", node, t->node,
+		  ev.fence.ok ? "done" : "failed");
+	if (listens(w, t->node) && t->instance == w->node[t->node].instance)
+		cw_event(w, t->node, &ev);
+}
+
+void agent_begins(struct cworld *w, unsigned node, const struct node_action *a)
+{
+	struct task *t = task_new(w, T_AGENT, node, 100 + sim_rand(w->s, 2500));
+
+	t->instance = w->node[node].instance;
+	t->a = a->fence.id;
+	t->b = a->fence.node;
+	t->c = strcmp(a->fence.action, "on") == 0;
+	(void)snprintf(t->name, sizeof(t->name), "%s", a->fence.agent);
 }

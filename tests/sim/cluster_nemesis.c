@@ -223,6 +223,13 @@ static void restart_witness(struct cworld *w, unsigned n, unsigned m)
 	witness_target_restart(w);
 }
 
+/* Not a fault: its agents are set up, or taken away. */
+static void fault_agents(struct cworld *w, unsigned n, unsigned m)
+{
+	(void)m;
+	agents_set(w, n);
+}
+
 /* n and m are random nodes, perhaps the same. */
 static const struct {
 	const char *name;
@@ -251,6 +258,7 @@ static const struct {
 	{ "target-restarts", 2, 0, fault_target_restarts },
 	{ "wall-clock", 1, 0, fault_wall_clock },
 	{ "upgrade", 5, 0, fault_upgrade },
+	{ "agents", 1, 0, fault_agents },
 	{ "slip", 3, 0, person_slips },
 	{ "witness-cut", 15, 0, cut_witness, true },
 	{ "witness-lost", 6, 0, lose_witness, true },

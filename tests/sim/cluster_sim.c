@@ -59,6 +59,7 @@ static const struct {
 	{ "old-line", NODE_DEFECT_OLD_LINE, true },
 	{ "schema-early", NODE_DEFECT_SCHEMA_EARLY, true },
 	{ "confirm-in-ring", NODE_DEFECT_CONFIRM_IN_RING, true },
+	{ "fence-one-agent", NODE_DEFECT_FENCE_ONE_AGENT, true },
 	{ "off-pays", NODE_DEFECT_OFF_PAYS, true },
 };
 
@@ -147,6 +148,9 @@ static void rough(struct cworld *w)
 	c->loss_ppm = (uint32_t)sim_rand(w->s, 3) * 15000;
 	c->disk_max_ms = 40;
 	w->faults = true;
+	/* Not in all: who is shot at once has no chance to run twice. */
+	for (unsigned i = 1; i <= w->nodes && w->seed % 4 == 1; i++)
+		agents_set(w, i);
 	task_new(w, T_NEMESIS, 0, 500);
 	task_new(w, T_CLIENT, 0, 500);
 }

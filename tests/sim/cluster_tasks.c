@@ -15,6 +15,7 @@ static const struct {
 	void (*run)(struct cworld *w, struct task *t);
 	bool outside, any_machine;
 } kinds[] = {
+	[T_AGENT] = { .run = agent_ends, .outside = true },
 	[T_PERSON] = { .run = person_looks, .outside = true },
 	[T_NEMESIS] = { .run = nemesis_step },
 	[T_CLIENT] = { .run = client_step },

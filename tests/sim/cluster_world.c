@@ -85,6 +85,11 @@ static void carry_out(struct cworld *w, unsigned node, struct node_action *a)
 	case NODE_DO_WITNESS:
 		witness_order(w, node, a);
 		break;
+	case NODE_DO_FENCE:
+		agent_begins(w, node, a);
+		break;
+	case NODE_DO_FENCE_STOP:
+		break; /* it may have done it by then: its end is told, and not heeded */
 	case NODE_DO_CAST:
 		c->cast = a->cast.yes;
 		c->cast_ring = a->cast.ring;
@@ -284,6 +289,7 @@ static void boot(struct sim *s, unsigned node)
 	memcpy(cfg.anew, c->anew, sizeof(cfg.anew));
 	c->runs = c->schema;
 	c->power_off = false;
+	c->supplies = 0;
 	if (node_new(&cfg, c->disk.any ? &st : NULL, cw_clock(w, node), &c->core, &err) < 0)
 		sim_fail(s, "restart", "n%u: its own disk was refused: %s", node, err.msg);
 	c->checked = 0;

@@ -145,6 +145,7 @@ struct cnode {
 	uint64_t file_incarnation; /* in /run: gone with the power */
 	int64_t file_lease_ms;
 	bool power_lost; /* the crash that is being done */
+	uint8_t supplies; /* bits of those that agents have switched off */
 	bool power_off;	 /* since then, until it boots */
 	uint32_t schema; /* of its program; 0 = this one's */
 	uint32_t runs;	 /* of the process that runs */
@@ -269,6 +270,7 @@ void task_call(struct sim *s, unsigned what);
 
 enum task_kind {
 	T_FREE,
+	T_AGENT,  /* a fence agent ends: a = its id, b = whom it switches, c = 1: on */
 	T_PERSON, /* somebody looks at node a */
 	T_NEMESIS,
 	T_CLIENT,

@@ -288,6 +288,55 @@ static void forgotten_with_the_node(void **state)
 	assert_int_equal(s.fences.n, 0);
 }
 
+static int agents_set(uint64_t version, uint32_t level, const char *name, const char *option)
+{
+	char *options[] = { COMMAND_STRING(option) };
+	Log__FenceAgent a = LOG__FENCE_AGENT__INIT, b = LOG__FENCE_AGENT__INIT;
+	Log__FenceAgent *list[] = { &a, &b };
+	COMMAND(NODE_FENCE_SET, NodeFenceSet, node_fence_set);
+
+	a.level = level;
+	b.level = 1;
+	a.agent = b.agent = COMMAND_STRING(name);
+	a.timeout_s = b.timeout_s = 60;
+	a.options = b.options = options;
+	a.n_options = b.n_options = 1;
+	m.node = 2;
+	m.version = version;
+	m.agents = list;
+	m.n_agents = 2;
+	return apply(&c).code;
+}
+
+static void agents(void **state)
+{
+	const struct state_agent *a;
+	struct state copy;
+	uint8_t *data;
+	size_t len, n;
+
+	(void)state;
+	assert_int_equal(agents_set(0, 3, "fence_x", "ip=1"), 0);
+	assert_int_equal(agents_set(0, 3, "fence_x", "ip=2"), -CL_EMOVED);
+	assert_int_equal(agents_set(1, 3, "/bin/sh", "ip=1"), -EINVAL);
+	assert_int_equal(agents_set(1, 3, "fence_x", "action=on"), -EINVAL);
+	assert_int_equal(agents_set(1, 0, "fence_x", "ip=1"), -EINVAL);
+	a = state_agents(&s, 2, &n);
+	assert_int_equal(n, 2);
+	assert_int_equal(a[0].level, 1); /* as they are tried */
+	assert_int_equal(a[1].level, 3);
+	assert_string_equal(a[1].options, "ip=1\n");
+	assert_null(state_agents(&s, 1, &n));
+	assert_int_equal(state_encode(&s, &data, &len), 0);
+	assert_int_equal(state_decode(data, len, &copy, NULL), 0);
+	assert_int_equal(state_hash(&copy), state_hash(&s));
+	a = state_agents(&copy, 2, &n);
+	assert_int_equal(n, 2);
+	assert_string_equal(a[1].options, "ip=1\n");
+	state_fini(&copy);
+	free(data);
+}
+
 /* An older program in the cluster knows of no history: all have the same state. */
 static void not_before_its_schema(void **state)
 {
@@ -304,7 +353,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(off_is_no_barrier),     TEST(off_that_pays), TEST(only_the_failed),
 		TEST(tried_is_not_off),	     TEST(history),	  TEST(forgotten_with_the_node),
-		TEST(not_before_its_schema),
+		TEST(not_before_its_schema), TEST(agents),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

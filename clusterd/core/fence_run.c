@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "clusterd/core/fence_run.h"
+
+void fence_run_begin(struct fence_run *run, int64_t now_ms)
+{
+	run->phase = FENCE_OFF;
+	run->at = run->level_at = 0;
+	run->tries = 0;
+	run->level_ms = now_ms;
+}
+
+/* Each round takes longer to come: an agent that hangs on a dead controller is not to be asked for ever. */
+static void rest(struct fence_run *run, int64_t now_ms)
+{
+	uint32_t shift = run->rounds < 5 ? run->rounds : 5;
+	int64_t ms = (int64_t)FENCE_REST_MS << shift;
+
+	run->rounds++;
+	run->phase = FENCE_REST;
+	run->rest_until_ms = now_ms + (ms < FENCE_REST_MAX_MS ? ms : FENCE_REST_MAX_MS);
+}
+
+static enum fence_verdict next_level(struct fence_run *run, const struct state_agent *agents,
+				     size_t n, int64_t now_ms)
+{
+	uint32_t level = agents[run->at].level;
+
+	while (run->at < n && agents[run->at].level == level)
+		run->at++;
+	run->level_at = run->at;
+	run->level_ms = now_ms;
+	if (run->at == n)
+		rest(run, now_ms);
+	return FENCE_LEVEL_FAILED;
+}
+
+static bool has_next(const struct fence_run *run, const struct state_agent *agents, size_t n)
+{
+	return run->at + 1 < n && agents[run->at + 1].level == agents[run->at].level;
+}
+
+static enum fence_verdict off_ended(struct fence_run *run, const struct state_agent *agents,
+				    size_t n, bool ok, bool keep_off, bool one, int64_t now_ms)
+{
+	if (!ok)
+		return next_level(run, agents, n, now_ms);
+	/* A node with two power supplies is off when both are. */
+	if (has_next(run, agents, n) && !one) {
+		run->at++;
+		return FENCE_GO_ON;
+	}
+	run->phase = keep_off ? FENCE_DONE : FENCE_ON;
+	run->at = run->level_at;
+	return FENCE_PROVEN;
+}
+
+enum fence_verdict fence_run_ended(struct fence_run *run, const struct state_agent *agents,
+				   size_t n, bool ok, bool keep_off, bool one, int64_t now_ms)
+{
+	if (!ok && run->tries < agents[run->at].retries) {
+		run->tries++;
+		return FENCE_GO_ON;
+	}
+	run->tries = 0;
+	if (run->phase == FENCE_OFF)
+		return off_ended(run, agents, n, ok, keep_off, one, now_ms);
+	if (has_next(run, agents, n)) {
+		run->at++;
+		return FENCE_GO_ON;
+	}
+	run->phase = FENCE_DONE;
+	return FENCE_OVER;
+}
