@@ -87,6 +87,20 @@ static bool old_self_votes(const struct voters_view *v, const struct raft_id *id
 	return false;
 }
 
+/* Also its former self, when it is leaving with a new database. The last voter stays: somebody has to. */
+static struct voters_change leaving(const struct voters_view *v)
+{
+	for (uint32_t i = 0; i < v->config->n; i++) {
+		const struct raft_member *m = &v->config->member[i];
+		const struct voters_one *o = heir_of(v, &m->id);
+
+		if (o && o->leaves && m->role != RAFT_LEARNER &&
+		    (m->role != RAFT_VOTER || raft_config_voters(v->config) > 1))
+			return put(&m->id, RAFT_LEARNER, "leaves the cluster");
+	}
+	return (struct voters_change){ 0 };
+}
+
 static struct voters_change addition(const struct voters_view *v)
 {
 	for (size_t i = 0; i < v->n; i++) {
@@ -94,6 +108,8 @@ static struct voters_change addition(const struct voters_view *v)
 		const struct raft_member *m = raft_config_find(v->config, &o->id);
 		bool replaces = old_self_votes(v, &o->id);
 
+		if (o->leaves)
+			continue;
 		if (!m)
 			return put(&o->id, replaces ? RAFT_LEARNER : RAFT_JOINING, "has joined");
 		if (m->role == RAFT_LEARNER && o->away_ms == 0 && o->caught_up && !replaces)
@@ -129,6 +145,8 @@ struct voters_change voters_next(const struct voters_view *v)
 	if (!v->settled)
 		return c;
 	c = removal(v);
+	if (!c.any)
+		c = leaving(v);
 	if (!c.any)
 		c = addition(v);
 	if (!c.any)

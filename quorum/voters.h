@@ -10,9 +10,12 @@
  *   a voter that stays away        -> LEARNER, so that the others need fewer answers: five nodes can
  *                                     lose two, and a while later one more
  *   a learner that is back         -> JOINING
+ *   a node that goes for good      -> LEARNER, as the last step before it is no node any more. It forgets
+ *                                     its database when it reads of its removal: as a voter it would take
+ *                                     a vote with it that the others may need to agree on its removal
  *   who is no node any more        -> removed
  *
- * Never below three votes: with two, one more failure stops all; with one, a cut-off leader would go on
+ * Never below three votes by itself: with two, one more failure stops all; with one, a cut-off leader would go on
  * alone while the others, who have the later copies, wait for it.
  *
  * The witness is no node: whether it votes is decided in quorum/witness.h, when there is nothing to do here.
@@ -36,6 +39,7 @@ struct voters_one {
 	struct raft_id id;
 	int64_t away_ms; /* is no living member that answers, since so long; 0 = is one */
 	bool caught_up;	 /* has what is committed, and answers */
+	bool leaves;	 /* for good, and nothing else is left to be done */
 };
 
 struct voters_view {

@@ -605,6 +605,8 @@ void manager_on_join(struct node *n, const Core__Message *msg);
 void manager_on_report(struct node *n, const Core__Message *msg);
 /* Whether the log is still sent to a node, whatever its database. */
 bool manager_knows_voter(const struct node *n, uint32_t id);
+/* Whether one of its databases votes, or is about to. */
+bool manager_is_voter(const struct node *n, uint32_t id);
 void manager_on_read(struct node *n, const struct raft_result *r);
 /* manager_schema.c: of the commands that this program knows. */
 uint32_t schema_known(const struct node *n);

@@ -256,6 +256,23 @@ static void stop_cluster(struct node *n, struct asked *q)
 	(void)log_propose(n, "cluster", &c);
 }
 
+/* Two that leave at once, of two, would each wait for the other. */
+static bool somebody_stays(const struct node *n, const struct state_node *but)
+{
+	for (size_t i = 0; i < n->state.nodes.n; i++)
+		if (&n->state.nodes.v[i] != but && !n->state.nodes.v[i].leaving)
+			return true;
+	return false;
+}
+
+static bool all_know_removal(const struct node *n)
+{
+	COMMAND(NODE_REMOVE, NodeRemove, node_remove);
+
+	m.node = n->cfg.id;
+	return schema_of(&c) <= state_schema(&n->state);
+}
+
 /* Marked; setup.c does the rest, whoever leads by then. */
 static void go_for_good(struct node *n, struct asked *q, bool evict)
 {
@@ -275,9 +292,15 @@ static void go_for_good(struct node *n, struct asked *q, bool evict)
 			       s->name);
 		return;
 	}
-	if (n->state.nodes.n == 1) {
-		manager_answer(n, q, -CL_EREFUSED, "", "'%s' is the only node of the cluster",
-			       s->name);
+	if (!somebody_stays(n, s)) {
+		manager_answer(n, q, -CL_EREFUSED, "", "'%s' is the only node of the cluster%s",
+			       s->name, n->state.nodes.n > 1 ? " that stays" : "");
+		return;
+	}
+	/* Marked, it would be drained and then wait for the last upgrade, without a word of it. */
+	if (!all_know_removal(n)) {
+		manager_answer(n, q, -CL_EREFUSED, "upgrade clusterd on all nodes first",
+		       "nodes of an older version do not know how a node is removed");
 		return;
 	}
 	m.node = s->id;

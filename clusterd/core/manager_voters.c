@@ -86,6 +86,19 @@ bool manager_knows_voter(const struct node *n, uint32_t id)
 	return false;
 }
 
+/* By what is committed. */
+bool manager_is_voter(const struct node *n, uint32_t id)
+{
+	const struct raft_config *config = raft_config(n->raft);
+
+	if (raft_config_index(n->raft) > raft_commit_index(n->raft))
+		return true;
+	for (uint32_t i = 0; i < config->n; i++)
+		if (config->member[i].id.node == id && config->member[i].role != RAFT_LEARNER)
+			return true;
+	return false;
+}
+
 /*
  * A removed node hears nothing any more once it is no member of the log: it shall have applied its own
  * removal first, to be able to answer whoever asked for it there. A moment only: it may be gone.
@@ -113,6 +126,8 @@ static size_t look(struct node *n, struct voters_one *one)
 
 		one[i] = (struct voters_one){ .id = raft_id_of(s), .away_ms = away_ms(n, s) };
 		one[i].caught_up = caught_up(n, &one[i].id);
+		one[i].leaves = s->leaving && !state_cannot_remove(&n->state, s) &&
+				!(n->cfg.defects & NODE_DEFECT_REMOVED_VOTES);
 	}
 	return n->state.nodes.n;
 }

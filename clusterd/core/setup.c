@@ -8,8 +8,8 @@
  * that some know and others do not would tear the ring.
  *
  * A node leaves in this order: drained; it ends all that it holds and says so; `failed` without harm,
- * for nothing of it runs; fences paid; removed from the database, and with it from the voters; and at
- * last, when it is off the ring, from corosync's configuration.
+ * for nothing of it runs; fences paid; votes no more; removed from the database, and with it from the
+ * members of the log; and at last, when it is off the ring, from corosync's configuration.
  */
 #include "config.h"
 
@@ -106,6 +106,15 @@ static void propose_silent(struct node *n, const struct state_node *s)
 	(void)log_propose(n, s->name, &c);
 }
 
+/*
+ * It forgets its database when it reads of its removal. With a vote it would leave behind a majority that
+ * needs it: of two nodes the other one could neither commit that it votes no more nor elect a leader.
+ */
+static bool still_votes(const struct node *n, uint32_t id)
+{
+	return !(n->cfg.defects & NODE_DEFECT_REMOVED_VOTES) && manager_is_voter(n, id);
+}
+
 static void going(struct node *n, const struct state_node *s)
 {
 	const struct peer *p = beats_peer(n, s->id);
@@ -116,7 +125,7 @@ static void going(struct node *n, const struct state_node *s)
 		return;
 	if (s->silent < s->incarnation && ended)
 		propose_silent(n, s);
-	else if (!state_cannot_remove(&n->state, s))
+	else if (!state_cannot_remove(&n->state, s) && !still_votes(n, s->id))
 		propose_remove(n, s, "asked for");
 }
 

@@ -2,9 +2,11 @@
 /* What clients ask of the suite `cluster`, by the seed; and how the cluster comes to be. */
 #include "config.h"
 
+#include <stdlib.h>
+
 #include "tests/sim/cluster_driver.h"
 
-static void ask(struct cworld *w, unsigned node, struct node_request rq)
+void client_ask(struct cworld *w, unsigned node, struct node_request rq)
 {
 	struct node_event ev = { .type = NODE_EV_REQUEST, .request = &rq };
 
@@ -41,7 +43,7 @@ static void ask_something(struct cworld *w)
 		rq.verb = NODE_MOVE;
 		rq.object = cw_volumes[sim_rand(w->s, CW_VOLS)];
 	}
-	ask(w, at, rq);
+	client_ask(w, at, rq);
 }
 
 /* ---- the cluster comes to be ----------------------------------------------------------------------------------- */
@@ -56,7 +58,7 @@ static void set_witness(struct cworld *w)
 				   .uuid = w->wit.uuid };
 
 	witness_format(w, s->cluster_uuid);
-	ask(w, 1, rq);
+	client_ask(w, 1, rq);
 }
 
 static void join_step(struct cworld *w)
@@ -69,16 +71,18 @@ static void join_step(struct cworld *w)
 	if (w->joined == 0) {
 		rq.verb = NODE_INIT;
 		rq.object = "sim";
-		ask(w, 1, rq);
+		members_first_setup(w, &rq);
+		client_ask(w, 1, rq);
+		free((void *)(uintptr_t)rq.spec);
 	} else if (w->joined < w->nodes) {
 		rq.verb = NODE_JOIN;
-		ask(w, (unsigned)w->joined + 1, rq);
+		client_ask(w, (unsigned)w->joined + 1, rq);
 	} else if (w->joined < w->nodes + CW_VOLS) {
 		rq.verb = NODE_CREATE_VOLUME;
 		rq.object = cw_volumes[w->joined - w->nodes];
 		rq.url = "iscsi://sim/iqn/1";
 		rq.uuid = uuid[w->joined - w->nodes];
-		ask(w, 1, rq);
+		client_ask(w, 1, rq);
 	} else if (w->joined < w->nodes + CW_VOLS + CW_VMS) {
 		static const char *const volumes[] = { "vol1" };
 
@@ -88,7 +92,7 @@ static void join_step(struct cworld *w)
 		rq.n_volumes = 1;
 		rq.memory_bytes = UINT64_C(1) << 30;
 		rq.start = true;
-		ask(w, 1, rq);
+		client_ask(w, 1, rq);
 	}
 	if (w->witness && w->joined == w->nodes + CW_VMS)
 		set_witness(w);

@@ -10,7 +10,7 @@
  *   cluster_nemesis.c  the table of faults               cluster_client.c    clients' requests
  *   cluster_faults.c   disks, target, clocks             cluster_disk.c      databases
  *   cluster_witness.c  the witness's LUN and each node's witnessd
- *   cluster_force.c    most nodes are destroyed
+ *   cluster_force.c    most nodes are destroyed         cluster_members.c   nodes that go, and come anew
  *
  * A new part brings a file of its own. It adds its kinds of tasks to enum task_kind and to the table in
  * cluster_tasks.c, its faults to the table in cluster_nemesis.c, its actions to carry_out() in
@@ -81,8 +81,8 @@ void judge_running(struct cworld *w, unsigned vm);
 void judge_accept(struct cworld *w, unsigned vm, const struct task *t);
 /* The VM is started on the node. */
 void judge_start(struct cworld *w, const char *name, unsigned node);
-/* The members, as somebody has them applied. */
-void judge_voters(struct cworld *w, const struct raft_config *c);
+/* The members, as somebody has them applied, whose state is s. */
+void judge_voters(struct cworld *w, const struct raft_config *c, const struct state *s);
 /* q is given its number. */
 void judge_number(struct cworld *w, const struct qemu *q);
 
@@ -93,6 +93,8 @@ void world_view(struct cworld *w, struct task *t);
 
 /* ---- cluster_faults.c: n and m are random nodes, perhaps the same ------------------------------ */
 
+/* Every node votes, with the database that it has now: one of them may lose its copy. */
+bool fault_all_vote(const struct cworld *w);
 void fault_wall_clock(struct cworld *w, unsigned n, unsigned m);
 void fault_disk_slow(struct cworld *w, unsigned n, unsigned m);
 void fault_disk_full(struct cworld *w, unsigned n, unsigned m);
@@ -134,6 +136,22 @@ void cw_heal(struct cworld *w);
 
 void force_scenario(struct cworld *w);
 
+/* ---- cluster_members.c --------------------------------------------------------------------------- */
+
+/* How many are going, or gone. */
+unsigned members_out(const struct cworld *w);
+/* Somebody who can ask for something: up, not frozen, with a database; not `but`. 0 = nobody. */
+unsigned members_speaker(struct cworld *w, unsigned but);
+/* For NODE_INIT: .spec, to be freed. */
+void members_first_setup(struct cworld *w, struct node_request *rq);
+void members_boot(struct cworld *w, unsigned node);
+void members_do(struct cworld *w, unsigned node, const struct node_action *a);
+void members_removed(struct cworld *w, unsigned node);
+void members_heal(struct cworld *w);
+void members_step(struct cworld *w, struct task *t);
+void members_file_written(struct cworld *w, struct task *t);
+void members_file_loaded(struct cworld *w, struct task *t);
+
 /* ---- cluster_nemesis.c, cluster_client.c ------------------------------------------------------- */
 
 unsigned cw_random_node(struct cworld *w);
@@ -147,6 +165,8 @@ void nemesis_boot(struct cworld *w, struct task *t);
 void nemesis_thaw(struct cworld *w, struct task *t);
 void nemesis_end_process(struct cworld *w, struct task *t);
 void nemesis_step(struct cworld *w, struct task *t);
+/* At a node whose process is up. */
+void client_ask(struct cworld *w, unsigned node, struct node_request rq);
 void client_step(struct cworld *w, struct task *t);
 void client_join(struct cworld *w, struct task *t);
 

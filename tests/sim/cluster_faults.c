@@ -52,11 +52,13 @@ void fault_disk_full(struct cworld *w, unsigned n, unsigned m)
  * Every node votes, with the database that it has now. Two that lose their memory at once can take with
  * them what only they had: against that there is no guard but a third copy.
  */
-static bool all_vote(const struct cworld *w)
+bool fault_all_vote(const struct cworld *w)
 {
 	unsigned at = nemesis_leader(w), n = 0;
 	const struct raft_config *c = at ? node_voters(w->node[at].core) : NULL;
 
+	if (members_out(w) > 0)
+		return false;
 	for (unsigned i = 1; c && i <= w->nodes; i++) {
 		struct raft_id id = { .node = i };
 		const struct raft_member *m;
@@ -74,7 +76,7 @@ void fault_memory_lost(struct cworld *w, unsigned n, unsigned m)
 	bool power = sim_chance(w->s, 500000);
 
 	(void)m;
-	if (!sim_up(w->s, n) || sim_frozen(w->s, n) || !all_vote(w))
+	if (!sim_up(w->s, n) || sim_frozen(w->s, n) || !fault_all_vote(w))
 		return;
 	nemesis_crash(w, n, power, power ? 2000 + sim_rand(w->s, 5000) : sim_rand(w->s, 700));
 	disk_set_aside(w, n, "it was damaged");

@@ -157,7 +157,15 @@ static bool has_data(const struct cworld *w, unsigned node, const struct raft_co
 	return raft_config_find(c, &id) && w->node[node].disk.snapshot.index > 0;
 }
 
-void judge_voters(struct cworld *w, const struct raft_config *c)
+/* Or is about to: that it votes no more is the last step before. */
+static bool gone_for_good(const struct state *s, unsigned node)
+{
+	const struct state_node *n = node <= CW_NODES ? state_node(s, node) : NULL;
+
+	return !n || (n->leaving && n->phase != STATE_NODE_LIVING);
+}
+
+void judge_voters(struct cworld *w, const struct raft_config *c, const struct state *s)
 {
 	struct raft_id id = { 0 };
 	uint32_t come, gone;
@@ -168,7 +176,9 @@ void judge_voters(struct cworld *w, const struct raft_config *c)
 	gone = not_in(&w->voters, c, &id);
 	if (come + gone > c->version - w->voters.version)
 		sim_fail(w->s, "voters", "%u voters came and %u went in one change", come, gone);
-	if (gone > 0 && raft_config_voters(c) < 3 && !has_data(w, id.node, c))
+	/* Who was removed from the cluster does not vote, whoever is left. */
+	if (gone > 0 && raft_config_voters(c) < 3 && !has_data(w, id.node, c) &&
+	    !gone_for_good(s, id.node))
 		sim_fail(w->s, "voters", "n%u votes no more: %u are left", id.node,
 			 raft_config_voters(c));
 	w->voters = *c;
@@ -179,7 +189,24 @@ static bool lives_on(const struct qemu *q)
 	return q->state != Q_NONE && (q->state != Q_DEAD || q->writing);
 }
 
-void driver_new_life(struct cworld *w, unsigned node, uint64_t incarnation)
+/* A number of a life is given once, also to a node that comes anew under the id of one that went. */
+static void judge_life(struct cworld *w, unsigned node, uint64_t incarnation)
+{
+	struct cnode *c = &w->node[node];
+	struct node_self self;
+
+	node_get_self(c->core, &self);
+	if (self.line < c->life.line)
+		return; /* history: its writes do not reach the volume */
+	if (incarnation <= c->life.incarnation)
+		sim_fail(w->s, "number-twice",
+			 "n%u lives at %" PRIu64 " after it lived at %" PRIu64, node, incarnation,
+			 c->life.incarnation);
+	c->life.line = self.line;
+	c->life.incarnation = incarnation;
+}
+
+static void judge_over(struct cworld *w, unsigned node, uint64_t incarnation)
 {
 	for (unsigned i = 0; i < CW_QEMUS; i++)
 		if (w->qemu[i].node == node && lives_on(&w->qemu[i]))
@@ -188,4 +215,15 @@ void driver_new_life(struct cworld *w, unsigned node, uint64_t incarnation)
 				 " of its earlier life is not over",
 				 node, incarnation, cw_vm_name(w->qemu[i].vm),
 				 w->qemu[i].generation);
+}
+
+void driver_new_life(struct cworld *w, unsigned node, uint64_t incarnation)
+{
+	judge_life(w, node, incarnation);
+	judge_over(w, node, incarnation);
+}
+
+void driver_gone_for_good(struct cworld *w, unsigned node)
+{
+	judge_over(w, node, 0);
 }

@@ -300,7 +300,8 @@ void nemesis_step(struct cworld *w, struct task *t)
 
 void nemesis_boot(struct cworld *w, struct task *t)
 {
-	if (!sim_up(w->s, t->node) && !w->node[t->node].destroyed)
+	if (!sim_up(w->s, t->node) && !w->node[t->node].destroyed &&
+	    w->node[t->node].going != MEMBER_EVICTED)
 		sim_boot(w->s, t->node);
 }
 

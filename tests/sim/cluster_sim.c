@@ -61,6 +61,7 @@ static const struct {
 	{ "confirm-in-ring", NODE_DEFECT_CONFIRM_IN_RING, true },
 	{ "fence-one-agent", NODE_DEFECT_FENCE_ONE_AGENT, true },
 	{ "off-pays", NODE_DEFECT_OFF_PAYS, true },
+	{ "removed-votes", NODE_DEFECT_REMOVED_VOTES, true },
 };
 
 /* Of the suite `witness`: the same with 2 and 4 nodes, and a witness. */
@@ -122,6 +123,7 @@ static struct cworld *world_new(const struct suite_args *args)
 		w->node[i].schema = old;
 		w->node[i].thawed_ms = INT64_MIN / 2;
 	}
+	w->members = sim_chance(w->s, 400000);
 	return w;
 }
 
@@ -153,6 +155,7 @@ static void rough(struct cworld *w)
 		agents_set(w, i);
 	task_new(w, T_NEMESIS, 0, 500);
 	task_new(w, T_CLIENT, 0, 500);
+	task_new(w, T_MEMBERS, 0, 500);
 }
 
 /* Everything is well again, and every VM is wanted. */
@@ -161,6 +164,7 @@ void cw_heal(struct cworld *w)
 	struct sim_config *c = sim_config(w->s);
 
 	w->faults = false;
+	members_heal(w);
 	c->latency_max_ms = 5;
 	c->tail_ppm = c->loss_ppm = 0;
 	w->lun.stalled_until = 0;
@@ -178,10 +182,11 @@ void cw_heal(struct cworld *w)
 
 static void ask_each(struct cworld *w, enum node_verb verb)
 {
+	unsigned at = members_speaker(w, 0);
 	static const char *const vms[] = { "vm0", "vm1", "vm2" };
 	size_t n = verb == NODE_START ? CW_VMS : w->nodes;
 
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n && at; i++) {
 		struct node_request rq = {
 			.client = ++w->client,
 			.verb = verb,
@@ -190,7 +195,7 @@ static void ask_each(struct cworld *w, enum node_verb verb)
 		};
 		struct node_event ev = { .type = NODE_EV_REQUEST, .request = &rq };
 
-		cw_event(w, 1, &ev);
+		cw_event(w, at, &ev);
 	}
 }
 

@@ -102,9 +102,17 @@ static void carry_out(struct cworld *w, unsigned node, struct node_action *a)
 		break;
 	case NODE_DO_CONDEMN:
 		sim_trace(w->s, "n%u condemns its database: %s", node, a->reply.text);
-		disk_set_aside(w, node, a->reply.text);
 		sim_crash(w->s, node, false);
+		disk_set_aside(w, node, a->reply.text);
 		task_new(w, T_BOOT, node, 20 + sim_rand(w->s, 700));
+		break;
+	case NODE_DO_SETUP:
+	case NODE_DO_SETUP_RELOAD:
+	case NODE_DO_SETUP_STRIP:
+		members_do(w, node, a);
+		break;
+	case NODE_DO_REMOVED:
+		members_removed(w, node);
 		break;
 	case NODE_DO_STOP:
 		if (c->runs) { /* it was away while the others were upgraded: its turn */
@@ -161,7 +169,7 @@ static void check_state(struct cworld *w, unsigned node)
 	if (self.line > w->log.line)
 		new_line(w, self.line);
 	driver_judge_free(w, s);
-	judge_voters(w, node_voters(c->core));
+	judge_voters(w, node_voters(c->core), s);
 	if (s->applied > w->log.applied)
 		see_log(w, s, self.line);
 	h = state_hash(s);
@@ -297,6 +305,7 @@ static void boot(struct sim *s, unsigned node)
 	if (c->expected_votes == 0)
 		c->expected_votes = w->nodes + w->witness;
 	driver_boot(w, node);
+	members_boot(w, node);
 }
 
 static void crash(struct sim *s, unsigned node)

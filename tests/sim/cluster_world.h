@@ -132,6 +132,9 @@ struct cvol {
 	int64_t begun_ms;
 };
 
+/* Of the cluster: see cluster_members.c. */
+enum member { MEMBER_STAYS, MEMBER_LEAVES, MEMBER_EVICTED };
+
 struct cnode {
 	char name[STATE_NAME_MAX]; /* node1.. */
 	struct node *core;
@@ -155,6 +158,13 @@ struct cnode {
 	uint32_t n_ring, n_group;
 	uint64_t ring_seq;
 	bool destroyed;
+	enum member going;
+	int64_t asked_ms;    /* for what is to become of its membership */
+	uint64_t join_asked; /* by which process */
+	uint64_t setup_written, setup_loaded;
+	struct {
+		uint64_t line, incarnation;
+	} life; /* the last one that it took on */
 	/* witnessd */
 	bool wit_cut, wit_open, wit_claimed, wit_dying;
 	uint64_t wit_session, wit_nexus;
@@ -208,8 +218,9 @@ struct cworld {
 	bool witness; /* there is one: with an even number of nodes */
 	struct wit_world wit;
 	bool cut[CW_NODES + 1][CW_NODES + 1];
-	bool faults; /* the nemesis is at work */
-	bool forced; /* a new line was begun */
+	bool faults;  /* the nemesis is at work */
+	bool members; /* nodes leave, are evicted, come anew */
+	bool forced;  /* a new line was begun */
 	struct cnode node[CW_NODES + 1];
 	struct qemu qemu[CW_QEMUS];
 	struct lun lun;
@@ -263,6 +274,7 @@ void driver_crash_qemu(struct cworld *w, unsigned slot);
 void driver_judge(struct cworld *w);
 void driver_judge_free(struct cworld *w, const struct state *s);
 void driver_new_life(struct cworld *w, unsigned node, uint64_t incarnation);
+void driver_gone_for_good(struct cworld *w, unsigned node);
 
 /* cluster_tasks.c: something that happens later on a node. */
 struct task *task_new(struct cworld *w, int kind, unsigned node, uint64_t delay_ms);
@@ -294,6 +306,9 @@ enum task_kind {
 	T_HB_SEEN,    /* .. and the node has it: data = the units */
 	T_AGAIN,      /* a message comes a second time */
 	T_VIEW,	      /* votequorum counts anew */
+	T_MEMBERS,    /* who goes and comes */
+	T_SETUP_WRITTEN, /* a file stands: a = version */
+	T_SETUP_LOADED,	 /* corosync has read it */
 	T_WIT_LOGIN,
 	T_WIT_BEGIN, /* an operation arrives at the witness's target */
 	T_WIT_LAND,  /* and is done there */

@@ -172,6 +172,36 @@ static void test_who_is_no_node_goes_at_once(void **state)
 	assert_int_equal(c.member.id.node, 3);
 }
 
+/* Its vote goes before it does, also of two; the last one's never. */
+static void test_who_leaves_votes_no_more(void **state)
+{
+	struct voters_change c;
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, 2);
+	r.view.quiet = false;
+	r.one[1].leaves = true;
+	c = go(&r);
+	assert_true(c.any);
+	assert_int_equal(c.op, RAFT_CHANGE_PUT);
+	assert_int_equal(c.member.id.node, 2);
+	assert_int_equal(c.member.role, RAFT_LEARNER);
+	assert_false(go(&r).any); /* nor is it made a voter again */
+	r.one[0].leaves = true;
+	assert_false(go(&r).any);
+	r.one[1].leaves = false; /* it stays after all */
+	c = go(&r);
+	assert_int_equal(c.member.id.node, 2);
+	assert_int_equal(c.member.role, RAFT_JOINING);
+	assert_false(go(&r).any);
+	c.member.role = RAFT_VOTER; /* raft: it has caught up */
+	assert_true(raft_config_put(&r.config, &c.member));
+	c = go(&r);
+	assert_int_equal(c.member.id.node, 1);
+	assert_int_equal(c.member.role, RAFT_LEARNER);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -182,6 +212,7 @@ int main(void)
 		cmocka_unit_test(test_the_new_database_catches_up_first),
 		cmocka_unit_test(test_an_heir_that_stays_away),
 		cmocka_unit_test(test_who_is_no_node_goes_at_once),
+		cmocka_unit_test(test_who_leaves_votes_no_more),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
