@@ -87,6 +87,29 @@ static bool old_self_votes(const struct voters_view *v, const struct raft_id *id
 	return false;
 }
 
+static bool answers(const struct voters_view *v, const struct raft_id *id)
+{
+	const struct voters_one *o = find(v, id);
+
+	return id->node == WITNESS_NODE ? v->witness_answers : o && o->caught_up;
+}
+
+/* Without that vote, those that answer are a majority of the rest. */
+static bool rest_decides(const struct voters_view *v, const struct raft_id *but)
+{
+	uint32_t rest = 0, here = 0;
+
+	for (uint32_t i = 0; i < v->config->n; i++) {
+		const struct raft_member *m = &v->config->member[i];
+
+		if (m->role != RAFT_VOTER || raft_id_equal(&m->id, but))
+			continue;
+		rest++;
+		here += answers(v, &m->id);
+	}
+	return here > rest / 2 || (rest && (v->defects & VOTERS_DEFECT_LEAVES_ALONE));
+}
+
 /* Also its former self, when it is leaving with a new database. The last voter stays: somebody has to. */
 static struct voters_change leaving(const struct voters_view *v)
 {
@@ -95,7 +118,7 @@ static struct voters_change leaving(const struct voters_view *v)
 		const struct voters_one *o = heir_of(v, &m->id);
 
 		if (o && o->leaves && m->role != RAFT_LEARNER &&
-		    (m->role != RAFT_VOTER || raft_config_voters(v->config) > 1))
+		    (m->role != RAFT_VOTER || rest_decides(v, &m->id)))
 			return put(&m->id, RAFT_LEARNER, "leaves the cluster");
 	}
 	return (struct voters_change){ 0 };

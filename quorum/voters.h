@@ -12,7 +12,9 @@
  *   a learner that is back         -> JOINING
  *   a node that goes for good      -> LEARNER, as the last step before it is no node any more. It forgets
  *                                     its database when it reads of its removal: as a voter it would take
- *                                     a vote with it that the others may need to agree on its removal
+ *                                     a vote with it that the others may need to agree on its removal.
+ *                                     Only when most of the other voters answer: with one of three
+ *                                     gone and a second one demoted the third could decide nothing
  *   who is no node any more        -> removed
  *
  * Never below three votes by itself: with two, one more failure stops all; with one, a cut-off leader would go on
@@ -45,6 +47,7 @@ struct voters_one {
 struct voters_view {
 	const struct raft_config *config; /* in effect */
 	bool settled;			  /* it is committed */
+	bool witness_answers;		  /* it has what is committed */
 	bool quiet; /* nobody came, went or was slow for VOTERS_QUIET_MS, all other voters answer */
 	int64_t after_ms; /* 0 = VOTERS_AWAY_MS */
 	unsigned defects; /* enum voters_defect */
@@ -55,6 +58,7 @@ struct voters_view {
 enum voters_defect {
 	VOTERS_DEFECT_BELOW_THREE = 1 << 0,
 	VOTERS_DEFECT_OLD_FIRST = 1 << 1, /* the old self goes before the new one has caught up */
+	VOTERS_DEFECT_LEAVES_ALONE = 1 << 2, /* who leaves goes, whoever is left */
 };
 
 struct voters_change {

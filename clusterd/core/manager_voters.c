@@ -119,6 +119,16 @@ static bool still_reads(struct node *n, uint32_t id)
 
 /* ---- with each step ------------------------------------------------------------------------------------- */
 
+static bool witness_answers(const struct node *n)
+{
+	const struct raft_config *config = raft_config(n->raft);
+
+	for (uint32_t i = 0; i < config->n; i++)
+		if (config->member[i].id.node == WITNESS_NODE)
+			return caught_up(n, &config->member[i].id);
+	return false;
+}
+
 static size_t look(struct node *n, struct voters_one *one)
 {
 	for (size_t i = 0; i < n->state.nodes.n; i++) {
@@ -139,6 +149,7 @@ void manager_voters_step(struct node *n)
 	struct voters_view v = {
 		.config = raft_config(n->raft),
 		.settled = raft_config_index(n->raft) <= raft_commit_index(n->raft),
+		.witness_answers = witness_answers(n),
 		.quiet = quiet(n, one, count),
 		.after_ms = n->cfg.voters_away_ms,
 		.one = one,
@@ -151,6 +162,8 @@ void manager_voters_step(struct node *n)
 		v.defects |= VOTERS_DEFECT_BELOW_THREE;
 	if (n->cfg.defects & NODE_DEFECT_OLD_VOTER_FIRST)
 		v.defects |= VOTERS_DEFECT_OLD_FIRST;
+	if (n->cfg.defects & NODE_DEFECT_LEAVES_ALONE)
+		v.defects |= VOTERS_DEFECT_LEAVES_ALONE;
 	c = voters_next(&v);
 	if (!c.any) {
 		witness_voters_step(n, v.settled);

@@ -67,6 +67,7 @@ enum node_defect {
 	NODE_DEFECT_FENCE_ONE_AGENT = 1 << 20,	  /* one agent of several proves it off */
 	NODE_DEFECT_OFF_PAYS = 1 << 19,		  /* who is off owes no fence any more */
 	NODE_DEFECT_REMOVED_VOTES = 1 << 20,	  /* a voter is removed from the cluster */
+	NODE_DEFECT_LEAVES_ALONE = 1 << 21,	  /* .. though the others are no majority */
 	NODE_DEFECT_WITNESS_NO_WAIT = 1 << 24,	/* taken over without a look at its holder's slot */
 	NODE_DEFECT_WITNESS_NO_CHECK = 1 << 25, /* it answers without READ RESERVATION */
 	NODE_DEFECT_HB_UNHEEDED = 1 << 26,   /* VMs run on when neither beats nor heartbeats go */

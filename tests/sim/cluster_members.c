@@ -22,19 +22,12 @@ enum {
 	CHANGE_MS = 12000,
 };
 
-static bool in_database(const struct cworld *w, unsigned node)
-{
-	const struct state *s = cw_truth(w);
-
-	return s && state_node(s, node);
-}
-
 unsigned members_out(const struct cworld *w)
 {
 	unsigned n = 0;
 
 	for (unsigned i = 1; i <= w->nodes; i++)
-		n += w->node[i].going != MEMBER_STAYS || !in_database(w, i);
+		n += w->node[i].going != MEMBER_STAYS || !w->log.member[i];
 	return n;
 }
 
@@ -228,7 +221,7 @@ static void begin_change(struct cworld *w)
 	/* One at a time, mostly; one is left always. None while one burns: of few voters two are too many. */
 	if (members_out(w) + 1 >= w->nodes || (members_out(w) > 0 && x < 80) || any_evicted(w))
 		return;
-	if (c->going != MEMBER_STAYS || !in_database(w, node))
+	if (c->going != MEMBER_STAYS || !w->log.member[node])
 		return;
 	if (x % 2)
 		c->going = MEMBER_LEAVES;
@@ -253,7 +246,7 @@ static void go_on_going(struct cworld *w, unsigned node)
 	struct node_request rq = { .verb = evict ? NODE_EVICT : NODE_LEAVE, .target = "" };
 	unsigned at = members_speaker(w, evict ? node : 0);
 
-	if (!in_database(w, node)) {
+	if (!w->log.member[node]) {
 		if (evict)
 			evicted(w, node);
 		c->going = MEMBER_STAYS;

@@ -62,6 +62,7 @@ static const struct {
 	{ "fence-one-agent", NODE_DEFECT_FENCE_ONE_AGENT, true },
 	{ "off-pays", NODE_DEFECT_OFF_PAYS, true },
 	{ "removed-votes", NODE_DEFECT_REMOVED_VOTES, true },
+	{ "leaves-alone", NODE_DEFECT_LEAVES_ALONE, true },
 };
 
 /* Of the suite `witness`: the same with 2 and 4 nodes, and a witness. */

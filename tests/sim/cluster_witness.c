@@ -157,13 +157,27 @@ static bool in_ring(const struct cnode *c, unsigned node)
 	return false;
 }
 
+/* By who votes, not by how many nodes there are: one that stays away votes no more. */
+static bool majority_without(const struct cworld *w, const struct cnode *c)
+{
+	uint32_t here = 0;
+
+	for (uint32_t i = 0; i < w->voters.n; i++) {
+		const struct raft_member *m = &w->voters.member[i];
+
+		here += m->role == RAFT_VOTER && m->id.node != WITNESS_NODE &&
+			in_ring(c, m->id.node);
+	}
+	return here * 2 > raft_config_voters(&w->voters);
+}
+
 static void judge_claim(struct cworld *w, unsigned node)
 {
 	const struct cnode *c = &w->node[node];
 	unsigned from = (unsigned)(w->wit.holder >> 32);
 	struct witness_slot slot;
 
-	if (!from || from == node || in_ring(c, from) || c->n_ring * 2 > w->nodes + 1)
+	if (!from || from == node || in_ring(c, from) || majority_without(w, c))
 		return;
 	if (!witness_slot_decode(w->wit.bytes + (size_t)(WITNESS_SLOT_UNIT + from) * WITNESS_UNIT,
 				 from, &slot))

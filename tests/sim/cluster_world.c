@@ -138,6 +138,7 @@ static void see_log(struct cworld *w, const struct state *s, uint64_t line)
 	for (unsigned i = 1; i <= w->nodes; i++) {
 		const struct state_node *n = state_node(s, i);
 
+		w->log.member[i] = n;
 		w->log.living[i] = n && n->phase == STATE_NODE_LIVING ? n->incarnation : 0;
 	}
 }

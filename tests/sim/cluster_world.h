@@ -190,7 +190,8 @@ struct cnode {
 struct log_seen {
 	uint64_t line, applied;
 	uint64_t living[CW_NODES + 1]; /* incarnation; 0 = does not live */
-	bool clear[CW_VOLS];	       /* the volume exists and owes no fence */
+	bool member[CW_NODES + 1];
+	bool clear[CW_VOLS]; /* the volume exists and owes no fence */
 };
 
 struct task {
