@@ -417,7 +417,7 @@ bool raft_peer(const struct raft *r, const struct raft_id *id, struct raft_peer_
 
 /* One per rule, numbered as the rules: RAFT_DEFECT(1) leaves rule 1 out. Compiled in the simulator
  * always, in daemons only with --enable-defects. */
-#define RAFT_RULES 27
+#define RAFT_RULES 28
 #define RAFT_DEFECT(rule) (UINT64_C(1) << (rule))
 /* Name of rule 1..27's switch, or NULL. */
 const char *raft_defect_name(int rule);

@@ -52,6 +52,7 @@ static struct raft_peer new_peer(const struct raft *r, const struct raft_id *id)
 		 * behind the end only heartbeats would leave, until something else is proposed. */
 		.next = raft_log_last(&r->log),
 		.sent_ms = INT64_MIN / 2,
+		.append_sent_ms = INT64_MIN / 2,
 		.install_ms = INT64_MIN / 2,
 		.acked_sent_ms = r->now,
 		.sent_seq = r->seq,

@@ -29,6 +29,7 @@ static void reset_peers(struct raft *r)
 			.acked_seq = r->seq,
 			.acked_sent_ms = r->now, /* a full election_ms to make contact */
 			.sent_ms = INT64_MIN / 2,
+			.append_sent_ms = INT64_MIN / 2,
 			.install_ms = INT64_MIN / 2,
 		};
 	}
@@ -121,6 +122,7 @@ static void send_append(struct raft *r, struct raft_peer *p)
 		m.n_entries++;
 	}
 	p->inflight = m.prev_index + m.n_entries;
+	p->append_sent_ms = r->now;
 	send_request(r, p, &m);
 }
 
@@ -138,6 +140,10 @@ static void send_install(struct raft *r, struct raft_peer *p)
 static void peer_work(struct raft *r, struct raft_peer *p)
 {
 	bool due = r->now - p->sent_ms >= r->p.heartbeat_ms;
+	/* By its own clock: a beat for each read, ten a second, must not put off the repetition of an
+	 * append that was lost, or nothing is committed as long as somebody reads. */
+	bool again =
+		r->now - (raft_defect(r, 28) ? p->sent_ms : p->append_sent_ms) >= r->p.heartbeat_ms;
 	uint64_t known = p->match < r->commit ? p->match : r->commit;
 
 	if (p->next <= r->log.base_index || p->installing) {
@@ -147,9 +153,9 @@ static void peer_work(struct raft *r, struct raft_peer *p)
 			send_beat(r, p);
 		return;
 	}
-	if (p->next <= raft_log_last(&r->log) && (!p->inflight || due))
+	if (p->next <= raft_log_last(&r->log) && (!p->inflight || again))
 		send_append(r, p);
-	else if (p->next > p->match + 1 && due)
+	else if (p->next > p->match + 1 && again)
 		/* It has said that it got them, and its word that they are durable may have been lost:
 		 * asked about the last one, without entries. A beat from `match` would be agreed with
 		 * for ever, and nothing be committed until something else is proposed. */

@@ -79,9 +79,10 @@ struct raft_peer {
 	/* The rest is the leader's. */
 	uint64_t match, next;
 	uint64_t sent_seq, acked_seq;
-	int64_t acked_sent_ms; /* when the newest answered request was sent */
-	int64_t sent_ms;       /* last request of any kind */
-	int64_t install_ms;    /* last INSTALL */
+	int64_t acked_sent_ms;	/* when the newest answered request was sent */
+	int64_t sent_ms;	/* last request of any kind */
+	int64_t append_sent_ms; /* last APPEND with entries, or about the last of them */
+	int64_t install_ms;	/* last INSTALL */
 	uint64_t commit_sent;
 	uint64_t inflight; /* last index of the unanswered append, 0 = none */
 	uint32_t append_ms;

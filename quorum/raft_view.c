@@ -141,6 +141,7 @@ static const char *const defect_name[RAFT_RULES + 1] = {
 	[25] = "raft-admit-strangers",
 	[26] = "raft-hidden-state",
 	[27] = "raft-commit-before-majority",
+	[28] = "raft-reads-starve",
 };
 
 const char *raft_defect_name(int rule)

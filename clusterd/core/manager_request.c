@@ -300,7 +300,7 @@ static void go_for_good(struct node *n, struct asked *q, bool evict)
 	/* Marked, it would be drained and then wait for the last upgrade, without a word of it. */
 	if (!all_know_removal(n)) {
 		manager_answer(n, q, -CL_EREFUSED, "upgrade clusterd on all nodes first",
-		       "nodes of an older version do not know how a node is removed");
+			       "nodes of an older version do not know how a node is removed");
 		return;
 	}
 	m.node = s->id;

@@ -495,6 +495,26 @@ void nemesis_failover(struct world *w)
 			 leader);
 }
 
+/* An append is lost, and then somebody reads all the time: it is repeated all the same (rule 28). */
+static void reads_phase(struct world *w, unsigned leader)
+{
+	uint64_t before = oracle_commit(w);
+
+	for (unsigned i = 1; i <= sim_nodes(w->s); i++)
+		if (i != leader)
+			sim_cut(w->s, leader, i, true);
+	propose(w, leader);
+	run_for(w, 2);
+	sim_mend_all(w->s);
+	for (uint32_t i = 0; i < 500 && oracle_commit(w) <= before; i++) {
+		if (runs(w, leader))
+			ask_read(w, leader);
+		run_for(w, 1 + w->plan.heartbeat_ms / 5);
+	}
+	if (oracle_commit(w) <= before)
+		sim_fail(w->s, "reads-starve", "nothing is committed while n%u is read", leader);
+}
+
 void nemesis_heal(struct world *w)
 {
 	unsigned leader;
@@ -512,4 +532,5 @@ void nemesis_heal(struct world *w)
 	if (w->node[leader].witness && raft_config_voters(raft_config(w->node[leader].raft)) > 1)
 		sim_fail(w->s, "witness-leads", "n%u is a witness and keeps the lead", leader);
 	check_equal(w, leader);
+	reads_phase(w, leader);
 }

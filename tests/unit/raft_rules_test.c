@@ -372,6 +372,28 @@ static void test_read_needs_a_new_round(void **state)
 	stop(&f);
 }
 
+/* A read every 10 ms, each with a beat: the append that was lost is repeated all the same (rule 28). */
+static void test_reads_do_not_starve_appends(void **state)
+{
+	struct fix f;
+	bool repeated = false;
+
+	(void)state;
+	lead(&f);
+	propose(&f, 1);
+	for (int i = 0; i < 15; i++) {
+		struct raft_event ev = { .type = RAFT_READ, .read.id = 100 + (uint64_t)i };
+
+		f.now += 10;
+		step(&f, ev);
+		for (size_t k = 0; k < f.a.send.n; k++)
+			repeated = repeated ||
+				   (f.a.send.v[k].type == RAFT_APPEND && f.a.send.v[k].n_entries);
+	}
+	assert_true(repeated);
+	stop(&f);
+}
+
 /* Our append hangs for 2 s while a follower answers: the lead goes there. */
 static void test_slow_disk_hands_over(void **state)
 {
@@ -491,6 +513,7 @@ int main(void)
 		cmocka_unit_test(test_ring_change_and_the_timer),
 		cmocka_unit_test(test_results_of_proposals),
 		cmocka_unit_test(test_read_needs_a_new_round),
+		cmocka_unit_test(test_reads_do_not_starve_appends),
 		cmocka_unit_test(test_slow_disk_hands_over),
 		cmocka_unit_test(test_check_quorum),
 		cmocka_unit_test(test_single_voter),
