@@ -58,9 +58,6 @@ static void carry_out(struct cworld *w, unsigned node, struct node_action *a)
 	struct cnode *c = &w->node[node];
 
 	switch (a->type) {
-	case NODE_DO_PERSIST:
-		disk_write(w, node, a);
-		break;
 	case NODE_DO_SEND:
 		send(w, node, a);
 		break;
@@ -206,8 +203,13 @@ void cw_event(struct cworld *w, unsigned node, struct node_event *ev)
 	/* Carrying out may lead to the next step of the same node: that has its own list. */
 	mine = c->out.v;
 	c->out.v = (struct node_action_vec){ 0 };
+	/* What is to be written goes first: the disk takes it in the order in which it was decided upon. */
+	for (size_t i = 0; i < mine.n; i++)
+		if (mine.v[i].type == NODE_DO_PERSIST)
+			disk_write(w, node, &mine.v[i]);
 	for (size_t i = 0; i < mine.n && c->core; i++)
-		carry_out(w, node, &mine.v[i]);
+		if (mine.v[i].type != NODE_DO_PERSIST)
+			carry_out(w, node, &mine.v[i]);
 	{
 		struct node_actions done = { .v = mine };
 
