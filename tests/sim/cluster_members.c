@@ -116,6 +116,9 @@ static void tell(struct cworld *w, unsigned node, bool reloaded)
 	ev.setup.written = w->node[node].setup_written;
 	ev.setup.loaded = w->node[node].setup_loaded;
 	ev.setup.reloaded = reloaded;
+	/* The ring here asks the device whether or not there is a section for it. */
+	ev.setup.fits = w->node[node].setup_fits;
+	ev.setup.fits_device = node_wants_device(w->node[node].core);
 	cw_event(w, node, &ev);
 }
 
@@ -162,6 +165,12 @@ static void reload(struct cworld *w, unsigned by)
 			task_new(w, T_SETUP_LOADED, i, 5 + sim_rand(w->s, 100));
 }
 
+static void device_fits(struct cworld *w, unsigned node)
+{
+	w->node[node].setup_fits = node_state(w->node[node].core)->setup.version;
+	tell(w, node, false);
+}
+
 void members_do(struct cworld *w, unsigned node, const struct node_action *a)
 {
 	if (a->type == NODE_DO_SETUP)
@@ -169,6 +178,8 @@ void members_do(struct cworld *w, unsigned node, const struct node_action *a)
 			node_state(w->node[node].core)->setup.version;
 	else if (a->type == NODE_DO_SETUP_RELOAD)
 		reload(w, node);
+	else if (a->type == NODE_DO_SETUP_DEVICE)
+		device_fits(w, node);
 	else
 		ask_setup(w, node, 0);
 }

@@ -106,6 +106,7 @@ static void carry_out(struct cworld *w, unsigned node, struct node_action *a)
 	case NODE_DO_SETUP:
 	case NODE_DO_SETUP_RELOAD:
 	case NODE_DO_SETUP_STRIP:
+	case NODE_DO_SETUP_DEVICE:
 		members_do(w, node, a);
 		break;
 	case NODE_DO_REMOVED:

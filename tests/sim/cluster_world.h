@@ -161,7 +161,7 @@ struct cnode {
 	enum member going;
 	int64_t asked_ms;    /* for what is to become of its membership */
 	uint64_t join_asked; /* by which process */
-	uint64_t setup_written, setup_loaded;
+	uint64_t setup_written, setup_loaded, setup_fits;
 	struct {
 		uint64_t line, incarnation;
 	} life; /* the last one that it took on */
