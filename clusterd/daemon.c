@@ -22,6 +22,7 @@
 #include "clusterd/leave.h"
 #include "clusterd/lease_file.h"
 #include "clusterd/store_aside.h"
+#include "clusterd/timing.h"
 #include "clusterd/view.h"
 #include "lib/assert.h"
 #include "lib/log.h"
@@ -421,6 +422,7 @@ static void core_begin(struct daemon *d, const struct boot *boot, const struct r
 	store_image_fini(&d->image);
 	d->image = (struct store_image){ 0 };
 	log_notice("node %s (%u), incarnation %" PRIu64, d->name, d->id, boot->incarnation);
+	timing_lease(d->timing, lease_length_ms(boot->token_ms, boot->consensus_ms));
 	vms_find(d->vms);
 }
 
@@ -450,6 +452,7 @@ static void on_up(void *user)
 		return;
 	}
 	setup_on_ring(d->setup);
+	timing_on_ring(d->timing);
 	if (d->node)
 		return;
 	boot.id = facts.nodeid;
@@ -568,7 +571,7 @@ static int open_all(struct daemon *d, struct cl_error *err)
 		r = open_store(d, err);
 	if (r == 0 && (setup_new(d, &d->setup) < 0 || certs_new(d, &d->certs) < 0 ||
 		       join_new(d, &d->join) < 0 || founding_new(d, &d->founding) < 0 ||
-		       audit_new(d, &d->audit) < 0 || fetch_new(d, &d->fetch) < 0))
+		       audit_new(d, &d->audit) < 0 || fetch_new(d, &d->fetch) < 0 || timing_new(d, &d->timing) < 0))
 		r = cl_error_set(err, -ENOMEM, "out of memory");
 	if (r == 0)
 		r = csvd_new(d, &d->csvd, err);
@@ -611,6 +614,7 @@ static void close_all(struct daemon *d)
 	store_close(d->store); /* waits for what was submitted */
 	store_image_fini(&d->image);
 	fetch_free(d->fetch);
+	timing_free(d->timing);
 	audit_free(d->audit);
 	founding_free(d->founding);
 	join_free(d->join);

@@ -45,6 +45,7 @@ struct daemon {
 	struct founding *founding;
 	struct audit *audit;
 	struct fetch *fetch;
+	struct timing_watch *timing;
 	struct node *node; /* NULL until this node's id is known */
 	struct node_actions actions;
 	struct client_vec gone; /* left while the core was being carried out: told after it */

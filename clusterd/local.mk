@@ -16,6 +16,7 @@ clusterd_libclusterd_a_SOURCES = \
 	clusterd/leave.c clusterd/leave.h \
 	clusterd/life_requests.c \
 	clusterd/setup.c clusterd/setup.h clusterd/setup_mend.c \
+	clusterd/timing.c clusterd/timing.h \
 	clusterd/token.c clusterd/token.h \
 	clusterd/conf.c clusterd/conf.h \
 	clusterd/create.c clusterd/create.h \
@@ -116,7 +117,7 @@ endif
 
 sbin_PROGRAMS += clusterd/clusterd
 clusterd_clusterd_SOURCES = clusterd/main.c
-clusterd_clusterd_LDADD = clusterd/libclusterd.a clusterd/libcore.a quorum/libquorum.a \
+clusterd_clusterd_LDADD = clusterd/libclusterd.a clusterd/libfeeder.a clusterd/libcore.a quorum/libquorum.a \
 	quorum/libstate.a resources/libplan.a resources/libvmspec.a migration/libmigration.a \
 	proto/libproto.a proto/libpb.a lib/libcl.a $(COROSYNC_LIBS) $(QB_LIBS) $(SQLITE_LIBS) \
 	$(UUID_LIBS) $(PROTOBUFC_LIBS) $(JANSSON_LIBS) $(GNUTLS_LIBS)

@@ -7,6 +7,7 @@
 
 #include "clusterd/corosync_conf.h"
 #include "clusterd/requests_int.h"
+#include "clusterd/timing.h"
 #include "clusterd/view.h"
 
 static const char *name_of(const struct node *node, uint32_t id)
@@ -48,8 +49,11 @@ json_t *view_quorum(const struct node *node)
 
 int do_show_quorum(struct ask *ask, struct cl_error *err)
 {
+	json_t *view = view_quorum(ask->rq->d->node);
+
 	(void)err;
-	ask_answer(ask, view_quorum(ask->rq->d->node));
+	(void)json_object_set_new(view, "times", timing_view(ask->rq->d->timing));
+	ask_answer(ask, view);
 	return 0;
 }
 

@@ -12,9 +12,9 @@ struct daemon;
 struct vms;
 
 int vms_new(struct daemon *d, struct vms **ret, struct cl_error *err);
-/* The QEMUs live on. */
 /* For the watchdog feeder: the cgroup that it freezes when this process cannot pause what runs there. */
 int vms_tell_slice(const struct vms *vms, struct cl_error *err);
+/* The QEMUs live on. */
 void vms_free(struct vms *vms);
 
 /* Adopt what an earlier clusterd left: NODE_EV_VM FOUND for each that lives, then

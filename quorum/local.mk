@@ -42,6 +42,7 @@ quorum_libstate_a_SOURCES = \
 	quorum/state_setup.c quorum/state_setup.h \
 	quorum/state_quorum.c \
 	quorum/state_volume.c \
+	quorum/timing.c quorum/timing.h \
 	quorum/witness.c quorum/witness.h \
 	quorum/witness_disk.c quorum/witness_disk.h \
 	quorum/witness_log.c quorum/witness_log.h
@@ -67,7 +68,9 @@ tests_unit_witness_test_SOURCES = tests/unit/witness_test.c
 tests_unit_witness_test_LDADD = quorum/libstate.a quorum/libquorum.a proto/libpb.a lib/libcl.a \
 	$(PROTOBUFC_LIBS) $(CMOCKA_LIBS)
 
-check_PROGRAMS += tests/unit/feeder_test
+check_PROGRAMS += tests/unit/feeder_test tests/unit/timing_test
+tests_unit_timing_test_SOURCES = tests/unit/timing_test.c
+tests_unit_timing_test_LDADD = quorum/libstate.a quorum/libquorum.a lib/libcl.a $(CMOCKA_LIBS)
 tests_unit_feeder_test_SOURCES = tests/unit/feeder_test.c
 tests_unit_feeder_test_LDADD = quorum/libstate.a lib/libcl.a $(CMOCKA_LIBS)
 

@@ -72,6 +72,7 @@ static void beat_send(struct node *n)
 	m.isolated = n->life == NODE_ISOLATED;
 	m.applied = n->state.applied;
 	m.slow_ms = slow_ms(n);
+	m.times = n->times;
 	m.schema = schema_known(n);
 	m.setup_written = n->setup_written;
 	m.setup_loaded = n->setup_loaded;
@@ -97,6 +98,20 @@ static void peer_volumes(struct node *n, struct peer *p, const Core__Beat *b)
 		if (peer_volume_vec_push(&p->volumes, v) < 0)
 			n->out->no_memory = true;
 	}
+}
+
+/* Every node hears the same and writes the same line. */
+static void peer_times(struct node *n, struct peer *p, const char *times)
+{
+	const struct state_node *s = state_node(&n->state, p->id);
+
+	char said[STATE_REASON_MAX];
+
+	CORE_COPY(said, times);
+	if (strcmp(p->times, said) == 0 || !s)
+		return;
+	CORE_COPY(p->times, said);
+	core_event_of(n, p->id, s->name, *said ? "times-wrong" : "times-hold", said, -1);
 }
 
 static const struct peer_vm *peer_vm_find(const struct peer_vm_vec *vms, const char *name)
@@ -200,6 +215,7 @@ void beats_on_beat(struct node *n, const Core__Message *in)
 	p->resigned[0] = 0;
 	p->isolated = in->beat->isolated;
 	p->slow_ms = in->beat->slow_ms;
+	peer_times(n, p, in->beat->times);
 	p->schema = in->beat->schema ? in->beat->schema : 1;
 	p->cleaned = in->beat->cleaned;
 	p->ended = in->beat->ended;

@@ -90,6 +90,7 @@ struct peer {
 	bool isolated;
 	uint32_t schema;  /* of the commands that it knows */
 	uint32_t slow_ms; /* its writes to the database; 0 = are not slow */
+	char times[STATE_REASON_MAX]; /* what does not hold of its configured times */
 	bool cleaned;	  /* it has ended all of incarnations <= ended, and asks for admission */
 	uint64_t ended;
 	uint64_t applied, setup_written, setup_loaded;
@@ -388,6 +389,7 @@ struct node {
 	struct raft_config voters; /* as of what is applied */
 
 	struct slow slow; /* slow.c */
+	char times[STATE_REASON_MAX]; /* NODE_EV_TIMES */
 
 	/* message.c */
 	uint64_t message_seq, dropped;

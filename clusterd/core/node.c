@@ -194,6 +194,9 @@ static void dispatch(struct node *n, const struct node_event *ev)
 	switch (ev->type) {
 	case NODE_EV_TICK:
 		break;
+	case NODE_EV_TIMES:
+		CORE_COPY(n->times, ev->times);
+		break;
 	case NODE_EV_STARTED:
 		n->started = true;
 		if (!n->raft && n->cfg.anew[0]) {

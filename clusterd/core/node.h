@@ -114,6 +114,7 @@ void node_free(struct node *node);
 
 enum node_event_type {
 	NODE_EV_TICK,	      /* time has passed; no data */
+	NODE_EV_TIMES,	      /* .times: configured times that do not fit together; "" = all do */
 	NODE_EV_STARTED,      /* all VMs found have been reported; no data */
 	NODE_EV_VIEW,	      /* .view: who is there, from corosync */
 	NODE_EV_MESSAGE,      /* .message: from another node's core */
@@ -317,6 +318,7 @@ struct node_event {
 		struct node_csvd_event csvd;
 		struct node_setup_event setup;
 		struct node_audit_event audit;
+		const char *times; /* borrowed */
 		const char *why; /* borrowed */
 		struct node_witness_event witness;
 		struct node_fence_event fence;

@@ -198,6 +198,8 @@ const char *node_get_node_word(const struct node *n, const struct state_node *s,
 		(void)snprintf(reason, STATE_REASON_MAX,
 			       "slow: a write to its database took %u ms; it gets nothing new",
 			       p->slow_ms);
+	else if (p && p->times[0])
+		core_copy(reason, STATE_REASON_MAX, p->times);
 	return "up";
 }
 
