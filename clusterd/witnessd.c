@@ -19,7 +19,7 @@
 #include "proto/witness.pb-c.h"
 #include "quorum/witness_disk.h"
 
-#define MAKE_WAIT_MS 15000
+#define MAKE_WAIT_MS 30000 /* the probe alone may take ten seconds */
 
 enum making { MAKE_NOT, MAKE_OPENING, MAKE_READING, MAKE_CLEARING, MAKE_NAMING };
 
@@ -256,6 +256,8 @@ static void on_make_path(struct witnessd *w, const Wit__Path *path)
 			  path->code == -EBUSY
 				  ? "is it another cluster's, or a volume's? `set quorum "
 				    "witness none` frees a witness"
+			  : path->code == -CL_EREFUSED
+				  ? "a witness needs persistent reservations of type 6 or 8"
 				  : "");
 	} else if (path->up && w->make.step == MAKE_OPENING) {
 		w->make.bytes = path->bytes;

@@ -16,12 +16,14 @@ iscsi_libiscsilun_a_SOURCES = \
 	iscsi/lun_loop.c iscsi/lun_loop.h \
 	iscsi/scratch.c iscsi/scratch.h \
 	iscsi/witness_lun.c iscsi/witness_lun.h \
+	iscsi/witness_probe.c iscsi/witness_probe.h \
 	iscsi/portals.c iscsi/portals.h \
 	iscsi/pr_probe.c iscsi/pr_probe.h \
 	iscsi/probe.c iscsi/probe.h \
 	iscsi/paa_probe.c iscsi/paa_probe.h
 
 sbin_PROGRAMS += iscsi/witnessd
+dist_man_MANS += man/witnessd.8
 iscsi_witnessd_SOURCES = iscsi/witnessd.c
 iscsi_witnessd_LDADD = iscsi/libiscsilun.a proto/libproto.a proto/libpb.a lib/libcl.a \
 	$(ISCSI_LIBS) $(PROTOBUFC_LIBS) $(QB_LIBS)

@@ -16,17 +16,22 @@
 
 #include "iscsi/chap.h"
 #include "iscsi/witness_lun.h"
+#include "iscsi/witness_probe.h"
 #include "lib/log.h"
 #include "proto/conn.h"
 #include "proto/witness.h"
 #include "proto/witness.pb-c.h"
 
 #define RECONNECT_MS 250
+#define WITNESS_URL_MAX 512
 
 struct slot {
 	struct witnessd *d;
 	uint32_t number;
 	struct witness_lun *lun;
+	struct witness_probe *probe; /* before the session to a LUN that is to become a witness */
+	struct witness_lun_config config;
+	char url[WITNESS_URL_MAX]; /* .config's */
 };
 
 struct witnessd {
@@ -96,31 +101,67 @@ static void close_slot(struct slot *s, bool clear)
 {
 	struct witness_lun *lun = cl_steal(s->lun);
 
+	witness_probe_forget(cl_steal(s->probe));
 	if (lun && clear)
 		witness_lun_give_up(lun, on_gone, lun);
 	else
 		witness_lun_free(lun);
 }
 
+static void begin_session(struct slot *s)
+{
+	struct cl_error err = CL_ERROR_INIT;
+
+	if (witness_lun_new(s->d->loop, &s->config, &s->lun, &err) < 0)
+		on_path(s, false, 0, err.code, err.msg);
+}
+
+static void on_probed(void *user, int code, const char *text)
+{
+	struct slot *s = user;
+
+	s->probe = NULL;
+	/* One that is in use cannot be tried; who insists on it (--force) takes it as it is. */
+	if (code == 0 || (code == -EBUSY && !s->config.unused))
+		begin_session(s);
+	else
+		on_path(s, false, 0, code, text);
+}
+
+static void begin_probe(struct slot *s)
+{
+	const struct witness_probe_config c = {
+		.url = s->url, .node = s->config.node, .done = on_probed, .user = s
+	};
+	struct cl_error err = CL_ERROR_INIT;
+
+	if (witness_probe_new(s->d->loop, &c, &s->probe, &err) < 0)
+		on_path(s, false, 0, err.code, err.msg);
+}
+
 static void do_open(struct slot *s, const Wit__Open *open)
 {
-	struct witness_lun_config c = {
-		.url = open->url,
+	s->config = (struct witness_lun_config){
+		.url = s->url,
 		.node = open->node,
 		.incarnation = open->incarnation,
 		.number = open->session,
 		.unused = open->unused,
 		.hooks = { .user = s, .path = on_path, .done = on_done },
 	};
-	struct cl_error err = CL_ERROR_INIT;
 
 	close_slot(s, open->clear);
 	if (!open->url[0])
 		return;
+	(void)snprintf(s->url, sizeof(s->url), "%s", open->url);
 	if (open->node < 1 || open->node > 255)
 		on_path(s, false, 0, -EINVAL, "a node's id is from 1 to 255");
-	else if (witness_lun_new(s->d->loop, &c, &s->lun, &err) < 0)
-		on_path(s, false, 0, err.code, err.msg);
+	else if (strlen(open->url) >= sizeof(s->url))
+		on_path(s, false, 0, -EINVAL, "the address is too long");
+	else if (s->number == WITNESS_MAKE)
+		begin_probe(s);
+	else
+		begin_session(s);
 }
 
 static void do_op(struct slot *s, const Wit__Op *op)
