@@ -109,8 +109,8 @@ node_prepare() {	# NODE LINKS COUNT
 node_start() {	# NODE
 	local node=$1 pid log=$DISK/$1/log/boot.log
 	mkdir -p "$CG/$node"
-	echo 0 >"$CG/$node/cgroup.freeze"
 	node_watchdog_ready "$node"
+	echo 0 >"$CG/$node/cgroup.freeze"
 	rm -f "$RUN/$node"/{up,go,pid}
 	mkfifo "$RUN/$node/up" "$RUN/$node/go"
 	start_in "$CG/$node" "$log" unshare --cgroup --net --uts --ipc --mount --propagation private \
@@ -144,6 +144,8 @@ node_pull() {
 	# First the cables: what dies can say nothing to anybody, as when the power goes.
 	node_cables_down "$1"
 	cgroup_end "$CG/$1"
+	# Its watchdog has no power either. It would come due in the node's next life, and freeze that.
+	[[ ! -p $RUN/$1/watchdog ]] || printf V 1<>"$RUN/$1/watchdog"
 	node_cables_remove "$1"
 	rm -f "$RUN/$1"/{pid,up,go}
 }
