@@ -33,7 +33,7 @@ static void see(struct witness_seen *s, const struct witness_slot *slot, int64_t
 }
 
 void witness_watch_slots(struct witness_watch *w, uint32_t first, const uint8_t *data, size_t len,
-			 int64_t now_ms)
+			 int64_t begun_ms, int64_t now_ms)
 {
 	struct witness_slot slot;
 
@@ -41,13 +41,14 @@ void witness_watch_slots(struct witness_watch *w, uint32_t first, const uint8_t 
 		if (witness_slot_decode(data + i * WITNESS_UNIT, first + (uint32_t)i, &slot))
 			see(&w->seen[first + i], &slot, now_ms);
 	w->slots_known = true;
-	w->read_ms = now_ms;
+	w->read_ms = begun_ms;
 }
 
-void witness_watch_holder(struct witness_watch *w, uint32_t holder)
+void witness_watch_holder(struct witness_watch *w, uint32_t holder, int64_t begun_ms)
 {
 	w->holder = holder <= WITNESS_NODES_MAX ? holder : 0;
 	w->holder_known = true;
+	w->holder_ms = begun_ms;
 }
 
 /* ---- the side ---------------------------------------------------------------------------------------- */
@@ -133,7 +134,8 @@ static enum witness_advice alone(const struct witness_watch *w, const struct wit
 	if (lowest(side) != side->self)
 		return WITNESS_STAY;
 	*ret_why = "looking who holds it";
-	if (!w->slots_known || !w->holder_known || now_ms - w->read_ms > WITNESS_READ_MS)
+	if (!w->slots_known || !w->holder_known || now_ms - w->read_ms > WITNESS_READ_MS ||
+	    now_ms - w->holder_ms > WITNESS_READ_MS)
 		return WITNESS_STAY;
 	*ret_why = "it was served here before";
 	if (w->holder == side->self || (side->defects & WITNESS_DEFECT_NO_WAIT))

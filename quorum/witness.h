@@ -56,16 +56,20 @@ struct witness_seen {
 struct witness_watch {
 	struct witness_seen seen[WITNESS_NODES_MAX + 1];
 	bool slots_known, holder_known;
-	uint32_t holder; /* node that holds the reservation; 0 = none */
-	int64_t since_ms;
-	int64_t read_ms; /* when slots were read last: what was not looked at was not silent */
+	uint32_t holder;	     /* node that holds the reservation; 0 = none */
+	int64_t since_ms, holder_ms; /* holder_ms: when the last answer about it was asked for */
+	int64_t read_ms; /* when the last read of slots was sent: what was not looked at was not silent */
 };
 
 void witness_watch_reset(struct witness_watch *w, int64_t now_ms);
-/* Slots of nodes first.. as read. */
+/*
+ * Slots of nodes first.. as read; begun_ms: when the read was sent. What is seen was so then, or later: an answer that
+ * lay in a buffer while this node was frozen says nothing of the time in between.
+ */
 void witness_watch_slots(struct witness_watch *w, uint32_t first, const uint8_t *data, size_t len,
-			 int64_t now_ms);
-void witness_watch_holder(struct witness_watch *w, uint32_t holder);
+			 int64_t begun_ms, int64_t now_ms);
+/* Who holds the reservation, by a question that was sent at begun_ms. */
+void witness_watch_holder(struct witness_watch *w, uint32_t holder, int64_t begun_ms);
 
 /* How a node's side stands. Lists of node ids. */
 struct witness_side {

@@ -61,7 +61,9 @@ struct raft_id witness_id(const struct state_witness *w)
 uint64_t wit_order(struct node *n, enum wit_what what, int order, uint64_t offset, uint32_t len,
 		   uint8_t *data)
 {
-	struct wit_op op = { .id = ++n->next_id, .attempt = n->wit.attempt, .what = what };
+	struct wit_op op = {
+		.id = ++n->next_id, .attempt = n->wit.attempt, .what = what, .begun_ms = n->now_ms
+	};
 	struct node_action *a = core_emit(n, NODE_DO_WITNESS);
 
 	a->witness.what = (enum node_witness_do)order;
@@ -450,7 +452,7 @@ static void on_persisted(struct node *n, const struct wit_op *op)
 /* READ RESERVATION, asked for whichever reason. */
 static void on_holder(struct node *n, const struct wit_op *op, const struct node_witness_event *ev)
 {
-	witness_watch_holder(&n->wit.watch, ev->holder);
+	witness_watch_holder(&n->wit.watch, ev->holder, op->begun_ms);
 	if (n->wit.phase != WIT_SERVING || op->attempt != n->wit.attempt)
 		return;
 	if (!ev->mine)
@@ -477,7 +479,8 @@ static void on_ok(struct node *n, const struct wit_op *op, const struct node_wit
 	case WIT_SLOT:
 		break;
 	case WIT_SLOTS:
-		witness_watch_slots(&n->wit.watch, op->first, ev->data, ev->len, n->now_ms);
+		witness_watch_slots(&n->wit.watch, op->first, ev->data, ev->len, op->begun_ms,
+				    n->now_ms);
 		break;
 	case WIT_HOLDER:
 	case WIT_CHECK:

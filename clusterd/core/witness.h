@@ -66,6 +66,7 @@ enum wit_what {
 
 /* An operation that witnessd has not answered yet. */
 struct wit_op {
+	int64_t begun_ms;
 	uint64_t id, attempt;
 	enum wit_what what;
 	uint32_t first;		     /* SLOTS: of node */

@@ -284,6 +284,7 @@ static void test_superblock(void **state)
 /* ---- who serves ---------------------------------------------------------------------------------------- */
 
 struct scene {
+	uint32_t holder; /* as each look shows it; 0: nobody looked */
 	struct raft_config config;
 	struct witness_watch watch;
 	struct witness_side side;
@@ -324,7 +325,9 @@ static void pass(struct scene *s, int64_t ms, uint32_t alive, bool completes)
 
 		if (alive)
 			witness_slot_encode(&slot, s->slots + (alive - 1) * WITNESS_UNIT);
-		witness_watch_slots(&s->watch, 1, s->slots, sizeof(s->slots), s->now);
+		witness_watch_slots(&s->watch, 1, s->slots, sizeof(s->slots), s->now, s->now);
+		if (s->holder)
+			witness_watch_holder(&s->watch, s->holder, s->now);
 	}
 }
 
@@ -341,7 +344,7 @@ static void test_a_living_holder_is_left_alone(void **state)
 
 	(void)state;
 	scene(&s, 2, 2);
-	witness_watch_holder(&s.watch, 1);
+	s.holder = 1;
 	pass(&s, 10000, 1, true);
 	assert_int_equal(advise(&s, false), WITNESS_STAY);
 	pass(&s, 2000, 0, true);
@@ -349,6 +352,22 @@ static void test_a_living_holder_is_left_alone(void **state)
 	pass(&s, 1000, 0, true);
 	assert_int_equal(advise(&s, false), WITNESS_CLAIM);
 	s.now += 5000; /* nobody looked since */
+	assert_int_equal(advise(&s, false), WITNESS_STAY);
+}
+
+/* We were frozen, and the answer to a read of before comes now: what did not move in it moved since. */
+static void test_an_old_answer_says_nothing(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	scene(&s, 2, 2);
+	s.holder = 1;
+	pass(&s, 10000, 1, true);
+	s.now += 7000;
+	witness_watch_slots(&s.watch, 1, s.slots, sizeof(s.slots), s.now - 7000, s.now);
+	assert_int_equal(advise(&s, false), WITNESS_STAY);
+	pass(&s, 250, 1, true);
 	assert_int_equal(advise(&s, false), WITNESS_STAY);
 }
 
@@ -360,7 +379,7 @@ static void test_a_holder_that_helps_nobody_gives_way(void **state)
 	scene(&s, 4, 2);
 	s.present[1] = 3;
 	s.side.n_present = 2;
-	witness_watch_holder(&s.watch, 1);
+	s.holder = 1;
 	pass(&s, 5000, 1, false); /* alone with the witness it is two of five */
 	assert_int_equal(advise(&s, false), WITNESS_CLAIM);
 	s.side.n_present = 1; /* and so are we */
@@ -373,7 +392,7 @@ static void test_the_leaders_word(void **state)
 
 	(void)state;
 	scene(&s, 2, 2);
-	witness_watch_holder(&s.watch, 1);
+	s.holder = 1;
 	pass(&s, 1000, 1, true);
 	s.side.word = 2;
 	assert_int_equal(advise(&s, false), WITNESS_CLAIM);
@@ -391,8 +410,8 @@ static void test_a_majority_waits_for_its_manager(void **state)
 	scene(&s, 2, 1);
 	s.present[1] = 2;
 	s.side.n_present = 2;
+	s.holder = 1;
 	pass(&s, 5000, 0, false);
-	witness_watch_holder(&s.watch, 1);
 	assert_int_equal(advise(&s, false), WITNESS_STAY);
 	s.side.leaderless = true; /* the other one has lost its database */
 	assert_int_equal(advise(&s, false), WITNESS_CLAIM);
@@ -428,6 +447,7 @@ int main(void)
 		cmocka_unit_test(test_owner_survives_a_torn_write),
 		cmocka_unit_test(test_superblock),
 		cmocka_unit_test(test_a_living_holder_is_left_alone),
+		cmocka_unit_test(test_an_old_answer_says_nothing),
 		cmocka_unit_test(test_a_holder_that_helps_nobody_gives_way),
 		cmocka_unit_test(test_the_leaders_word),
 		cmocka_unit_test(test_a_majority_waits_for_its_manager),
