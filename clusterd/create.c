@@ -280,7 +280,7 @@ int create_check_move(const struct node *node, const char *name, const char *tar
 		return cl_error_set(err, -ENOENT, "there is no node '%s'", target);
 	if (!self.quorate)
 		return cl_error_set(err, -CL_EREFUSED, "no quorum: nothing can be moved now");
-	if (to->phase != STATE_NODE_LIVING || to->draining)
+	if (to->phase != STATE_NODE_LIVING || state_gets_nothing(to))
 		return cl_error_set(err, -CL_EREFUSED, "%s cannot take anything now", target);
 	if (r && r->phase != STATE_ONLINE)
 		return cl_error_set(err, -CL_EREFUSED, "%s is not online", name);

@@ -244,13 +244,14 @@ static json_t *show_node(const struct node *node, const struct state_node *n)
 	if (json)
 		(void)json_object_update_new(
 			json,
-			json_pack("{s:s,s:i,s:o,s:s,s:s,s:o,s:i,s:b,s:o,s:b}", "type", "node", "id",
-				  (int)n->id, "database", uuid_json(n->uuid), "storage_address",
-				  n->storage_address, "migration_address", n->migration_address,
-				  "memory_bytes", number(n->memory_bytes), "cpus", (int)n->cpus,
-				  "draining", (int)n->draining, "fence_agents",
-				  agents_json(node_state(node), n->id), "fence_keep_off",
-				  (int)n->fence_keep_off));
+			json_pack("{s:s,s:i,s:o,s:s,s:s,s:o,s:i,s:b,s:o,s:b,s:i,s:b}", "type",
+				  "node", "id", (int)n->id, "database", uuid_json(n->uuid),
+				  "storage_address", n->storage_address, "migration_address",
+				  n->migration_address, "memory_bytes", number(n->memory_bytes),
+				  "cpus", (int)n->cpus, "draining", (int)n->draining,
+				  "fence_agents", agents_json(node_state(node), n->id),
+				  "fence_keep_off", (int)n->fence_keep_off, "fenced_of_late",
+				  (int)n->fenced, "quarantined", (int)n->quarantined));
 	return json;
 }
 

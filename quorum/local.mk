@@ -27,6 +27,7 @@ quorum_libstate_a_SOURCES = \
 	quorum/debt.c quorum/debt.h \
 	quorum/feeder.c quorum/feeder.h \
 	quorum/lease.c quorum/lease.h \
+	quorum/quarantine.c quorum/quarantine.h \
 	quorum/spread.c quorum/spread.h \
 	quorum/state.c quorum/state.h quorum/state_apply.h \
 	quorum/state_codec.c \

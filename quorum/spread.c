@@ -30,7 +30,8 @@ uint32_t spread_choose(const struct state *state, const struct state_volume *v, 
 		if (n->phase != STATE_NODE_LIVING || n->id == except ||
 		    !view->has_path(view->user, n->id, v->name))
 			continue;
-		cost = volumes_of(state, n->id, view) + (n->draining ? STATE_VOLUMES_MAX : 0);
+		cost = volumes_of(state, n->id, view) +
+		       (state_gets_nothing(n) ? STATE_VOLUMES_MAX : 0);
 		if (cost < best_cost) {
 			best_cost = cost;
 			best = n->id;
@@ -71,7 +72,7 @@ const struct state_volume *spread_rebalance(const struct state *state,
 		const struct state_node *n = state_node(state, to);
 		uint32_t here = volumes_of(state, v->coordinator, view), there;
 
-		if (v->placed || v->maintenance || !n || n->draining)
+		if (v->placed || v->maintenance || !n || state_gets_nothing(n))
 			continue;
 		there = volumes_of(state, to, view);
 		if (here > there && here - there > best_gain) {

@@ -2,6 +2,7 @@
 /* The cluster database: finding things in it, and the way of a command into it. */
 #include "config.h"
 
+#include "quorum/quarantine.h"
 #include "quorum/state_apply.h"
 #include "quorum/state_schema.h"
 
@@ -362,6 +363,7 @@ static void apply_dispatch(struct apply *ap, const Log__Command *c)
 		APPLY(NODE_SILENT, node_silent);
 		APPLY(NODE_FENCED, node_fenced);
 		APPLY(NODE_FENCE_SET, node_fence_set);
+		APPLY(NODE_FENCE_FORGET, node_fence_forget);
 		APPLY(NODE_DRAIN, node_drain);
 		APPLY(NODE_REMOVE, node_remove);
 		APPLY(SETUP_SET, setup_set);

@@ -68,13 +68,15 @@ struct state_node {
 	uint64_t instance;    /* process that it was given to: another life must not take it on */
 	uint64_t silent;      /* all incarnations <= this are proven to execute nothing any more */
 	uint64_t quiet;	      /* likewise, by their storage heartbeats: good for start-after auto */
-	uint32_t heard_silent; /* FAILED: volumes on which its heartbeat was found to stand */
-	bool heard_moving;     /* or one, at least, on which that could not be said */
-	bool draining;	       /* gets nothing, gives away what it has (`drain`, until `resume`) */
-	bool leaving;	       /* and then goes for good: not admitted again */
+	uint32_t heard_silent;	/* FAILED: volumes on which its heartbeat was found to stand */
+	bool heard_moving;	/* or one, at least, on which that could not be said */
+	bool draining;		/* gets nothing, gives away what it has (`drain`, until `resume`) */
+	bool leaving;		/* and then goes for good: not admitted again */
 	uint64_t fence_version; /* of its agents */
-	bool fence_keep_off;   /* they do not switch it on again */
-	int64_t since_ms;      /* wall clock of the last change of phase or draining */
+	uint32_t fenced;	/* times within the hour (quarantine.h) */
+	bool quarantined;	/* gets nothing, until `resume` */
+	bool fence_keep_off;	/* they do not switch it on again */
+	int64_t since_ms;	/* wall clock of the last change of phase or draining */
 	char reason[STATE_REASON_MAX];
 };
 
@@ -242,6 +244,7 @@ enum state_defect {
 	STATE_DEFECT_FENCE_SKIPPED = 1 << 3,	/* no debts are written */
 	STATE_DEFECT_BOUND_SKIPPED = 1 << 4,	/* who failed counts as silent at once */
 	STATE_DEFECT_ONE_VOLUME = 1 << 5,	/* quiet when silent on one volume of several */
+	STATE_DEFECT_QUARANTINE_ALL = 1 << 7,	/* more than a quarter are quarantined */
 	STATE_DEFECT_OFF_PAYS = 1 << 6,		/* who is off owes no fence any more */
 };
 
@@ -293,6 +296,8 @@ struct state_resource *state_resource(const struct state *state, const char *nam
 
 /* Whether (id, incarnation) is a living member. */
 bool state_living(const struct state *state, uint32_t id, uint64_t incarnation);
+/* Drained or quarantined: it is given nothing new. */
+bool state_gets_nothing(const struct state_node *node);
 /* Whether the owner of r can do nothing any more for r's next place (P1), and if not, why. */
 bool state_may_place(const struct state *state, const struct state_resource *r,
 		     char reason[STATE_REASON_MAX]);

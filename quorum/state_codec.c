@@ -51,6 +51,8 @@ static void encode_node(Log__Node *to, const struct state_node *n)
 	to->heard_moving = n->heard_moving;
 	to->fence_version = n->fence_version;
 	to->fence_keep_off = n->fence_keep_off;
+	to->fenced = n->fenced;
+	to->quarantined = n->quarantined;
 }
 
 static void encode_volume(Log__Volume *to, const struct state_volume *v)
@@ -323,6 +325,8 @@ static bool decode_node(struct state *s, const Log__Node *from)
 		.heard_moving = from->heard_moving,
 		.fence_version = from->fence_version,
 		.fence_keep_off = from->fence_keep_off,
+		.fenced = from->fenced,
+		.quarantined = from->quarantined,
 		.draining = from->draining,
 		.leaving = from->leaving,
 		.since_ms = from->since_ms,

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "quorum/quarantine.h"
 #include "quorum/state_apply.h"
 
 static void node_left(struct state_node *n, uint64_t jump, int64_t time_ms, const char *cause)
@@ -16,6 +17,7 @@ static void node_left(struct state_node *n, uint64_t jump, int64_t time_ms, cons
 	/* Those whom nobody can ask may ack its beats still: what was seen on the storage proves nothing. */
 	n->heard_silent = 0;
 	n->heard_moving = true;
+	quarantine_end(n);
 	n->since_ms = time_ms;
 	STATE_COPY(n->reason, cause);
 }

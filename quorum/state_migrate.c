@@ -57,7 +57,7 @@ void apply_migrate_begin(struct apply *ap, const Log__MigrateBegin *c)
 			     state_phase_name(r->phase));
 		return;
 	}
-	if (c->target == r->owner || n->draining ||
+	if (c->target == r->owner || state_gets_nothing(n) ||
 	    !state_living(ap->state, c->target, c->target_incarnation)) {
 		apply_refuse(ap, -CL_EREFUSED, "VM '%s' cannot move to node '%s'", r->name,
 			     n->name);

@@ -2,6 +2,7 @@
 /* Commands about nodes: known, admitted, failed, silent. Picture and rules in quorum/state.h. */
 #include "config.h"
 
+#include "quorum/quarantine.h"
 #include "quorum/state_apply.h"
 
 #include <stdio.h>
@@ -182,6 +183,8 @@ void apply_node_failed(struct apply *ap, const Log__NodeFailed *c)
 		      c->cause);
 	if (!(ap->defects & STATE_DEFECT_FENCE_SKIPPED))
 		debts_of(ap, n);
+	if (c->fence)
+		quarantine_count(ap, n);
 	apply_node_failed_resources(ap, n);
 	apply_settle(ap);
 }
@@ -226,8 +229,12 @@ void apply_node_drain(struct apply *ap, const Log__NodeDrain *c)
 {
 	struct state_node *n = apply_node(ap, c->node);
 
-	if (!n || (n->draining == !!c->on && n->leaving == (c->on && (n->leaving || c->leave))))
+	if (!n || (n->draining == !!c->on && n->leaving == (c->on && (n->leaving || c->leave)) &&
+		   (c->on || (!n->quarantined && !n->fenced))))
 		return;
+	/* Somebody has looked: what was before does not count any more. */
+	if (!c->on)
+		quarantine_end(n);
 	n->leaving = c->on && (n->leaving || c->leave);
 	n->draining = c->on;
 	if (n->phase == STATE_NODE_LIVING)

@@ -211,7 +211,7 @@ void apply_resource_place(struct apply *ap, const Log__ResourcePlace *c)
 		apply_refuse(ap, -CL_EMOVED, "VM '%s' is %s", r->name, state_phase_name(r->phase));
 		return;
 	}
-	if (!state_living(ap->state, c->node, c->incarnation) || n->draining) {
+	if (!state_living(ap->state, c->node, c->incarnation) || state_gets_nothing(n)) {
 		apply_refuse(ap, -CL_EREFUSED, "node '%s' takes nothing new", n->name);
 		return;
 	}

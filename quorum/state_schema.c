@@ -11,6 +11,8 @@ uint32_t schema_of(const Log__Command *c)
 	switch (c->what_case) {
 	case LOG__COMMAND__WHAT_NODE_SILENT:
 		return c->node_silent->storage ? 3 : 1;
+	case LOG__COMMAND__WHAT_NODE_FAILED:
+		return c->node_failed->fence ? 3 : 1;
 	case LOG__COMMAND__WHAT_DEBT_PAID:
 		return c->debt_paid->seen ? 3 : 1;
 	case LOG__COMMAND__WHAT_CLUSTER_STOP:
@@ -22,6 +24,7 @@ uint32_t schema_of(const Log__Command *c)
 	case LOG__COMMAND__WHAT_QUORUM_SET:
 	case LOG__COMMAND__WHAT_SCHEMA_RAISE:
 		return 2;
+	case LOG__COMMAND__WHAT_NODE_FENCE_FORGET:
 	case LOG__COMMAND__WHAT_NODE_FENCED:
 	case LOG__COMMAND__WHAT_NODE_FENCE_SET:
 		return 3;

@@ -2,6 +2,7 @@
 /* Commands about the cluster as a whole: its setup, a node that goes for good, stop and start. */
 #include "config.h"
 
+#include "quorum/quarantine.h"
 #include "quorum/state_apply.h"
 
 #include <stdlib.h>
@@ -131,4 +132,5 @@ void apply_node_remove(struct apply *ap, const Log__NodeRemove *c)
 		ap->state->retired = n->incarnation;
 	apply_fences_forget(ap, n->id);
 	state_node_vec_remove(&ap->state->nodes, (size_t)(n - ap->state->nodes.v));
+	quarantine_fit(ap);
 }

@@ -18,6 +18,7 @@
  *   audit.c     who asked for what
  *   resign.c    the last word of a node that cannot write its database
  *   setup.c     what stands in files on all nodes; nodes that go for good
+ *   quarantine.c  how long ago a node was fenced
  *   request.c   requests of this node's clients, until they are answered
  *   view.c      words for people
  *   actions.c   what goes out
@@ -35,6 +36,7 @@
 #include "quorum/command.h"
 #include "quorum/debt.h"
 #include "quorum/lease.h"
+#include "quorum/quarantine.h"
 #include "quorum/raft.h"
 #include "quorum/spread.h"
 #include "quorum/state.h"
@@ -301,6 +303,13 @@ struct fencing {
 };
 CL_DEFINE_VEC(fencing_vec, struct fencing);
 
+/* When each of a node's fences that count came into the database, as seen here. */
+struct fence_note {
+	uint32_t node, n;
+	int64_t seen_ms[QUARANTINE_COUNT_MAX];
+};
+CL_DEFINE_VEC(fence_note_vec, struct fence_note);
+
 struct manager {
 	bool active;
 	int64_t since_ms;
@@ -415,6 +424,9 @@ struct node {
 	int64_t poll_ms; /* when agent and manager look again without an event */
 
 	struct manager mgr;
+
+	/* quarantine.c */
+	struct fence_note_vec fence_notes;
 
 	/* witness*.c */
 	struct wit wit;
@@ -590,6 +602,10 @@ void fence_agents_step(struct node *n);
 /* This node leads no more: another one begins anew. */
 void fence_agents_stop(struct node *n);
 void fence_on_event(struct node *n, const struct node_fence_event *ev);
+
+/* ---- quarantine.c ------------------------------------------------------------------------------ */
+
+void quarantine_step(struct node *n);
 
 /* ---- manager*.c -------------------------------------------------------------------------------- */
 

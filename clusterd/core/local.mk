@@ -26,6 +26,7 @@ clusterd_libcore_a_SOURCES = \
 	clusterd/core/manager_voters.c \
 	clusterd/core/message.c \
 	clusterd/core/node.c clusterd/core/node.h \
+	clusterd/core/quarantine.c \
 	clusterd/core/request.c \
 	clusterd/core/resign.c \
 	clusterd/core/slow.c \

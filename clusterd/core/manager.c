@@ -8,6 +8,8 @@
 
 #include "clusterd/core/internal.h"
 
+#include "quorum/state_schema.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -26,14 +28,22 @@ void manager_reset(struct node *n)
 
 /* ---- failed ----------------------------------------------------------------------------------------- */
 
-void manager_propose_failed(struct node *n, const struct state_node *s, const char *cause)
+static void propose_failed(struct node *n, const struct state_node *s, bool fence,
+			   const char *cause)
 {
 	COMMAND(NODE_FAILED, NodeFailed, node_failed);
 
 	m.node = s->id;
 	m.incarnation = s->incarnation;
 	m.cause = COMMAND_STRING(cause);
+	/* A drained one is being worked at. Before all know what it means it is not said. */
+	m.fence = fence && !s->draining && state_schema(&n->state) >= 3;
 	(void)log_propose(n, s->name, &c);
+}
+
+void manager_propose_failed(struct node *n, const struct state_node *s, const char *cause)
+{
+	propose_failed(n, s, false, cause);
 }
 
 static struct bound_ask *bound_get(struct node *n, const struct state_node *s, bool failed)
@@ -135,10 +145,10 @@ static void off_ring(struct node *n, const struct state_node *s)
 	if (!n->view.quorate)
 		return;
 	if (g && g->at_once)
-		manager_propose_failed(n, s, "left the ring");
+		propose_failed(n, s, true, "left the ring");
 	else if (n->now_ms - n->quorate_since_ms >= away_ms &&
 		 (!g || n->now_ms - g->since_ms >= away_ms))
-		manager_propose_failed(n, s, "did not come back to the ring");
+		propose_failed(n, s, true, "did not come back to the ring");
 }
 
 /* On the ring, but its clusterd says nothing: hung, or gone. Its VMs may run under its lease. */
@@ -159,7 +169,7 @@ static void on_ring(struct node *n, const struct state_node *s)
 	}
 	/* Perhaps only we do not hear it: voters that acked it of late say so, and are asked anew. */
 	if (bound_passed(n, s, false))
-		manager_propose_failed(n, s, "its clusterd is silent");
+		propose_failed(n, s, true, "its clusterd is silent");
 	else if (bound_answered(n, s))
 		bound_drop(n, s->id, false);
 }

@@ -16,8 +16,8 @@ static bool is_able(const struct node *n, const struct state_node *s)
 {
 	const struct peer *p = beats_peer(n, s->id);
 
-	return s->phase == STATE_NODE_LIVING && !s->draining && beats_heard(n, s->id) && p &&
-	       !p->isolated && p->incarnation == s->incarnation;
+	return s->phase == STATE_NODE_LIVING && !state_gets_nothing(s) && beats_heard(n, s->id) &&
+	       p && !p->isolated && p->incarnation == s->incarnation;
 }
 
 static bool is_slow(const struct node *n, const struct state_node *s)

@@ -54,6 +54,11 @@ static bool target_asked(struct node *n, const struct asked *q, uint32_t *ret_id
 		manager_answer(n, q, -ENOENT, "", "no node '%.63s'", q->rq->target);
 		return false;
 	}
+	if (s->phase == STATE_NODE_LIVING && s->quarantined) {
+		manager_answer(n, q, -CL_EREFUSED, "`clusterctl resume NODE` ends it",
+			       "node '%s' is quarantined: it failed too often", s->name);
+		return false;
+	}
 	if (s->phase != STATE_NODE_LIVING || s->draining) {
 		manager_answer(n, q, -CL_EREFUSED, "clusterctl status shows why", "node '%s' is %s",
 			       s->name, s->draining ? "drained" : "not up");

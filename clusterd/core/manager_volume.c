@@ -111,7 +111,7 @@ static bool must_leave(struct node *n, const struct state_volume *v)
 	const struct state_node *s = state_node(&n->state, v->coordinator);
 	bool lost = path_is_lost(n, v);
 
-	return lost || (s && s->draining);
+	return lost || (s && state_gets_nothing(s));
 }
 
 static void volume_step(struct node *n, const struct state_volume *v)
@@ -143,7 +143,7 @@ static void volume_step(struct node *n, const struct state_volume *v)
 		return;
 	to = spread_choose(&n->state, v, v->coordinator, &view);
 	s = state_node(&n->state, to);
-	if (s && !s->draining)
+	if (s && !state_gets_nothing(s))
 		release(n, v, to);
 }
 
@@ -162,7 +162,8 @@ static uint64_t picture(const struct node *n)
 	for (size_t i = 0; i < n->state.nodes.n; i++) {
 		const struct state_node *s = &n->state.nodes.v[i];
 
-		h = mix(mix(mix(h, s->id), s->incarnation), (uint64_t)s->phase * 2 + s->draining);
+		h = mix(mix(mix(h, s->id), s->incarnation),
+			(uint64_t)s->phase * 2 + state_gets_nothing(s));
 		h = mix(h, beats_heard(n, s->id));
 	}
 	for (size_t i = 0; i < n->state.volumes.n; i++)

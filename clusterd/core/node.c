@@ -280,6 +280,7 @@ static void consequences(struct node *n)
 		witness_cast_step(n);
 		beats_expect(n);
 		agent_step(n);
+		quarantine_step(n);
 		manager_step(n);
 		setup_step(n);
 		log_results(n);
@@ -393,6 +394,7 @@ void node_free(struct node *n)
 	peer_volume_vec_fini(&n->volumes);
 	gone_vec_fini(&n->gone);
 	agent_free(n);
+	fence_note_vec_fini(&n->fence_notes);
 	manager_reset(n);
 	request_free(n);
 	job_free(n);

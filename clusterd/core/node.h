@@ -65,6 +65,7 @@ enum node_defect {
 	NODE_DEFECT_SCHEMA_EARLY = 1 << 17,	  /* new commands before all nodes know them */
 	NODE_DEFECT_CONFIRM_IN_RING = 1 << 18,	  /* a node on the ring may be called off */
 	NODE_DEFECT_FENCE_ONE_AGENT = 1 << 20,	  /* one agent of several proves it off */
+	NODE_DEFECT_QUARANTINE_ALL = 1 << 21,	  /* more than a quarter are quarantined */
 	NODE_DEFECT_OFF_PAYS = 1 << 19,		  /* who is off owes no fence any more */
 	NODE_DEFECT_REMOVED_VOTES = 1 << 20,	  /* a voter is removed from the cluster */
 	NODE_DEFECT_LEAVES_ALONE = 1 << 21,	  /* .. though the others are no majority */
@@ -90,6 +91,7 @@ struct node_config {
 	uint64_t incarnation;	/* found in NODE_DO_INCARNATION's file; 0 = not in this boot */
 	int64_t lease_until_ms; /* NODE_DO_CSVD_LEASE's last word, from its file; 0 = not known */
 	uint64_t seed;		/* for the election's random part */
+	int64_t quarantine_ms;	/* how long a fence counts towards it; 0 = QUARANTINE_MS */
 	int64_t voters_away_ms; /* who is away so long votes no more; 0 = VOTERS_AWAY_MS */
 	uint32_t schema; /* of the commands that this program knows; 0 = STATE_SCHEMA (quorum/) */
 	uint32_t snapshot_every; /* applied entries between two snapshots; 0 = raft's default */

@@ -194,6 +194,13 @@ const char *node_get_node_word(const struct node *n, const struct state_node *s,
 	}
 	if (s->draining)
 		return drain_word(n, s, reason);
+	if (s->quarantined) {
+		(void)snprintf(reason, STATE_REASON_MAX,
+			       "failed three times within an hour: runs nothing until `clusterctl "
+			       "resume %s`",
+			       s->name);
+		return "quarantined";
+	}
 	if (p && p->slow_ms > 0)
 		(void)snprintf(reason, STATE_REASON_MAX,
 			       "slow: a write to its database took %u ms; it gets nothing new",
@@ -244,6 +251,39 @@ static const char *online_word(const struct node *n, const struct state_resource
 	return vm && vm->paused ? "paused" : "online";
 }
 
+static bool any_has_path(const struct node *n, const char *volume)
+{
+	for (size_t i = 0; i < n->state.nodes.n; i++)
+		if (n->state.nodes.v[i].phase == STATE_NODE_LIVING &&
+		    beats_has_path((void *)(uintptr_t)n, n->state.nodes.v[i].id, volume))
+			return true;
+	return false;
+}
+
+/* Why it is not placed. Where the fence of a volume is what it waits for: whether anybody can pay it. */
+static bool may_place(const struct node *n, const struct state_resource *r, char *reason)
+{
+	if (state_may_place(&n->state, r, reason))
+		return true;
+	for (size_t i = 0; i < r->n_volumes; i++)
+		if (state_has_debt(&n->state, r->volumes[i]) && !any_has_path(n, r->volumes[i])) {
+			(void)snprintf(reason, STATE_REASON_MAX,
+				       "no path to volume '%s' from any node: it cannot be fenced",
+				       r->volumes[i]);
+			break;
+		}
+	return false;
+}
+
+static const char *nobody_takes(const struct node *n)
+{
+	for (size_t i = 0; i < n->state.nodes.n; i++)
+		if (n->state.nodes.v[i].quarantined)
+			return "no node takes it at present: `clusterctl status` shows one that is "
+			       "quarantined";
+	return "no node takes it at present";
+}
+
 const char *node_get_resource_word(const struct node *n, const struct state_resource *r,
 				   char reason[STATE_REASON_MAX])
 {
@@ -256,13 +296,12 @@ const char *node_get_resource_word(const struct node *n, const struct state_reso
 	case STATE_OFFLINE:
 		return "offline";
 	case STATE_WAITING:
-		if (!state_may_place(&n->state, r, reason) || reason[0])
+		if (!may_place(n, r, reason) || reason[0])
 			return "waiting";
-		core_copy(reason, STATE_REASON_MAX,
-			  r->reason[0] ? r->reason : "no node takes it at present");
+		core_copy(reason, STATE_REASON_MAX, r->reason[0] ? r->reason : nobody_takes(n));
 		return "waiting";
 	case STATE_DISPLACED:
-		(void)state_may_place(&n->state, r, reason);
+		(void)may_place(n, r, reason);
 		return "waiting";
 	case STATE_STARTING:
 		return "starting";

@@ -176,3 +176,32 @@ void agent_begins(struct cworld *w, unsigned node, const struct node_action *a)
 	t->c = strcmp(a->fence.action, "on") == 0;
 	(void)snprintf(t->name, sizeof(t->name), "%s", a->fence.agent);
 }
+
+/* ---- judged --------------------------------------------------------------------------------------------------- */
+
+static bool runs_here(const struct state_resource *r, const struct state_node *n)
+{
+	return (r->owner == n->id && r->owner_incarnation == n->incarnation) ||
+	       (r->target == n->id && r->target_incarnation == n->incarnation);
+}
+
+/* Never more than a quarter, one at least; and nothing belongs to one that is. */
+void judge_quarantine(struct cworld *w, const struct state *s)
+{
+	unsigned quarantined = 0, members = 0;
+
+	for (size_t i = 0; i < s->nodes.n; i++) {
+		const struct state_node *n = &s->nodes.v[i];
+
+		members += n->phase != STATE_NODE_KNOWN;
+		quarantined += n->quarantined;
+		for (size_t k = 0; k < s->resources.n && n->quarantined; k++)
+			if (n->phase == STATE_NODE_LIVING && runs_here(&s->resources.v[k], n))
+				sim_fail(w->s, "quarantine",
+					 "%s is given to n%u, which is quarantined",
+					 s->resources.v[k].name, n->id);
+	}
+	if (quarantined > 1 && quarantined * 4 > members)
+		sim_fail(w->s, "quarantine", "%u of %u nodes are quarantined", quarantined,
+			 members);
+}

@@ -60,6 +60,7 @@ static const struct {
 	{ "schema-early", NODE_DEFECT_SCHEMA_EARLY, true },
 	{ "confirm-in-ring", NODE_DEFECT_CONFIRM_IN_RING, true },
 	{ "fence-one-agent", NODE_DEFECT_FENCE_ONE_AGENT, true },
+	{ "quarantine-all", NODE_DEFECT_QUARANTINE_ALL, true },
 	{ "off-pays", NODE_DEFECT_OFF_PAYS, true },
 	{ "removed-votes", NODE_DEFECT_REMOVED_VOTES, true },
 	{ "leaves-alone", NODE_DEFECT_LEAVES_ALONE, true },
@@ -115,6 +116,8 @@ static struct cworld *world_new(const struct suite_args *args)
 	/* A snapshot after few entries: a restarted node has one, and the rest is told anew. */
 	w->snapshot_every = (uint32_t[]){ 8, 24, 80, 0 }[sim_rand(w->s, 4)];
 	w->voters_away_ms = sim_chance(w->s, 700000) ? 6000 + (int64_t)sim_rand(w->s, 8000) : 0;
+	/* Short enough to end while faults are made, long enough for three of them. */
+	w->quarantine_ms = 20000 + (int64_t)(w->seed % 7) * 10000;
 	for (unsigned i = 1; i <= w->nodes; i++) {
 		(void)snprintf(w->node[i].name, sizeof(w->node[i].name), "node%u", i);
 		for (unsigned k = 0; k < 16; k++)

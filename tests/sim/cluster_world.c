@@ -168,6 +168,7 @@ static void check_state(struct cworld *w, unsigned node)
 	if (self.line > w->log.line)
 		new_line(w, self.line);
 	driver_judge_free(w, s);
+	judge_quarantine(w, s);
 	judge_voters(w, node_voters(c->core), s);
 	if (s->applied > w->log.applied)
 		see_log(w, s, self.line);
@@ -284,6 +285,7 @@ static void boot(struct sim *s, unsigned node)
 		.defects = w->defects,
 		.raft_defects = w->raft_defects,
 		.voters_away_ms = w->voters_away_ms,
+		.quarantine_ms = w->quarantine_ms,
 		.snapshot_every = w->snapshot_every,
 		.schema = c->schema,
 	};

@@ -147,11 +147,11 @@ struct cnode {
 	int64_t clock_off, clock_ppm, wall_off;
 	uint64_t file_incarnation; /* in /run: gone with the power */
 	int64_t file_lease_ms;
-	bool power_lost; /* the crash that is being done */
+	bool power_lost;  /* the crash that is being done */
 	uint8_t supplies; /* bits of those that agents have switched off */
-	bool power_off;	 /* since then, until it boots */
-	uint32_t schema; /* of its program; 0 = this one's */
-	uint32_t runs;	 /* of the process that runs */
+	bool power_off;	  /* since then, until it boots */
+	uint32_t schema;  /* of its program; 0 = this one's */
+	uint32_t runs;	  /* of the process that runs */
 	int64_t thawed_ms;
 	uint32_t expected_votes;
 	uint32_t ring[CW_NODES], group[CW_NODES];
@@ -214,6 +214,7 @@ struct cworld {
 	uint64_t raft_defects;
 	unsigned hb_defects; /* HB_DEFECT_*, SIM_DEFECT_* */
 	int64_t voters_away_ms;
+	int64_t quarantine_ms;
 	uint32_t snapshot_every;
 	uint32_t sim_defects;
 	bool witness; /* there is one: with an even number of nodes */

@@ -14,6 +14,7 @@
 
 #include "proto/log.pb-c.h"
 #include "quorum/command.h"
+#include "quorum/quarantine.h"
 #include "quorum/state.h"
 
 static struct state s;
@@ -337,6 +338,135 @@ static void agents(void **state)
 	free(data);
 }
 
+/* ---- quarantine ------------------------------------------------------------------------------------- */
+
+static void fails(uint32_t id)
+{
+	COMMAND(NODE_FAILED, NodeFailed, node_failed);
+
+	m.node = id;
+	m.incarnation = state_node(&s, id)->incarnation;
+	m.cause = COMMAND_STRING("left the ring");
+	m.fence = true;
+	assert_int_equal(apply(&c).code, 0);
+}
+
+static void fails_often(uint32_t id)
+{
+	for (int i = 0; i < QUARANTINE_FENCES; i++) {
+		fails(id);
+		admit(id);
+	}
+}
+
+static void resume(uint32_t id)
+{
+	COMMAND(NODE_DRAIN, NodeDrain, node_drain);
+
+	m.node = id;
+	assert_int_equal(apply(&c).code, 0);
+}
+
+static int forget(uint32_t id, uint32_t expected)
+{
+	COMMAND(NODE_FENCE_FORGET, NodeFenceForget, node_fence_forget);
+
+	m.node = id;
+	m.fenced = expected;
+	return apply(&c).code;
+}
+
+static int place_on(uint32_t id)
+{
+	COMMAND(RESOURCE_PLACE, ResourcePlace, resource_place);
+
+	m.name = COMMAND_STRING("bare");
+	m.generation = state_resource(&s, "bare")->generation;
+	m.node = id;
+	m.incarnation = state_node(&s, id)->incarnation;
+	return apply(&c).code;
+}
+
+static void quarantine(void **state)
+{
+	(void)state;
+	fails(1);
+	admit(1);
+	failed(1); /* by no fault of its own: is not counted */
+	admit(1);
+	fails(1);
+	admit(1);
+	assert_false(state_node(&s, 1)->quarantined);
+	fails(1);
+	admit(1);
+	assert_true(state_node(&s, 1)->quarantined);
+	assert_int_equal(state_node(&s, 1)->phase, STATE_NODE_LIVING); /* admitted, and votes */
+	assert_int_equal(phase("bare"), STATE_WAITING);
+	assert_int_equal(place_on(1), -CL_EREFUSED);
+	assert_int_equal(place_on(2), 0);
+	resume(1);
+	assert_false(state_node(&s, 1)->quarantined);
+	assert_int_equal(state_node(&s, 1)->fenced, 0);
+}
+
+static void an_hour_ago(void **state)
+{
+	(void)state;
+	fails(3);
+	admit(3);
+	fails(3);
+	admit(3);
+	assert_int_equal(forget(3, 1), -CL_EMOVED); /* another one came in between */
+	assert_int_equal(forget(3, 2), 0);
+	fails(3);
+	admit(3);
+	assert_false(state_node(&s, 3)->quarantined);
+	/* Whatever the clocks of the proposers said. */
+	wall_ms -= 7200000;
+	fails(3);
+	assert_true(state_node(&s, 3)->quarantined);
+}
+
+static void a_quarter_at_most(void **state)
+{
+	(void)state;
+	assert_int_equal(quarantine_most(&s), 1);
+	fails_often(3);
+	fails_often(1);
+	assert_true(state_node(&s, 3)->quarantined);
+	assert_false(state_node(&s, 1)->quarantined);
+	for (uint32_t i = 4; i <= 8; i++) {
+		char name[8] = { 'n', 'o', 'd', 'e', (char)('0' + i) };
+
+		add(i, name);
+		admit(i);
+	}
+	assert_int_equal(quarantine_most(&s), 2);
+	fails_often(1);
+	assert_true(state_node(&s, 1)->quarantined);
+	/* One that goes for good takes the quarter with it. */
+	fails(8);
+	assert_int_equal(paid(8), 0);
+	assert_int_equal(fenced(8, 1, true, "confirmed"), 0);
+	{
+		COMMAND(NODE_REMOVE, NodeRemove, node_remove);
+
+		m.node = 8;
+		m.incarnation = 1;
+		assert_int_equal(apply(&c).code, 0);
+	}
+	assert_int_equal(state_node(&s, 1)->quarantined + state_node(&s, 3)->quarantined, 1);
+}
+
+static void quarantine_without_a_limit(void **state)
+{
+	(void)state;
+	defects = STATE_DEFECT_QUARANTINE_ALL;
+	fails_often(3);
+	fails_often(1);
+	assert_true(state_node(&s, 3)->quarantined && state_node(&s, 1)->quarantined);
+}
+
 /* An older program in the cluster knows of no history: all have the same state. */
 static void not_before_its_schema(void **state)
 {
@@ -351,9 +481,18 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(off_is_no_barrier),     TEST(off_that_pays), TEST(only_the_failed),
-		TEST(tried_is_not_off),	     TEST(history),	  TEST(forgotten_with_the_node),
-		TEST(not_before_its_schema), TEST(agents),
+		TEST(off_is_no_barrier),
+		TEST(off_that_pays),
+		TEST(only_the_failed),
+		TEST(tried_is_not_off),
+		TEST(history),
+		TEST(forgotten_with_the_node),
+		TEST(not_before_its_schema),
+		TEST(agents),
+		TEST(quarantine),
+		TEST(an_hour_ago),
+		TEST(a_quarter_at_most),
+		TEST(quarantine_without_a_limit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
