@@ -15,7 +15,8 @@ iscsi_libiscsilun_a_SOURCES = \
 	iscsi/lun_sync.c iscsi/lun_sync.h \
 	iscsi/lun_loop.c iscsi/lun_loop.h \
 	iscsi/scratch.c iscsi/scratch.h \
-	iscsi/witness_lun.c iscsi/witness_lun.h \
+	iscsi/witness_lun.c iscsi/witness_lun.h iscsi/witness_lun_int.h \
+	iscsi/witness_lun_login.c iscsi/witness_lun_ops.c \
 	iscsi/witness_probe.c iscsi/witness_probe.h \
 	iscsi/portals.c iscsi/portals.h \
 	iscsi/pr_probe.c iscsi/pr_probe.h \

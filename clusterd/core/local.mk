@@ -33,6 +33,9 @@ clusterd_libcore_a_SOURCES = \
 	clusterd/core/stand.c clusterd/core/stand.h \
 	clusterd/core/view.c \
 	clusterd/core/witness.c clusterd/core/witness.h \
+	clusterd/core/witness_set.c \
+	clusterd/core/witness_look.c \
+	clusterd/core/witness_take.c \
 	clusterd/core/witness_lead.c \
 	clusterd/core/witness_raft.c
 

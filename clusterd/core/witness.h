@@ -139,12 +139,7 @@ struct wit {
 	uint64_t cast_ring;
 };
 
-/* witness.c */
-void witness_free(struct node *n);
-void witness_step(struct node *n);
-struct node_witness_event;
-void witness_on_event(struct node *n, const struct node_witness_event *ev);
-int64_t witness_deadline(const struct node *n);
+/* witness_set.c */
 /* What is configured: the latest in our log. False: nothing. */
 bool witness_configured(const struct node *n, struct state_witness *ret);
 void witness_note_set(struct node *n, uint64_t index, const char *url, const uint8_t *uuid,
@@ -152,16 +147,40 @@ void witness_note_set(struct node *n, uint64_t index, const char *url, const uin
 void witness_note_cut(struct node *n, uint64_t from);
 void witness_note_applied(struct node *n);
 struct raft_id witness_id(const struct state_witness *w);
+
+/* witness.c */
+void witness_free(struct node *n);
+void witness_step(struct node *n);
+struct node_witness_event;
+void witness_on_event(struct node *n, const struct node_witness_event *ev);
+int64_t witness_deadline(const struct node *n);
 void witness_give_up(struct node *n, const char *why); /* stop serving */
 uint64_t wit_order(struct node *n, enum wit_what what, int order, uint64_t offset, uint32_t len,
 		   uint8_t *data);
+void wit_order_read(struct node *n, enum wit_what what, uint64_t unit, uint32_t units);
+uint8_t *wit_unit_new(struct node *n); /* zeros; NULL: no memory, and it was said */
 struct wit_op *wit_last_op(struct node *n);
+void wit_enter(struct node *n, enum wit_phase phase, const char *why);
+
+/* witness_look.c */
+void wit_look(struct node *n);
+void wit_on_super(struct node *n, const uint8_t *data, size_t len);
+/* The LUN is there and is not to be used; looked at again later. */
+void wit_foreign(struct node *n, const char *why);
+void wit_read_slots(struct node *n);
+void wit_poll_step(struct node *n);
 /* This node's side; lists live in the caller's arrays of NODE_VIEW_MAX. */
 struct wit_side {
 	struct witness_side s;
 	uint32_t present[256], path[256];
 };
 bool wit_side(const struct node *n, struct wit_side *ret);
+
+/* witness_take.c: claims, and the answers that it goes on with */
+void wit_advise_step(struct node *n);
+void wit_on_owners(struct node *n, const uint8_t *data, size_t len);
+void wit_on_proven(struct node *n, bool mine);
+void wit_on_loaded(struct node *n, const uint8_t *data, size_t len);
 
 /* witness_raft.c: the copy that is served here */
 bool wit_serve(struct node *n, struct cl_error *err);
