@@ -348,9 +348,19 @@ int state_dedup_push(struct state *state, const struct state_dedup *d)
 		apply_##name(ap, c->name);                                                         \
 		break
 
+/* Also a raise beyond what this program knows: one that was joining while the others asked each other is
+ * not to go on until it meets the first command that it reads wrongly. */
+static bool is_newer(const struct apply *ap, const Log__Command *c)
+{
+	uint32_t knows = ap->state->knows ? ap->state->knows : STATE_SCHEMA;
+
+	return schema_of(c) > knows ||
+	       (c->what_case == LOG__COMMAND__WHAT_SCHEMA_RAISE && c->schema_raise->schema > knows);
+}
+
 static void apply_dispatch(struct apply *ap, const Log__Command *c)
 {
-	if (ap->state->knows && schema_of(c) > ap->state->knows) {
+	if (is_newer(ap, c)) {
 		ap->result->unknown = true;
 		apply_refuse(ap, -EINVAL, "command of an unknown kind");
 		return;

@@ -477,6 +477,20 @@ static void not_before_its_schema(void **state)
 	assert_int_equal(s.fences.n, 0);
 }
 
+/* One that was joining while the others agreed on it must not go on. */
+static void raised_beyond_this_program(void **state)
+{
+	struct state_result res;
+	COMMAND(SCHEMA_RAISE, SchemaRaise, schema_raise);
+
+	(void)state;
+	m.schema = 4;
+	s.knows = 3;
+	res = apply(&c);
+	assert_true(res.unknown);
+	assert_int_equal(s.schema, 3);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -489,6 +503,7 @@ int main(void)
 		TEST(forgotten_with_the_node),
 		TEST(not_before_its_schema),
 		TEST(agents),
+		TEST(raised_beyond_this_program),
 		TEST(quarantine),
 		TEST(an_hour_ago),
 		TEST(a_quarter_at_most),
