@@ -218,6 +218,10 @@ static void do_one(struct daemon *d, const struct node_action *a)
 	case NODE_DO_REMOVED:
 		forget_cluster(d);
 		break;
+	case NODE_DO_END:
+		log_notice("ends as it was told to: %s", a->reply.text);
+		daemon_stop(d, 0);
+		break;
 	case NODE_DO_STOP:
 		log_crit("%s", a->reply.text);
 		daemon_stop(d, 1);
@@ -381,7 +385,8 @@ static int core_new(struct daemon *d, const struct boot *boot, struct cl_error *
 
 	d->lease_fd = lease_file_open(
 		d->conf.run_directory,
-		now_ms + lease_length_ms(config.token_ms, config.consensus_ms), &kept, err);
+		now_ms + STATE_DETACH_MAX_MS, /* of a planned stop, at the longest */
+		&kept, err);
 	d->heartbeat_fd = d->lease_fd < 0 ? -1 : heartbeat_file_open(d->conf.run_directory, err);
 	if (d->lease_fd < 0 || d->heartbeat_fd < 0)
 		return err->code;
@@ -498,8 +503,17 @@ static const struct ipc_ops ipc_ops = { on_request, on_end, on_stranger, on_gone
 
 static void on_signal(void *user, int signo)
 {
-	log_notice("ending on signal %d; VMs run on", signo);
-	daemon_stop(user, 0);
+	struct daemon *d = user;
+	struct node_event event = { .type = NODE_EV_END };
+
+	log_notice("told to end by signal %d; VMs run on", signo);
+	if (!d->vms_found ||
+	    d->ending) { /* nothing to say yet; or it takes too long for somebody */
+		daemon_stop(d, 0);
+		return;
+	}
+	d->ending = true;
+	daemon_step(d, &event);
 }
 
 /* ---- life ------------------------------------------------------------------------------------------- */
@@ -571,7 +585,8 @@ static int open_all(struct daemon *d, struct cl_error *err)
 		r = open_store(d, err);
 	if (r == 0 && (setup_new(d, &d->setup) < 0 || certs_new(d, &d->certs) < 0 ||
 		       join_new(d, &d->join) < 0 || founding_new(d, &d->founding) < 0 ||
-		       audit_new(d, &d->audit) < 0 || fetch_new(d, &d->fetch) < 0 || timing_new(d, &d->timing) < 0))
+		       audit_new(d, &d->audit) < 0 || fetch_new(d, &d->fetch) < 0 ||
+		       timing_new(d, &d->timing) < 0))
 		r = cl_error_set(err, -ENOMEM, "out of memory");
 	if (r == 0)
 		r = csvd_new(d, &d->csvd, err);

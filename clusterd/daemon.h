@@ -56,6 +56,7 @@ struct daemon {
 	uint32_t id;
 	char name[STATE_NAME_MAX];
 	bool stepping, have_view, vms_found;
+	bool ending; /* it was told to, and has told the core */
 	bool left_done;	       /* left.h */
 	bool forget;	       /* at the end: this node is in no cluster any more */
 	struct ring_view view; /* last one, given once the core exists */

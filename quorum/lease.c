@@ -62,6 +62,12 @@ void lease_heartbeat(struct lease *lease, int64_t until_ms)
 		lease->heartbeat_until_ms = until_ms;
 }
 
+void lease_detach(struct lease *lease, int64_t until_ms)
+{
+	if (lease->until_ms && until_ms > lease->until_ms)
+		lease->until_ms = until_ms;
+}
+
 void lease_acked(struct lease *lease, const struct raft_id *voter, int64_t sent_ms)
 {
 	struct lease_ack *a = NULL;
@@ -112,7 +118,9 @@ bool lease_renew(struct lease *lease, const struct raft_config *config)
 	}
 	if (best > lease->beat_ms)
 		lease->beat_ms = best;
-	if (best == 0 || best + lease->length_ms <= lease->until_ms)
+	/* What was inherited may be the longer lease of a planned stop. From the first ack on this life lives by
+	 * its beats; before it says that it is back, or the others would count on that too early. */
+	if (best == 0 || (best + lease->length_ms <= lease->until_ms && !lease->inherited))
 		return false;
 	lease->until_ms = best + lease->length_ms;
 	lease->inherited = false;

@@ -88,6 +88,9 @@ struct lease_kept {
  */
 void lease_inherit(struct lease *lease, int64_t now_ms, const struct lease_kept *kept);
 
+/* The planned stop of this process is in the log: VMs run on without it, until then. */
+void lease_detach(struct lease *lease, int64_t until_ms);
+
 /* csvd begins to write heartbeats: from here on this lease is a watched one. */
 void lease_watch(struct lease *lease);
 /* A heartbeat allows VMs to execute until then. Never shortens. */
@@ -102,8 +105,8 @@ static inline bool lease_beat_is_fresh(const struct lease *lease, int64_t now_ms
 void lease_acked(struct lease *lease, const struct raft_id *voter, int64_t sent_ms);
 
 /*
- * Recompute from the acks of a majority of the voters of config. Never shortens. Returns whether
- * the end moved.
+ * Recompute from the acks of a majority of the voters of config. Never shortens what this process has asked
+ * for itself. Returns whether the end moved.
  */
 bool lease_renew(struct lease *lease, const struct raft_config *config);
 

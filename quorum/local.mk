@@ -69,6 +69,11 @@ tests_unit_witness_test_SOURCES = tests/unit/witness_test.c
 tests_unit_witness_test_LDADD = quorum/libstate.a quorum/libquorum.a proto/libpb.a lib/libcl.a \
 	$(PROTOBUFC_LIBS) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/detach_test
+tests_unit_detach_test_SOURCES = tests/unit/detach_test.c
+tests_unit_detach_test_LDADD = quorum/libstate.a quorum/libquorum.a proto/libpb.a lib/libcl.a \
+	$(PROTOBUFC_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/feeder_test tests/unit/timing_test
 tests_unit_timing_test_SOURCES = tests/unit/timing_test.c
 tests_unit_timing_test_LDADD = quorum/libstate.a quorum/libquorum.a lib/libcl.a $(CMOCKA_LIBS)

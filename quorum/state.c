@@ -371,6 +371,7 @@ static void apply_dispatch(struct apply *ap, const Log__Command *c)
 		APPLY(NODE_ADMIT, node_admit);
 		APPLY(NODE_FAILED, node_failed);
 		APPLY(NODE_SILENT, node_silent);
+		APPLY(NODE_DETACH, node_detach);
 		APPLY(NODE_FENCED, node_fenced);
 		APPLY(NODE_FENCE_SET, node_fence_set);
 		APPLY(NODE_FENCE_FORGET, node_fence_forget);

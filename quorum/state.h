@@ -56,6 +56,8 @@ enum state_node_phase {
 	STATE_NODE_FAILED,    /* .incarnation failed; irrevocable */
 };
 
+#define STATE_DETACH_MAX_MS 600000
+
 struct state_node {
 	uint32_t id;
 	char name[STATE_NAME_MAX];
@@ -70,6 +72,8 @@ struct state_node {
 	uint64_t quiet;	      /* likewise, by their storage heartbeats: good for start-after auto */
 	uint32_t heard_silent;	/* FAILED: volumes on which its heartbeat was found to stand */
 	bool heard_moving;	/* or one, at least, on which that could not be said */
+	uint64_t detaches;	/* how often its clusterd went, and came back, as planned */
+	uint32_t detached_ms;	/* it is away as planned, for so long; 0 = it is not */
 	bool draining;		/* gets nothing, gives away what it has (`drain`, until `resume`) */
 	bool leaving;		/* and then goes for good: not admitted again */
 	uint64_t fence_version; /* of its agents */

@@ -60,6 +60,7 @@ void apply_node_failed(struct apply *ap, const Log__NodeFailed *c);
 void apply_node_silent(struct apply *ap, const Log__NodeSilent *c);
 void apply_node_fenced(struct apply *ap, const Log__NodeFenced *c);
 void apply_node_fence_set(struct apply *ap, const Log__NodeFenceSet *c);
+void apply_node_detach(struct apply *ap, const Log__NodeDetach *c);
 void apply_node_drain(struct apply *ap, const Log__NodeDrain *c);
 void apply_node_remove(struct apply *ap, const Log__NodeRemove *c);
 void apply_cluster_stop(struct apply *ap, const Log__ClusterStop *c);

@@ -49,6 +49,8 @@ static void encode_node(Log__Node *to, const struct state_node *n)
 	to->quiet = n->quiet;
 	to->heard_silent = n->heard_silent;
 	to->heard_moving = n->heard_moving;
+	to->detaches = n->detaches;
+	to->detached_ms = n->detached_ms;
 	to->fence_version = n->fence_version;
 	to->fence_keep_off = n->fence_keep_off;
 	to->fenced = n->fenced;
@@ -323,6 +325,8 @@ static bool decode_node(struct state *s, const Log__Node *from)
 		.quiet = from->quiet,
 		.heard_silent = from->heard_silent,
 		.heard_moving = from->heard_moving,
+		.detaches = from->detaches,
+		.detached_ms = from->detached_ms,
 		.fence_version = from->fence_version,
 		.fence_keep_off = from->fence_keep_off,
 		.fenced = from->fenced,

@@ -129,6 +129,7 @@ void apply_node_admit(struct apply *ap, const Log__NodeAdmit *c)
 	if (!(ap->defects & STATE_DEFECT_KEEP_INCARNATION) || n->incarnation == 0)
 		n->incarnation++;
 	n->instance = c->instance;
+	n->detached_ms = 0;
 	node_enter(ap, n, STATE_NODE_LIVING, "");
 	ap->result->number = n->incarnation;
 	apply_changed(ap, STATE_CHANGED_NODE, n->name, n->id, n->incarnation, "node-admitted", -1,
@@ -223,6 +224,32 @@ void apply_node_silent(struct apply *ap, const Log__NodeSilent *c)
 	apply_changed(ap, STATE_CHANGED_NODE, n->name, n->id, n->incarnation, "node-silent",
 		      n->since_ms, c->cause);
 	apply_settle(ap);
+}
+
+/*
+ * The number: a delayed `is back` of an earlier stop, applied during a later one, would have the others count
+ * on the bound of its beats while its VMs run by the longer one.
+ */
+void apply_node_detach(struct apply *ap, const Log__NodeDetach *c)
+{
+	struct state_node *n = apply_node(ap, c->node);
+
+	if (!n || !apply_expect(ap, n->name, "incarnation", c->incarnation, n->incarnation) ||
+	    !apply_expect(ap, n->name, "number of its stops", c->number, n->detaches))
+		return;
+	if (n->phase != STATE_NODE_LIVING) {
+		apply_refuse(ap, -CL_EMOVED, "node '%s' is no living member", n->name);
+		return;
+	}
+	if (c->for_ms > STATE_DETACH_MAX_MS) {
+		apply_refuse(ap, -EINVAL, "a planned stop of %u ms is too long", c->for_ms);
+		return;
+	}
+	n->detaches++;
+	n->detached_ms = c->for_ms;
+	apply_changed(ap, STATE_CHANGED_NODE, n->name, n->id, n->incarnation,
+		      c->for_ms ? "node-detached" : "node-attached", -1,
+		      c->for_ms ? "its clusterd was told to end; its VMs run on" : "");
 }
 
 void apply_node_drain(struct apply *ap, const Log__NodeDrain *c)

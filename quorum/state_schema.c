@@ -27,6 +27,7 @@ uint32_t schema_of(const Log__Command *c)
 	case LOG__COMMAND__WHAT_NODE_FENCE_FORGET:
 	case LOG__COMMAND__WHAT_NODE_FENCED:
 	case LOG__COMMAND__WHAT_NODE_FENCE_SET:
+	case LOG__COMMAND__WHAT_NODE_DETACH:
 		return 3;
 	default:
 		return 1;

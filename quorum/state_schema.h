@@ -7,6 +7,7 @@
  *   schema 1   the first programs: nodes, volumes, resources, moves
  *   schema 2   setup, removal of nodes, witness, this very command
  *   schema 3   storage heartbeats: DebtPaid.seen, NodeSilent.storage
+ *   schema 3   a planned stop of a node's clusterd: NodeDetach
  *   schema 3   fences by agents and by a person's word, their history; quarantine
  *   schema 3   memory that is kept over a stop: ClusterStop.save, ResourceStopped.saved
  *

@@ -355,6 +355,21 @@ struct write_begun {
 };
 CL_DEFINE_VEC(write_begun_vec, struct write_begun);
 
+struct detach_seen {
+	uint32_t node;
+	uint64_t number;
+	int64_t at_ms; /* when it was applied here */
+};
+CL_DEFINE_VEC(detach_seen_vec, struct detach_seen);
+
+struct detach {
+	int64_t asked_ms; /* this process was told to end; 0 = it was not */
+	uint64_t number;
+	bool ended;
+	int64_t told_ms;
+	struct detach_seen_vec seen;
+};
+
 struct slow {
 	struct write_begun_vec writes;
 	int64_t bad_ms, worst_ms; /* when one was slow last; the longest since it began */
@@ -398,6 +413,7 @@ struct node {
 	struct raft_config voters; /* as of what is applied */
 
 	struct slow slow; /* slow.c */
+	struct detach detach; /* detach.c */
 	char times[STATE_REASON_MAX]; /* NODE_EV_TIMES */
 
 	/* message.c */
@@ -498,6 +514,14 @@ bool log_failed_in(const struct state *s, const struct failure_vec *v, uint32_t 
 /* Whether (node, incarnation) failed, by what is applied. */
 bool log_state_failed(const struct state *s, uint32_t node, uint64_t incarnation);
 unsigned log_state_defects(const struct node *n);
+
+/* ---- detach.c --------------------------------------------------------------------------------- */
+
+void detach_ask(struct node *n);
+void detach_step(struct node *n);
+/* Its clusterd is away as planned, and it may execute for longer. */
+bool detach_holds(const struct node *n, const struct state_node *s);
+int64_t detach_deadline(const struct node *n);
 
 /* ---- slow.c ----------------------------------------------------------------------------------- */
 

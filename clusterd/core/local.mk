@@ -10,6 +10,7 @@ clusterd_libcore_a_SOURCES = \
 	clusterd/core/agent_save.c \
 	clusterd/core/agent_stand.c \
 	clusterd/core/beats.c \
+	clusterd/core/detach.c \
 	clusterd/core/fence.c \
 	clusterd/core/fence_agents.c \
 	clusterd/core/fence_run.c clusterd/core/fence_run.h \

@@ -100,6 +100,8 @@ static bool unheard_for(struct node *n, const struct state_node *s, bool failed,
 /* The node executes nothing any more. */
 static bool bound_passed(struct node *n, const struct state_node *s, bool failed)
 {
+	if (detach_holds(n, s))
+		return false;
 	return unheard_for(n, s, failed, n->lease.length_ms);
 }
 
@@ -163,7 +165,7 @@ static void on_ring(struct node *n, const struct state_node *s)
 	}
 	if (heard_ms < n->mgr.since_ms)
 		heard_ms = n->mgr.since_ms;
-	if (n->now_ms - heard_ms < n->lease.length_ms) {
+	if (n->now_ms - heard_ms < n->lease.length_ms || detach_holds(n, s)) {
 		bound_drop(n, s->id, false);
 		return;
 	}
@@ -339,9 +341,13 @@ void manager_on_read(struct node *n, const struct raft_result *r)
 /* ---- agents' reports ------------------------------------------------------------------------------------ */
 
 /* Only what an agent may say; that it is true of its node is guarded by the numbers in it. */
-static const char *proposable(const Log__Command *c)
+static const char *proposable(const struct node *n, const Log__Command *c, uint32_t from)
 {
+	const struct state_node *s = state_node(&n->state, from);
+
 	switch (c->what_case) {
+	case LOG__COMMAND__WHAT_NODE_DETACH:
+		return s && c->node_detach->node == from ? s->name : NULL;
 	case LOG__COMMAND__WHAT_RESOURCE_STARTED:
 		return c->resource_started->name;
 	case LOG__COMMAND__WHAT_RESOURCE_STOPPED:
@@ -365,7 +371,7 @@ void manager_on_propose(struct node *n, const Core__Message *msg)
 	if (!log_is_leader(n))
 		return;
 	c = log__command__unpack(NULL, msg->propose->command.len, msg->propose->command.data);
-	object = c ? proposable(c) : NULL;
+	object = c ? proposable(n, c, msg->from) : NULL;
 	/* A node that failed is believed nothing about the present. */
 	if (object && state_living(&n->state, msg->from, msg->incarnation))
 		(void)log_propose(n, object, c);

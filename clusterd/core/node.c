@@ -194,6 +194,9 @@ static void dispatch(struct node *n, const struct node_event *ev)
 	switch (ev->type) {
 	case NODE_EV_TICK:
 		break;
+	case NODE_EV_END:
+		detach_ask(n);
+		break;
 	case NODE_EV_TIMES:
 		CORE_COPY(n->times, ev->times);
 		break;
@@ -274,6 +277,7 @@ static void consequences(struct node *n)
 	life_step(n);
 	if (n->raft) {
 		slow_step(n);
+		detach_step(n);
 		witness_step(n);
 		witness_lead_step(n);
 		beats_step(n);
@@ -333,7 +337,7 @@ int64_t node_deadline(const struct node *n)
 	if (n->raft)
 		at = earlier(at, earlier(raft_deadline(n->raft), beats_deadline(n)));
 	if (n->raft)
-		at = earlier(at, witness_deadline(n));
+		at = earlier(at, earlier(witness_deadline(n), detach_deadline(n)));
 	return at > n->now_ms ? at : n->now_ms + 1;
 }
 
@@ -383,6 +387,7 @@ void node_free(struct node *n)
 	raft_result_queue_fini(&n->results);
 	failure_vec_fini(&n->failures);
 	write_begun_vec_fini(&n->slow.writes);
+	detach_seen_vec_fini(&n->detach.seen);
 	state_fini(&n->state);
 	state_change_vec_fini(&n->changes);
 	free(n->first_blob);

@@ -69,6 +69,8 @@ enum node_defect {
 	NODE_DEFECT_OFF_PAYS = 1 << 19,		  /* who is off owes no fence any more */
 	NODE_DEFECT_REMOVED_VOTES = 1 << 20,	  /* a voter is removed from the cluster */
 	NODE_DEFECT_LEAVES_ALONE = 1 << 21,	  /* .. though the others are no majority */
+	NODE_DEFECT_DETACH_FORGOTTEN = 1 << 22,	  /* its bound is that of its beats */
+	NODE_DEFECT_DETACH_EARLY_BACK = 1 << 23,  /* back before it lives by the shorter lease */
 	NODE_DEFECT_WITNESS_NO_WAIT = 1 << 24,	/* taken over without a look at its holder's slot */
 	NODE_DEFECT_WITNESS_NO_CHECK = 1 << 25, /* it answers without READ RESERVATION */
 	NODE_DEFECT_HB_UNHEEDED = 1 << 26,   /* VMs run on when neither beats nor heartbeats go */
@@ -116,6 +118,7 @@ void node_free(struct node *node);
 
 enum node_event_type {
 	NODE_EV_TICK,	      /* time has passed; no data */
+	NODE_EV_END,	      /* this process is told to end: -> NODE_DO_END, soon; no data */
 	NODE_EV_TIMES,	      /* .times: configured times that do not fit together; "" = all do */
 	NODE_EV_STARTED,      /* all VMs found have been reported; no data */
 	NODE_EV_VIEW,	      /* .view: who is there, from corosync */
@@ -358,6 +361,7 @@ enum node_action_type {
 	NODE_DO_SETUP_DEVICE, /* corosync's quorum device: as the witness says (NODE_SETUP), or it fits
 				 (NODE_EV_SETUP) */
 	NODE_DO_REMOVED, /* .reply.text: no member any more, and all has ended here: forget it all */
+	NODE_DO_END,	 /* .reply.text: what NODE_EV_END was for is done, or cannot be: end in order */
 	NODE_DO_STOP,	 /* .reply.text: this process must end (removed, its log disk failed) */
 	NODE_DO_CONDEMN, /* .reply.text: its database must not be used again, by any process: mark it,
 			    durably, then end. The next one begins with an empty one, config.anew */

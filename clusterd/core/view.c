@@ -185,7 +185,11 @@ const char *node_get_node_word(const struct node *n, const struct state_node *s,
 		return n->life == NODE_ISOLATED ? "isolated" : "joining";
 	}
 	if (s->id != n->cfg.id && !beats_heard(n, s->id)) {
-		core_copy(reason, STATE_REASON_MAX, why_missed(p, "nothing is heard of it"));
+		core_copy(reason, STATE_REASON_MAX,
+			  why_missed(p, detach_holds(n, s)
+						? "its clusterd was told to end: its VMs run on, for two "
+						  "minutes at most"
+						: "nothing is heard of it"));
 		return "isolated";
 	}
 	if (p && p->isolated) {

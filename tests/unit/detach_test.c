@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A planned stop of clusterd: the state's guards, and the lease across it. */
+#include "config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "proto/log.pb-c.h"
+#include "quorum/command.h"
+#include "quorum/lease.h"
+#include "quorum/state.h"
+
+enum { L = 5200 };
+
+static struct state s;
+
+static int apply(Log__Command *c)
+{
+	size_t len = log__command__get_packed_size(c);
+	uint8_t *data = malloc(len + 1);
+	struct state_result res;
+
+	(void)log__command__pack(c, data);
+	assert_int_equal(state_apply(&s, s.applied + 1, data, len, 0, &res, NULL), 0);
+	free(data);
+	return res.code;
+}
+
+static void add(uint32_t id)
+{
+	Log__Node n = LOG__NODE__INIT;
+	uint8_t uuid[16] = { (uint8_t)id, 7 };
+	char name[] = { 'n', (char)('0' + id), 0 };
+	COMMAND(NODE_ADD, NodeAdd, node_add);
+
+	n.id = id;
+	n.name = name;
+	n.uuid = (ProtobufCBinaryData){ 16, uuid };
+	m.node = &n;
+	assert_int_equal(apply(&c), 0);
+}
+
+static int admit(uint32_t id)
+{
+	COMMAND(NODE_ADMIT, NodeAdmit, node_admit);
+
+	m.node = id;
+	m.incarnation = state_node(&s, id)->incarnation;
+	m.instance = 1;
+	return apply(&c);
+}
+
+static int failed(uint32_t id)
+{
+	COMMAND(NODE_FAILED, NodeFailed, node_failed);
+
+	m.node = id;
+	m.incarnation = state_node(&s, id)->incarnation;
+	m.cause = COMMAND_STRING("left the ring");
+	return apply(&c);
+}
+
+static int detach(uint64_t incarnation, uint64_t number, uint32_t for_ms)
+{
+	COMMAND(NODE_DETACH, NodeDetach, node_detach);
+
+	m.node = 1;
+	m.incarnation = incarnation;
+	m.number = number;
+	m.for_ms = for_ms;
+	return apply(&c);
+}
+
+static uint32_t detached(void)
+{
+	return state_node(&s, 1)->detached_ms;
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	memset(&s, 0, sizeof(s));
+	state_init(&s);
+	add(1);
+	return admit(1);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	state_fini(&s);
+	return 0;
+}
+
+static void test_goes_and_comes(void **state)
+{
+	(void)state;
+	assert_int_equal(detach(1, 0, 120000), 0);
+	assert_int_equal(detached(), 120000);
+	assert_int_equal(state_node(&s, 1)->phase, STATE_NODE_LIVING);
+	assert_int_equal(detach(1, 1, 0), 0);
+	assert_int_equal(detached(), 0);
+}
+
+/* `is back` of the first stop, applied during the second: the others would wait too short. */
+static void test_a_late_word_is_none_of_the_next_stop(void **state)
+{
+	(void)state;
+	assert_int_equal(detach(1, 0, 120000), 0);
+	assert_int_equal(detach(1, 1, 0), 0);
+	assert_int_equal(detach(1, 2, 120000), 0);
+	assert_int_not_equal(detach(1, 1, 0), 0);
+	assert_int_equal(detached(), 120000);
+}
+
+static void test_what_is_refused(void **state)
+{
+	(void)state;
+	assert_int_not_equal(detach(1, 0, STATE_DETACH_MAX_MS + 1), 0);
+	assert_int_not_equal(detach(2, 0, 1000), 0); /* another incarnation */
+	assert_int_not_equal(detach(1, 1, 1000), 0);
+	assert_int_equal(failed(1), 0);
+	assert_int_not_equal(detach(1, 0, 1000), 0); /* it may not get time any more */
+	assert_int_equal(detached(), 0);
+}
+
+/* A machine that dies meanwhile: its bound is the longer one, until it is admitted anew. */
+static void test_a_failure_forgets_nothing(void **state)
+{
+	struct state copy = { 0 };
+	uint8_t *data = NULL;
+	size_t len;
+
+	(void)state;
+	assert_int_equal(detach(1, 0, 120000), 0);
+	assert_int_equal(failed(1), 0);
+	assert_int_equal(detached(), 120000);
+	assert_int_equal(state_encode(&s, &data, &len), 0);
+	state_init(&copy);
+	assert_int_equal(state_decode(data, len, &copy, NULL), 0);
+	assert_int_equal(state_node(&copy, 1)->detached_ms, 120000);
+	assert_int_equal(state_node(&copy, 1)->detaches, 1);
+	state_fini(&copy);
+	free(data);
+	assert_int_equal(admit(1), 0);
+	assert_int_equal(detached(), 0);
+}
+
+/* ---- the lease --------------------------------------------------------------------------------- */
+
+static struct raft_config one_voter(void)
+{
+	return (struct raft_config){ .n = 1, .member = { { { .node = 1 }, RAFT_VOTER } } };
+}
+
+static void acked(struct lease *l, const struct raft_config *c, int64_t sent_ms)
+{
+	lease_acked(l, &c->member[0].id, sent_ms);
+	(void)lease_renew(l, c);
+}
+
+static void test_the_lease_across_it(void **state)
+{
+	const struct raft_config c = one_voter();
+	struct lease l;
+
+	(void)state;
+	lease_init(&l, L);
+	acked(&l, &c, 1000);
+	lease_detach(&l, 100000);
+	assert_int_equal(l.until_ms, 100000);
+	acked(&l, &c, 1250); /* beats that still come are no reason to shorten it */
+	assert_int_equal(l.until_ms, 100000);
+
+	/* The next process: VMs run on, nothing begins; then it lives by its beats. */
+	lease_init(&l, L);
+	lease_inherit(&l, 20000, &(struct lease_kept){ .until_ms = 100000 });
+	(void)lease_tick(&l, 20000);
+	assert_int_equal(lease_state(&l), LEASE_VALID);
+	assert_true(l.inherited);
+	acked(&l, &c, 20500);
+	assert_false(l.inherited);
+	assert_int_equal(l.until_ms, 20500 + L);
+}
+
+static void test_without_a_lease_there_is_no_longer_one(void **state)
+{
+	struct lease l;
+
+	(void)state;
+	lease_init(&l, L);
+	lease_detach(&l, 100000);
+	assert_int_equal(l.until_ms, 0);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(test_goes_and_comes),
+		TEST(test_a_late_word_is_none_of_the_next_stop),
+		TEST(test_what_is_refused),
+		TEST(test_a_failure_forgets_nothing),
+		cmocka_unit_test(test_the_lease_across_it),
+		cmocka_unit_test(test_without_a_lease_there_is_no_longer_one),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
