@@ -134,8 +134,8 @@ static bool owner_is_over(const struct state_resource *r, const struct state_nod
  * A standing heartbeat is as good: such a node has paused by itself (docs/timing.md).
  * (r->owner is 0 once settled: then only the volumes' debts, of whomever, stand in the way.)
  */
-bool state_may_place(const struct state *state, const struct state_resource *r,
-		     char reason[STATE_REASON_MAX])
+bool state_is_free(const struct state *state, const struct state_resource *r,
+		   char reason[STATE_REASON_MAX])
 {
 	const struct state_node *n = state_node(state, r->owner);
 
@@ -154,6 +154,15 @@ bool state_may_place(const struct state *state, const struct state_resource *r,
 				       r->volumes[i]);
 			return false;
 		}
+	reason[0] = 0;
+	return true;
+}
+
+bool state_may_place(const struct state *state, const struct state_resource *r,
+		     char reason[STATE_REASON_MAX])
+{
+	if (!state_is_free(state, r, reason))
+		return false;
 	if (state->stopped) {
 		(void)snprintf(reason, STATE_REASON_MAX,
 			       "the cluster is stopped: clusterctl start cluster");

@@ -250,6 +250,7 @@ enum state_defect {
 	STATE_DEFECT_ONE_VOLUME = 1 << 5,	/* quiet when silent on one volume of several */
 	STATE_DEFECT_QUARANTINE_ALL = 1 << 7,	/* more than a quarter are quarantined */
 	STATE_DEFECT_OFF_PAYS = 1 << 6,		/* who is off owes no fence any more */
+	STATE_DEFECT_SAVE_TWICE = 1 << 8, /* a saved memory is given to every start that follows */
 };
 
 /* What applying changed, for the agent, the event lines and csvd's tables. */
@@ -303,6 +304,9 @@ bool state_living(const struct state *state, uint32_t id, uint64_t incarnation);
 /* Drained or quarantined: it is given nothing new. */
 bool state_gets_nothing(const struct state_node *node);
 /* Whether the owner of r can do nothing any more for r's next place (P1), and if not, why. */
+bool state_is_free(const struct state *state, const struct state_resource *r,
+		   char reason[STATE_REASON_MAX]);
+/* And nothing that an operator asked for stands against a place for it. */
 bool state_may_place(const struct state *state, const struct state_resource *r,
 		     char reason[STATE_REASON_MAX]);
 /* FAILED, every debt of it is paid, and its heartbeat stood on each volume where it had one. */

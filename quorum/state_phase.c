@@ -53,7 +53,7 @@ void resource_free(struct apply *ap, struct state_resource *r, const char *reaso
 {
 	r->owner = 0;
 	r->owner_incarnation = 0;
-	save_dropped(r);
+	save_dropped(ap, r);
 	resource_burn(ap, r);
 	resource_enter(ap, r, r->wanted ? STATE_WAITING : STATE_OFFLINE, reason);
 }

@@ -219,7 +219,7 @@ void apply_resource_place(struct apply *ap, const Log__ResourcePlace *c)
 		apply_refuse(ap, -CL_EREFUSED, "%s", why);
 		return;
 	}
-	r->generation = save_generation(r);
+	r->generation = save_generation(ap, r);
 	r->owner = c->node;
 	r->owner_incarnation = c->incarnation;
 	r->prefer = 0;
@@ -241,7 +241,7 @@ void apply_resource_started(struct apply *ap, const Log__ResourceStarted *c)
 		return;
 	}
 	since_ms = r->since_ms;
-	save_used(r);
+	save_used(ap, r);
 	resource_enter(ap, r, STATE_ONLINE, "");
 	apply_changed(ap, STATE_CHANGED_RESOURCE, r->name, r->owner, r->generation, "vm-started",
 		      since_ms, "");
@@ -338,6 +338,10 @@ void apply_node_failed_resources(struct apply *ap, const struct state_node *n)
 	}
 }
 
+/*
+ * Freed is not placed. Were it freed only when it may be placed, `stop cluster` would wait for a dead node's VM, and
+ * `start cluster` leave it where it is: nothing else happens to it any more (simulator: all-online).
+ */
 void apply_settle(struct apply *ap)
 {
 	char why[STATE_REASON_MAX];
@@ -345,7 +349,7 @@ void apply_settle(struct apply *ap)
 	for (size_t i = 0; i < ap->state->resources.n; i++) {
 		struct state_resource *r = &ap->state->resources.v[i];
 
-		if (r->phase != STATE_DISPLACED || !state_may_place(ap->state, r, why))
+		if (r->phase != STATE_DISPLACED || !state_is_free(ap->state, r, why))
 			continue;
 		resource_free(ap, r, r->reason);
 		apply_changed(ap, STATE_CHANGED_RESOURCE, r->name, 0, r->generation, "vm-free",

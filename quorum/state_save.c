@@ -23,14 +23,21 @@ void save_done(struct state_resource *r, uint64_t reserved)
 		r->saved_from = r->generation;
 }
 
-void save_dropped(struct state_resource *r)
+static bool twice(const struct apply *ap, const struct state_resource *r)
 {
-	if (!r->saved_from || r->saved <= r->generation)
+	return ap->defects & STATE_DEFECT_SAVE_TWICE && r->saved_from;
+}
+
+void save_dropped(const struct apply *ap, struct state_resource *r)
+{
+	if ((!r->saved_from || r->saved <= r->generation) && !twice(ap, r))
 		forget(r);
 }
 
-uint64_t save_generation(struct state_resource *r)
+uint64_t save_generation(const struct apply *ap, struct state_resource *r)
 {
+	if (twice(ap, r))
+		return r->saved;
 	/* One that a number was given out after: it is of an earlier life. */
 	if (r->saved_from && r->saved > r->generation && r->saved_from == r->generation)
 		return r->saved;
@@ -38,9 +45,10 @@ uint64_t save_generation(struct state_resource *r)
 	return resource_next(r);
 }
 
-void save_used(struct state_resource *r)
+void save_used(const struct apply *ap, struct state_resource *r)
 {
-	forget(r);
+	if (!twice(ap, r))
+		forget(r);
 }
 
 bool state_restores(const struct state_resource *r)

@@ -15,16 +15,18 @@
 
 #include "quorum/state.h"
 
+struct apply;
+
 /* STOPPING begins: what has no volume has nowhere to keep it. */
 void save_begin(struct state_resource *r);
 /* Its agent's word that the owner is gone; reserved: for whom the memory was kept, 0 = it was not. */
 void save_done(struct state_resource *r, uint64_t reserved);
 /* The number of the next start. */
-uint64_t save_generation(struct state_resource *r);
+uint64_t save_generation(const struct apply *ap, struct state_resource *r);
 /* It runs. */
-void save_used(struct state_resource *r);
+void save_used(const struct apply *ap, struct state_resource *r);
 /* It has no owner any more: a memory that was not saved whole, or was given out, is of no use. */
-void save_dropped(struct state_resource *r);
+void save_dropped(const struct apply *ap, struct state_resource *r);
 
 /* The start that is under way takes the memory up. */
 bool state_restores(const struct state_resource *r);

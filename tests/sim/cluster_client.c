@@ -24,7 +24,12 @@ static void ask_something(struct cworld *w)
 
 	if (!w->node[at].core || sim_frozen(w->s, at))
 		return;
-	if (x < 45) {
+	if (sim_chance(w->s, 40000)) {
+		rq.verb = NODE_STOP_CLUSTER;
+		rq.object = "cluster";
+		rq.on = cw_truth(w) && !cw_truth(w)->stopped;
+		rq.quick = sim_chance(w->s, 800000);
+	} else if (x < 45) {
 		rq.verb = NODE_MOVE;
 		rq.quick = sim_chance(w->s, 300000);
 		rq.target = to;

@@ -64,6 +64,7 @@ static const struct {
 	{ "off-pays", NODE_DEFECT_OFF_PAYS, true },
 	{ "removed-votes", NODE_DEFECT_REMOVED_VOTES, true },
 	{ "leaves-alone", NODE_DEFECT_LEAVES_ALONE, true },
+	{ "save-twice", NODE_DEFECT_SAVE_TWICE, true },
 };
 
 /* Of the suite `witness`: the same with 2 and 4 nodes, and a witness. */
@@ -269,6 +270,7 @@ static const char *run_until_well(struct cworld *w, int64_t end, char *text, siz
 		if (sim_now(w->s) - asked > 10000) {
 			asked = sim_now(w->s);
 			ask_each(w, NODE_RESUME);
+			ask_each(w, NODE_STOP_CLUSTER);
 			ask_each(w, NODE_START);
 		}
 		sim_run(w->s, sim_now(w->s) + 500, UINT64_MAX);
