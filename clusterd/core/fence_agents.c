@@ -107,6 +107,7 @@ void fence_on_event(struct node *n, const struct node_fence_event *ev)
 	size_t count, at;
 	const struct state_node *s;
 	enum fence_verdict v;
+	bool on;
 
 	for (size_t i = 0; i < n->mgr.fencing.n; i++)
 		if (ev->id && n->mgr.fencing.v[i].child == ev->id)
@@ -117,9 +118,12 @@ void fence_on_event(struct node *n, const struct node_fence_event *ev)
 		return; /* other agents since: it begins anew */
 	f->child = 0;
 	at = f->run.at;
+	on = f->run.phase == FENCE_ON;
 	f->took_ms = n->now_ms - f->run.level_ms;
 	v = fence_run_ended(&f->run, agents, count, ev->ok, s->fence_keep_off,
 			    n->cfg.defects & NODE_DEFECT_FENCE_ONE_AGENT, n->now_ms);
+	if (on && v != FENCE_GO_ON && !ev->ok)
+		core_event_of(n, s->id, s->name, "fence-on-failed", ev->text, f->took_ms);
 	if (v != FENCE_PROVEN && v != FENCE_LEVEL_FAILED)
 		return;
 	f->untold = true;

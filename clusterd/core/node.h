@@ -64,8 +64,6 @@ enum node_defect {
 	NODE_DEFECT_OLD_LINE = 1 << 16,		  /* a higher line is not heeded */
 	NODE_DEFECT_SCHEMA_EARLY = 1 << 17,	  /* new commands before all nodes know them */
 	NODE_DEFECT_CONFIRM_IN_RING = 1 << 18,	  /* a node on the ring may be called off */
-	NODE_DEFECT_FENCE_ONE_AGENT = 1 << 20,	  /* one agent of several proves it off */
-	NODE_DEFECT_QUARANTINE_ALL = 1 << 21,	  /* more than a quarter are quarantined */
 	NODE_DEFECT_OFF_PAYS = 1 << 19,		  /* who is off owes no fence any more */
 	NODE_DEFECT_REMOVED_VOTES = 1 << 20,	  /* a voter is removed from the cluster */
 	NODE_DEFECT_LEAVES_ALONE = 1 << 21,	  /* .. though the others are no majority */
@@ -78,6 +76,8 @@ enum node_defect {
 	NODE_DEFECT_HB_ONE_VOLUME = 1 << 27, /* silent when silent on one of its volumes */
 	NODE_DEFECT_HB_ACKED = 1 << 28,	     /* silent although its beats were acked a moment ago */
 	NODE_DEFECT_HB_FORGOTTEN = 1 << 29,  /* a restarted daemon counts from its own beginning */
+	NODE_DEFECT_FENCE_ONE_AGENT = 1 << 30, /* one agent of several proves it off */
+	NODE_DEFECT_QUARANTINE_ALL = -0x7fffffff - 1, /* 1 << 31: more than a quarter */
 };
 
 struct node_config {

@@ -77,6 +77,21 @@ static const struct {
 	{ "witness-no-barrier", 0, SIM_DEFECT_WITNESS_NO_BARRIER },
 };
 
+/* Two switches in one bit would catch each other's failures. */
+static void check_switches(void)
+{
+	uint32_t seen = 0;
+
+	for (size_t i = 0; i < sizeof(defects) / sizeof(*defects); i++) {
+		cl_assert(!(seen & defects[i].node));
+		seen |= defects[i].node;
+	}
+	for (size_t i = 0; i < sizeof(witness_defects) / sizeof(*witness_defects); i++) {
+		cl_assert(!(seen & witness_defects[i].node));
+		seen |= witness_defects[i].node;
+	}
+}
+
 static struct cworld *world_new(const struct suite_args *args)
 {
 	struct cworld *w = calloc(1, sizeof(*w));
@@ -92,6 +107,7 @@ static struct cworld *world_new(const struct suite_args *args)
 	uint32_t old; /* schema of an older program */
 
 	cl_assert(w);
+	check_switches();
 	w->seed = args->seed;
 	w->nodes = args->nodes ? args->nodes : 3 + (unsigned)(args->seed % 5 == 4) * 2;
 	cl_assert(w->nodes <= CW_NODES);
