@@ -44,6 +44,10 @@ static void bury(struct witness_lun *w)
 	bool refused = w->refused;
 
 	drop_session(w);
+	if (w->gone) { /* given up: no other one */
+		(void)cl_timer_set_in(w->gone_timer, 0);
+		return;
+	}
 	w->dead = w->refused = false;
 	w->hooks.path(w->hooks.user, false, 0, refused ? w->why.code : 0, w->why.msg);
 	if (refused)
@@ -100,33 +104,61 @@ static void on_cleared(struct lun_cmd *cmd)
 	(void)cl_timer_set_in(w->gone_timer, 0);
 }
 
+static void last_command(struct witness_lun *w, unsigned nth, struct pr_op op,
+			 void (*done)(struct lun_cmd *))
+{
+	w->fence_cmd[nth] = (struct lun_cmd){ .op = op, .done = done, .user = w };
+	if (lun_session_command(w->session, &w->fence_cmd[nth]) != LUN_OK)
+		(void)cl_timer_set_in(w->gone_timer, 0);
+}
+
+static void unregister(struct witness_lun *w)
+{
+	last_command(w, 1, (struct pr_op){ .kind = PR_OP_REGISTER, .key = w->key }, on_cleared);
+}
+
+/* CLEAR takes everybody's key, and is the holder's. */
 static void on_give_up_holder(struct lun_cmd *cmd)
 {
 	struct witness_lun *w = cmd->user;
 	const struct pr_answer *a = &cmd->answer;
 
 	if (a->result == LUN_OK && a->type && wlun_is_ours(w, a->holder))
-		wlun_command(w, (struct pr_op){ .kind = PR_OP_CLEAR, .key = w->key }, on_cleared);
+		last_command(w, 1, (struct pr_op){ .kind = PR_OP_CLEAR, .key = w->key },
+			     on_cleared);
 	else
-		(void)cl_timer_set_in(w->gone_timer, 0);
+		unregister(w);
 }
 
-void witness_lun_give_up(struct witness_lun *w, void (*gone)(void *user), void *user)
+static void no_path(void *user, bool up, uint64_t bytes, int code, const char *text)
+{
+	(void)user, (void)up, (void)bytes, (void)code, (void)text;
+}
+
+static void no_done(void *user, const struct witness_answer *answer)
+{
+	(void)user, (void)answer;
+}
+
+void witness_lun_give_up(struct witness_lun *w, bool clear, void (*gone)(void *user), void *user)
 {
 	bool stands = w->step == LOGIN_UP && !w->dead;
 
 	w->gone = gone;
 	w->gone_user = user;
+	w->hooks = (struct witness_lun_hooks){ .path = no_path, .done = no_done };
 	(void)cl_timer_set_in(w->gone_timer, stands ? GIVE_UP_MS : 0);
 	for (unsigned i = 0; i < 2; i++)
 		while (!w->lanes[i].busy && !TAILQ_EMPTY(&w->lanes[i].ops))
 			wlun_op_free(w, i);
-	/* Over whatever is under way: it is not waited for. */
-	w->fence_cmd[0] = (struct lun_cmd){ .op = { .kind = PR_OP_READ_RESERVATION },
-					    .done = on_give_up_holder,
-					    .user = w };
-	if (stands && !w->lanes[0].busy)
-		(void)lun_session_command(w->session, &w->fence_cmd[0]);
+	/* Over whatever is under way: it is not waited for. A claim has these commands. */
+	if (!stands || pr_fence_running(&w->fence))
+		return;
+	if (clear)
+		last_command(w, 0, (struct pr_op){ .kind = PR_OP_READ_RESERVATION },
+			     on_give_up_holder);
+	else
+		unregister(w);
 }
 
 /* ---- life ------------------------------------------------------------------------------------------------------------ */

@@ -75,10 +75,11 @@ void witness_lun_submit(struct witness_lun *lun, uint64_t id, enum witness_op_ki
 			uint64_t offset, uint32_t len, const uint8_t *data);
 
 /*
- * Give the LUN up: when the reservation is ours it is cleared, with all keys; then the session goes and
- * `gone` is called. At most two seconds.
+ * Give the LUN up: the key is unregistered; with `clear`, and when the reservation is this node's, all of it is
+ * cleared, with all keys. Then the session goes and `gone` is called. At most two seconds; no other hook is called any
+ * more. A key that stays would make the LUN one that is in use.
  */
-void witness_lun_give_up(struct witness_lun *lun, void (*gone)(void *user), void *user);
+void witness_lun_give_up(struct witness_lun *lun, bool clear, void (*gone)(void *user), void *user);
 
 CL_DEFINE_CLEANUP(struct witness_lun, witness_lun_free);
 

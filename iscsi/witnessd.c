@@ -102,8 +102,9 @@ static void close_slot(struct slot *s, bool clear)
 	struct witness_lun *lun = cl_steal(s->lun);
 
 	witness_probe_forget(cl_steal(s->probe));
-	if (lun && clear)
-		witness_lun_give_up(lun, on_gone, lun);
+	/* Of a LUN that was looked at, or made, nothing may stay: CLEAR would hit who serves it by now. */
+	if (lun && (clear || s->number == WITNESS_MAKE))
+		witness_lun_give_up(lun, clear, on_gone, lun);
 	else
 		witness_lun_free(lun);
 }
@@ -279,7 +280,7 @@ static int run(const char *path)
 	(void)cl_timer_set_in(d.reconnect, 0);
 	cl_loop_run(d.loop);
 	for (unsigned i = 0; i < 2; i++)
-		close_slot(&d.slots[i], false);
+		witness_lun_free(d.slots[i].lun);
 	frame_conn_free(d.conn);
 	cl_source_free(d.reconnect);
 	cl_source_free(d.sigterm);

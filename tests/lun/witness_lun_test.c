@@ -194,7 +194,7 @@ int main(int argc, char *argv[])
 	expect(ask(&b, WITNESS_OP_CLAIM, 0, NULL), "claimed again");
 	expect(ask(&b, WITNESS_OP_OWNER_WRITE, 603, b.data), "and written");
 
-	witness_lun_give_up(b.lun, on_gone, NULL);
+	witness_lun_give_up(b.lun, true, on_gone, NULL);
 	run();
 	witness_lun_free(b.lun);
 	witness_lun_free(a.lun);
