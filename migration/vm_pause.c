@@ -14,6 +14,9 @@
 #include "migration/vm_private.h"
 
 #define CONT_TIMEOUT_MS (INT64_C(86400) * 1000)
+/* For the gentle way. The watchdog feeder freezes soon after (quorum/feeder.h), and what is frozen takes no
+ * signal: it could not be confirmed any more, and would be killed for it. */
+#define GENTLE_MS 150
 #define STOPPED_POLL_MS 10 /* there is no event for "all threads are stopped" */
 
 void vm_pause_fini(struct vm *vm)
@@ -82,8 +85,8 @@ static int begin_pause(struct vm *vm, struct cl_mono deadline, struct cl_error *
 		return cl_error_errno(err, r, "pause");
 	vm->pausing = true;
 	vm->pause_deadline = deadline;
-	/* Half of the time for the gentle way. */
-	cl_timer_set_in(vm->pause_timer, left > 0 ? left / 2 : 0);
+	cl_timer_set_in(vm->pause_timer,
+			left / 2 < GENTLE_MS ? (left > 0 ? left / 2 : 0) : GENTLE_MS);
 	(void)vm_qmp(vm, "stop", NULL, on_stop_reply);
 	return 0;
 }

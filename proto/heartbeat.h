@@ -19,9 +19,9 @@ enum {
 	HEARTBEAT_MS = 500, /* written and read as often */
 	/* Of a node itself: counted from when the beat or heartbeat was SENT. */
 	HEARTBEAT_FRESH_MS = 1000,
-	/* Of the others: nothing moved, and nobody acked, for so long. More than FRESH by what a pause
-	 * takes, and a second's worth of clocks that run at rates up to 1 % apart. */
-	HEARTBEAT_SILENT_MS = 1300,
+	/* Of the others: nothing moved, and nobody acked, for so long. More than FRESH by what it takes
+	 * the watchdog feeder to stop what runs, whatever clusterd does (quorum/feeder.h). */
+	HEARTBEAT_SILENT_MS = 1500,
 };
 
 /* What a payer saw of a failed node's unit on one volume; the numbers stand in the log. */

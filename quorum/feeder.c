@@ -4,6 +4,26 @@
 #include "quorum/feeder.h"
 
 #include "proto/heartbeat.h"
+#include "quorum/lease.h"
+
+/* docs/timing.md, "The numbers": the inequalities have the same names there. */
+enum { STOP_MS = FEEDER_LOOK_MS + FEEDER_FREEZE_MS };
+/* N1: a dead or hung clusterd's VMs stand before they are found silent. */
+_Static_assert(HEARTBEAT_FRESH_MS + FEEDER_LIVING_MS + STOP_MS +
+			       FEEDER_CLOCKS_MS(HEARTBEAT_SILENT_MS) <=
+		       HEARTBEAT_SILENT_MS,
+	       "they would execute beside those that others have started");
+/* N2: .. and before the lease has ended; for those lengths that feeder_is_in_time(). */
+_Static_assert(STOP_MS + FEEDER_CLOCKS_MS(30000) <= FEEDER_EARLY_MS,
+	       "they would execute beyond the bound");
+/* N3: clusterd comes first, if it can. */
+_Static_assert(FEEDER_EARLY_MS + FEEDER_LIVING_MS <= LEASE_PAUSE_MS,
+	       "a QEMU would be frozen that is about to pause");
+/* N4: one beat, one heartbeat may be lost or late without a pause. */
+_Static_assert(HEARTBEAT_FRESH_MS >= 2 * HEARTBEAT_MS && HEARTBEAT_FRESH_MS >= 3 * LEASE_BEAT_MS,
+	       "a healthy node would pause");
+/* N5: three reads fit. */
+_Static_assert(HEARTBEAT_SILENT_MS >= 2 * HEARTBEAT_MS, "nobody would ever be silent");
 
 static int64_t fresh_until(const struct feeder_view *v)
 {

@@ -12,14 +12,27 @@
 
 enum {
 	FEEDER_LOOK_MS = 50,
-	/* clusterd lives: it has so long to pause by itself when nothing is heard of us any more. */
-	FEEDER_LIVING_MS = 1000,
-	/* Before the lease's end, for two looks and the freezing itself: the others may begin at the end. */
-	FEEDER_EARLY_MS = 100,
+	/* A look may be late by some of it, and the freezer takes the rest: then nothing executes. */
+	FEEDER_FREEZE_MS = 100,
+	/* clusterd lives: it has so long to pause by itself when nothing is heard of us any more. It may
+	 * as well hang: so even then all stands before anybody else can have found us silent. */
+	FEEDER_LIVING_MS = 300,
+	/* Before the end of the lease, since at its end others may begin. Later than clusterd's own pause. */
+	FEEDER_EARLY_MS = 500,
 	FEEDER_STAND_MS = 300, /* frozen so long ago: no processor time is used any more */
 	/* What is killed while it is frozen uses some; after so long without it stands again. */
 	FEEDER_QUIET_MS = 1000,
 };
+
+/* Two clocks show times that differ by up to this for one duration (docs/timing.md: rates 1 % apart). */
+#define FEEDER_CLOCKS_MS(ms) ((ms) / 100 + 1)
+
+/* Whether what runs stands before the end of a lease of that length, as the others count it. */
+static inline bool feeder_is_in_time(int64_t lease_length_ms)
+{
+	return FEEDER_LOOK_MS + FEEDER_FREEZE_MS + FEEDER_CLOCKS_MS(lease_length_ms) <=
+	       FEEDER_EARLY_MS;
+}
 
 /* What is the case now. Times are of CLOCK_BOOTTIME. */
 struct feeder_view {

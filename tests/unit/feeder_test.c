@@ -9,6 +9,7 @@
 
 #include "proto/heartbeat.h"
 #include "quorum/feeder.h"
+#include "quorum/lease.h"
 
 static struct feeder f;
 static struct feeder_view v;
@@ -37,7 +38,7 @@ static void test_without_a_lease_it_guards_nothing(void **state)
 static void test_the_lease_ends(void **state)
 {
 	(void)state;
-	v.lease_until_ms = 6000;
+	v.lease_until_ms = 6000 + FEEDER_EARLY_MS;
 	v.clusterd_lives = true; /* and hangs */
 	assert_false(at(5899).freeze);
 	assert_true(f.armed);
@@ -94,6 +95,15 @@ static void test_nothing_is_heard_of_us(void **state)
 	assert_int_equal(feeder_expiry_ms(&v), 9000 - FEEDER_EARLY_MS);
 }
 
+/* The longest token that the configuration takes, and one that is too long for the margin. */
+static void test_lengths_that_it_can_guard(void **state)
+{
+	(void)state;
+	assert_true(feeder_is_in_time(lease_length_ms(1000, 1200)));
+	assert_true(feeder_is_in_time(30000));
+	assert_false(feeder_is_in_time(40000));
+}
+
 static void test_a_lease_that_was_taken_away(void **state)
 {
 	(void)state;
@@ -109,6 +119,7 @@ int main(void)
 		cmocka_unit_test_setup(test_the_lease_ends, setup),
 		cmocka_unit_test_setup(test_what_is_killed_while_it_is_frozen, setup),
 		cmocka_unit_test_setup(test_nothing_is_heard_of_us, setup),
+		cmocka_unit_test_setup(test_lengths_that_it_can_guard, setup),
 		cmocka_unit_test_setup(test_a_lease_that_was_taken_away, setup),
 	};
 

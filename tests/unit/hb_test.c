@@ -96,14 +96,14 @@ static void test_silent_takes_time(void **state)
 	reads(1000, 100, 2);
 	assert_int_equal(judge(7, 0, HB_DEFECT_TWO_READS), HEARTBEAT_SILENT);
 	assert_int_equal(judge(7, 0, 0), HEARTBEAT_UNKNOWN);
-	reads(1200, 100, 12); /* the last began at 2300: 1295 ms after the first had ended */
+	reads(1200, 100, 14); /* the last began at 2500: 1495 ms after the first had ended */
 	assert_int_equal(judge(7, 0, 0), HEARTBEAT_UNKNOWN);
-	reads(2306, 1, 1);
+	reads(2506, 1, 1);
 	assert_int_equal(judge(7, 0, 0), HEARTBEAT_SILENT);
 	/* One that began before the failure was known may have missed the last heartbeat. */
-	assert_int_equal(judge(7, 2307, 0), HEARTBEAT_UNKNOWN);
+	assert_int_equal(judge(7, 2507, 0), HEARTBEAT_UNKNOWN);
 	moved.count++;
-	hb_watch_read(&watch, 3, &moved, 2400, 2405);
+	hb_watch_read(&watch, 3, &moved, 2600, 2605);
 	assert_int_equal(judge(7, 0, 0), HEARTBEAT_UNKNOWN);
 	hb_watch_read(&watch, 3, NULL, 5000, 5001); /* torn, by one that writes */
 	assert_int_equal(judge(7, 0, 0), HEARTBEAT_UNKNOWN);
