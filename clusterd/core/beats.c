@@ -273,6 +273,10 @@ void beats_tell_lease(struct node *n)
 	a->lease.until_ms = n->lease.until_ms;
 	a->lease.beat_ms = n->lease.beat_ms;
 	a->lease.watched = n->lease.watched ? n->incarnation : 0;
+	/* Long ago, as far as this process knows. The file's 0 would tell the next one, and the feeder, that
+	 * nobody looks at this node's heartbeats (simulator: free-but-runs, a daemon restarted twice). */
+	if (n->lease.watched && !n->lease.beat_ms)
+		a->lease.beat_ms = 1;
 }
 
 bool beats_may_begin(const struct node *n)

@@ -449,7 +449,8 @@ struct node_action {
 		} job;
 		struct {
 			int64_t until_ms;
-			int64_t beat_ms; /* the youngest beat that a majority acked was sent then */
+			int64_t beat_ms; /* the youngest beat that a majority acked was sent then; not 0
+					    when .watched */
 			uint64_t watched; /* incarnation that may write heartbeats; 0 = none */
 		} lease;
 		struct {

@@ -70,7 +70,8 @@ static void write_unit(struct cworld *w, unsigned node, unsigned l)
 	struct cvol *v = &c->vol[l];
 	struct task *t;
 
-	if (!v->incarnation || v->cut || v->writing || clock_of(w, node) >= c->lease_ms)
+	if (w->no_heartbeats || !v->incarnation || v->cut || v->writing ||
+	    clock_of(w, node) >= c->lease_ms)
 		return;
 	if (c->watched != v->incarnation) {
 		if (c->core)
@@ -164,10 +165,6 @@ static void take_verdicts(struct cworld *w, unsigned node, unsigned l)
 		if (!x->incarnation || x->taken || x->round > v->round)
 			continue;
 		x->seen = hb_watch_judge(&v->watch, i, x->incarnation, v->begun_ms, w->hb_defects);
-		/* The defect waits until it is silent, by reads of after the preemption. */
-		if ((w->hb_defects & SIM_DEFECT_AFTER_PREEMPT) && x->seen == HEARTBEAT_UNKNOWN &&
-		    clock_of(w, node) - x->since_ms < 3000)
-			continue;
 		x->taken = true;
 		sim_trace(w->s, "n%u %s: the heartbeat of n%u at %" PRIu64 " is %d", node,
 			  cw_volumes[l], i, x->incarnation, x->seen);
@@ -371,20 +368,11 @@ static bool looks(struct cworld *w, const struct task *t)
 {
 	struct cvol *v = &w->node[t->node].vol[t->slot];
 	struct sim_verdict *x = &v->verdict[t->b];
-	int64_t limit_ms = w->hb_defects & SIM_DEFECT_AFTER_PREEMPT ? 3500 : 500;
 
 	verdict_wanted(w, t->node, t->slot, (unsigned)t->b, t->c);
 	if (x->incarnation != t->c)
 		return false;
-	if ((w->hb_defects & SIM_DEFECT_AFTER_PREEMPT) && !x->preempted) {
-		preempt(w, t);
-		memset(&v->watch.node[t->b], 0, sizeof(v->watch.node[t->b]));
-		*x = (struct sim_verdict){ .incarnation = t->c,
-					   .round = v->round + 1,
-					   .since_ms = clock_of(w, t->node),
-					   .preempted = true };
-	}
-	if (x->taken || clock_of(w, t->node) - x->since_ms > limit_ms)
+	if (x->taken || clock_of(w, t->node) - x->since_ms > 500)
 		return false;
 	pay_later(w, t);
 	return true;
@@ -433,7 +421,8 @@ void csvd_release(struct cworld *w, struct task *t)
 
 static void on_lease(struct cnode *c, const struct node_action *a)
 {
-	c->lease_ms = c->file_lease_ms = a->lease.until_ms;
+	c->lease_ms = a->lease.until_ms;
+	c->file_lease_ms = a->lease.until_ms ? a->lease.until_ms : 1; /* lease_file.c: ended */
 	c->file_beat_ms = a->lease.watched ? a->lease.beat_ms : 0;
 	if (a->lease.watched)
 		c->watched = a->lease.watched;

@@ -59,6 +59,7 @@ void driver_boot(struct cworld *w, unsigned node)
 	}
 	cw_event(w, node, &ev);
 	csvd_meets(w, node);
+	feeder_power_on(w, node);
 }
 
 void driver_power_lost(struct cworld *w, unsigned node)

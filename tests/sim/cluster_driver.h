@@ -11,6 +11,7 @@
  *   cluster_faults.c   disks, target, clocks             cluster_disk.c      databases
  *   cluster_witness.c  the witness's LUN and each node's witnessd
  *   cluster_force.c    most nodes are destroyed         cluster_members.c   nodes that go, and come anew
+ *   cluster_hang.c     a clusterd that hangs             cluster_feeder.c    the watchdog feeders
  *
  * A new part brings a file of its own. It adds its kinds of tasks to enum task_kind and to the table in
  * cluster_tasks.c, its faults to the table in cluster_nemesis.c, its actions to carry_out() in
@@ -69,6 +70,21 @@ void hb_lands(struct cworld *w, struct task *t);
 void hb_written(struct cworld *w, struct task *t);
 void hb_read(struct cworld *w, struct task *t);
 void hb_seen(struct cworld *w, struct task *t);
+
+/* ---- cluster_hang.c, cluster_feeder.c ---------------------------------------------------------- */
+
+/* Whether the event waits until clusterd goes on. */
+bool hang_holds(struct cworld *w, unsigned node, const struct node_event *ev);
+void hang_begin(struct cworld *w, unsigned node, uint64_t ms);
+void hang_heal(struct cworld *w, unsigned node);   /* it goes on now */
+void hang_forget(struct cworld *w, unsigned node); /* it ended */
+void hang_later(struct cworld *w, struct task *t);
+void hang_end(struct cworld *w, struct task *t);
+void fault_hang(struct cworld *w, unsigned n, unsigned m);
+/* Once for each power-on. */
+void feeder_power_on(struct cworld *w, unsigned node);
+void feeder_due(struct cworld *w, struct task *t);
+void feeder_froze(struct cworld *w, struct task *t);
 
 /* ---- cluster_driver.c -------------------------------------------------------------------------- */
 
@@ -165,6 +181,7 @@ unsigned nemesis_leader(const struct cworld *w);
 void nemesis_boot(struct cworld *w, struct task *t);
 void nemesis_thaw(struct cworld *w, struct task *t);
 void nemesis_end_process(struct cworld *w, struct task *t);
+void nemesis_departs(struct cworld *w, struct task *t);
 void nemesis_step(struct cworld *w, struct task *t);
 /* At a node whose process is up. */
 void client_ask(struct cworld *w, unsigned node, struct node_request rq);

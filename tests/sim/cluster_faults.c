@@ -40,12 +40,11 @@ void fault_disk_slow(struct cworld *w, unsigned n, unsigned m)
 	sim_disk_slow(w->s, n, sim_chance(w->s, 300000) ? 0 : (uint32_t)sim_rand(w->s, 5000));
 }
 
-/* What is being written is not; the process ends itself, and starts when there is space again: soon, since a
- * guest runs on without it, and without the feeder nobody would pause it. */
+/* What is being written is not; the process ends itself, and starts when there is space again. */
 void fault_disk_full(struct cworld *w, unsigned n, unsigned m)
 {
 	(void)m;
-	nemesis_crash(w, n, false, 100 + sim_rand(w->s, 700));
+	nemesis_crash(w, n, false, 100 + sim_rand(w->s, 9000));
 }
 
 /*

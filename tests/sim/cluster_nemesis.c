@@ -87,18 +87,69 @@ static void cut_all_storage(struct cworld *w, unsigned node)
 		w->node[node].vol[l].cut = true;
 }
 
-/*
- * Off the cluster's network, and perhaps off its storage. Its daemon may die when the others are about to
- * conclude from its heartbeats that it stands still.
- */
+/* Off the cluster's network, and perhaps off its storage; its daemon may die or hang soon. */
 static void sever(struct cworld *w, unsigned node, unsigned m)
 {
 	(void)m;
 	nemesis_isolate(w, node, true, true);
 	if (sim_chance(w->s, 600000))
 		cut_all_storage(w, node);
-	if (sim_chance(w->s, 500000))
-		task_new(w, T_CRASH, node, sim_rand(w->s, 4000));
+	if (!w->no_feeder && sim_chance(w->s, 700000))
+		task_new(w, sim_chance(w->s, 500000) ? T_CRASH : T_HANG, node,
+			 sim_rand(w->s, 4000));
+}
+
+static unsigned somebody_with_a_guest(const struct cworld *w, unsigned else_node)
+{
+	for (unsigned i = 0; i < CW_QEMUS; i++)
+		if (w->qemu[i].state == Q_RUN)
+			return w->qemu[i].node;
+	return else_node;
+}
+
+/*
+ * The same to a node on which a guest executes, with the others well and left alone: its daemon is gone or
+ * hangs when it would have to pause it, until long after the others have started it. Only the feeder is left.
+ */
+static void outlive(struct cworld *w, unsigned n, unsigned m)
+{
+	unsigned node = somebody_with_a_guest(w, n);
+	bool storage = sim_chance(w->s, 600000);
+	uint64_t at = sim_rand(w->s, storage ? 1000 : 4000), ms = 6000 + sim_rand(w->s, 10000);
+
+	(void)m;
+	nemesis_mend(w);
+	nemesis_isolate(w, node, true, true);
+	if (storage)
+		cut_all_storage(w, node);
+	task_new(w, sim_chance(w->s, 500000) ? T_CRASH : T_HANG, node, at)->a = ms;
+}
+
+/*
+ * Its corosync is stopped in order: the others have a new ring at once, not after a token's time. Its storage
+ * was lost before, so that its guests executed by beats alone, which were acked until a moment ago.
+ */
+static void depart(struct cworld *w, unsigned n, unsigned m)
+{
+	unsigned node = somebody_with_a_guest(w, n);
+
+	(void)m;
+	nemesis_mend(w);
+	cut_all_storage(w, node);
+	task_new(w, T_DEPART, node, HEARTBEAT_SILENT_MS + sim_rand(w->s, 2000));
+}
+
+void nemesis_departs(struct cworld *w, struct task *t)
+{
+	struct sim_config *c = sim_config(w->s);
+	uint32_t lost_ms = c->ring_lost_ms;
+
+	if (!w->faults)
+		return;
+	sim_trace(w->s, "n%u leaves the ring in order", t->node);
+	c->ring_lost_ms = 20;
+	nemesis_isolate(w, t->node, true, true);
+	c->ring_lost_ms = lost_ms;
 }
 
 /*
@@ -135,12 +186,16 @@ static void stay_away(struct cworld *w, unsigned n, unsigned m)
 	nemesis_crash(w, n, true, 20000 + sim_rand(w->s, 40000));
 }
 
+/* init restarts it at once; now and then it takes long to come up. */
+static uint64_t restart_ms(struct cworld *w)
+{
+	return 20 + sim_rand(w->s, sim_chance(w->s, 200000) ? 10000 : 700);
+}
+
 static void end_process(struct cworld *w, unsigned n, unsigned m)
 {
 	(void)m;
-	/* It comes back at once, as init restarts it: a guest runs on without it, and nobody would
-	 * pause it. */
-	nemesis_crash(w, n, false, 20 + sim_rand(w->s, 700));
+	nemesis_crash(w, n, false, restart_ms(w));
 }
 
 static void cut_off(struct cworld *w, unsigned n, unsigned m)
@@ -237,9 +292,10 @@ static const struct {
 	uint64_t alone_ms; /* left alone for so much longer than others */
 	void (*make)(struct cworld *w, unsigned n, unsigned m);
 	bool witness; /* only where there is one */
+	bool process; /* clusterd alone: what runs needs the feeder */
 } faults[] = {
 	{ "power", 15, 0, lose_power },
-	{ "process", 20, 0, end_process },
+	{ "process", 20, 0, end_process, .process = true },
 	{ "cut", 15, 0, cut_off },
 	{ "cut-in", 7, 0, cut_in },
 	{ "cut-out", 5, 0, cut_out },
@@ -250,14 +306,17 @@ static const struct {
 	{ "estrange", 4, 6000, estrange },
 	{ "mend", 8, 0, mend_all },
 	{ "sever", 6, 2000, sever },
+	{ "depart", 2, 6000, depart },
+	{ "outlive", 3, 6000, outlive, .process = true },
+	{ "hang", 5, 0, fault_hang, .process = true },
 	{ "away", 2, 0, stay_away },
 	{ "disk-slow", 3, 0, fault_disk_slow },
-	{ "disk-full", 2, 0, fault_disk_full },
-	{ "memory-lost", 3, 0, fault_memory_lost },
+	{ "disk-full", 2, 0, fault_disk_full, .process = true },
+	{ "memory-lost", 3, 0, fault_memory_lost, .process = true },
 	{ "target-stalls", 2, 0, fault_target_stalls },
 	{ "target-restarts", 2, 0, fault_target_restarts },
 	{ "wall-clock", 1, 0, fault_wall_clock },
-	{ "upgrade", 5, 0, fault_upgrade },
+	{ "upgrade", 5, 0, fault_upgrade, .process = true },
 	{ "agents", 1, 0, fault_agents },
 	{ "slip", 3, 0, person_slips },
 	{ "witness-cut", 15, 0, cut_witness, true },
@@ -269,7 +328,9 @@ enum { FAULTS = sizeof(faults) / sizeof(*faults) };
 
 static unsigned weight(const struct cworld *w, unsigned i)
 {
-	return faults[i].witness && !w->witness ? 0 : faults[i].weight;
+	if ((faults[i].witness && !w->witness) || (faults[i].process && w->no_feeder))
+		return 0;
+	return faults[i].weight;
 }
 
 static unsigned choose(struct cworld *w)
@@ -308,7 +369,7 @@ void nemesis_boot(struct cworld *w, struct task *t)
 void nemesis_end_process(struct cworld *w, struct task *t)
 {
 	if (w->faults)
-		nemesis_crash(w, t->node, false, 20 + sim_rand(w->s, 700));
+		nemesis_crash(w, t->node, false, t->a ? t->a : restart_ms(w));
 }
 
 void nemesis_thaw(struct cworld *w, struct task *t)

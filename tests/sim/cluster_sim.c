@@ -46,11 +46,13 @@ static const struct {
 	{ "hb-one-volume", NODE_DEFECT_HB_ONE_VOLUME, true },
 	{ "hb-forgotten", NODE_DEFECT_HB_FORGOTTEN, true },
 	{ "hb-two-reads", 0, true, HB_DEFECT_TWO_READS },
-	{ "hb-acked", NODE_DEFECT_HB_ACKED, false },
-	{ "hb-after-preempt", 0, false, SIM_DEFECT_AFTER_PREEMPT },
+	{ "hb-acked", NODE_DEFECT_HB_ACKED, true },
 	{ "hb-chain-mends", 0, false, HB_DEFECT_CHAIN_MENDS },
 	{ "hb-early-read", 0, false, SIM_DEFECT_EARLY_READ },
 	{ "hb-from-confirm", 0, false, HB_DEFECT_FROM_CONFIRM },
+	{ "feeder-lease-alone", 0, true, SIM_DEFECT_FEEDER_LEASE },
+	{ "feeder-trusts", 0, true, SIM_DEFECT_FEEDER_TRUSTS },
+	{ "feeder-end", 0, true, SIM_DEFECT_FEEDER_END },
 	{ "go-not-asked", NODE_DEFECT_GO_NOT_ASKED, true },
 	{ "voters-below-three", NODE_DEFECT_VOTERS_BELOW_THREE, true },
 	{ "old-voter-first", NODE_DEFECT_OLD_VOTER_FIRST, true },
@@ -135,6 +137,8 @@ static struct cworld *world_new(const struct suite_args *args)
 	w->voters_away_ms = sim_chance(w->s, 700000) ? 6000 + (int64_t)sim_rand(w->s, 8000) : 0;
 	/* Short enough to end while faults are made, long enough for three of them. */
 	w->quarantine_ms = 20000 + (int64_t)(w->seed % 7) * 10000;
+	w->no_feeder = !old && sim_chance(w->s, 300000);
+	w->no_heartbeats = sim_chance(w->s, 150000);
 	for (unsigned i = 1; i <= w->nodes; i++) {
 		(void)snprintf(w->node[i].name, sizeof(w->node[i].name), "node%u", i);
 		for (unsigned k = 0; k < 16; k++)
@@ -151,6 +155,7 @@ static struct cworld *world_new(const struct suite_args *args)
 static void world_free(struct cworld *w)
 {
 	for (unsigned i = 1; i <= w->nodes; i++) {
+		hang_forget(w, i);
 		node_free(w->node[i].core);
 		node_actions_fini(&w->node[i].out);
 		cw_image_fini(&w->node[i].disk);
@@ -190,6 +195,7 @@ void cw_heal(struct cworld *w)
 	c->tail_ppm = c->loss_ppm = 0;
 	w->lun.stalled_until = 0;
 	for (unsigned a = 1; a <= w->nodes; a++) {
+		hang_heal(w, a);
 		sim_disk_slow(w->s, a, 0);
 		w->node[a].wit_cut = false;
 		for (unsigned l = 0; l < CW_VOLS; l++)

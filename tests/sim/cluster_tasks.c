@@ -14,6 +14,7 @@
 static const struct {
 	void (*run)(struct cworld *w, struct task *t);
 	bool outside, any_machine;
+	bool slice; /* done by a QEMU: waits while the feeder has frozen them */
 } kinds[] = {
 	[T_AGENT] = { .run = agent_ends, .outside = true },
 	[T_PERSON] = { .run = person_looks, .outside = true },
@@ -23,9 +24,9 @@ static const struct {
 	[T_THAW] = { .run = nemesis_thaw, .outside = true },
 	[T_GUEST] = { .run = guest_step },
 	[T_LAND] = { .run = lun_land, .outside = true },
-	[T_VM] = { .run = vm_step },
-	[T_COPY] = { .run = copy_step },
-	[T_LOAD] = { .run = load_step },
+	[T_VM] = { .run = vm_step, .slice = true },
+	[T_COPY] = { .run = copy_step, .slice = true },
+	[T_LOAD] = { .run = load_step, .slice = true },
 	[T_PAY] = { .run = csvd_pay },
 	[T_RELEASE] = { .run = csvd_release },
 	[T_CLEANED] = { .run = driver_cleaned },
@@ -33,6 +34,11 @@ static const struct {
 	[T_JOIN] = { .run = client_join },
 	[T_AGAIN] = { .run = world_again, .any_machine = true },
 	[T_CRASH] = { .run = nemesis_end_process },
+	[T_DEPART] = { .run = nemesis_departs },
+	[T_HANG] = { .run = hang_later },
+	[T_HUNG] = { .run = hang_end },
+	[T_FEED] = { .run = feeder_due },
+	[T_FROZEN] = { .run = feeder_froze },
 	[T_HB] = { .run = hb_due },
 	[T_HB_LAND] = { .run = hb_lands, .outside = true },
 	[T_HB_WRITTEN] = { .run = hb_written },
@@ -78,13 +84,24 @@ static bool is_void(const struct cworld *w, const struct task *t)
 	       t->machine != w->node[t->node].machine;
 }
 
+/* Signals come through: it dies, or stands from the thaw on. */
+static bool waits(const struct cworld *w, const struct task *t)
+{
+	if (!t->node || kinds[t->kind].outside)
+		return false;
+	if (sim_frozen(w->s, t->node))
+		return true;
+	return kinds[t->kind].slice && w->node[t->node].slice_frozen &&
+	       !(t->kind == T_VM && (t->a == NODE_VM_KILL || t->a == NODE_VM_PAUSE));
+}
+
 void task_call(struct sim *s, unsigned what)
 {
 	struct cworld *w = sim_user(s);
 	struct task t = w->task[what];
 
 	cl_assert(t.kind > T_FREE && t.kind < (int)(sizeof(kinds) / sizeof(*kinds)));
-	if (t.node && !kinds[t.kind].outside && sim_frozen(s, t.node)) {
+	if (waits(w, &t)) {
 		sim_at(s, sim_now(s) + 20, what);
 		return;
 	}

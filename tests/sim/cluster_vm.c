@@ -81,7 +81,7 @@ static struct qemu *qemu_new(struct cworld *w, unsigned node, const char *name, 
 
 bool qemu_executes(const struct cworld *w, const struct qemu *q)
 {
-	return q->state == Q_RUN && cw_on(w, q->node);
+	return q->state == Q_RUN && cw_on(w, q->node) && !w->node[q->node].slice_frozen;
 }
 
 /* What may have a write on its way. A target that was never continued has not, and a source that is
@@ -126,8 +126,13 @@ void driver_order(struct cworld *w, unsigned node, const struct node_action *a)
 	}
 	if (!q)
 		return;
+	/* Its answer may take as long as the driver waits for it. */
+	if (a->vm.what == NODE_VM_PAUSE && w->faults && sim_chance(w->s, 20000))
+		delay += sim_rand(w->s, 780);
+	q->stops += a->vm.what == NODE_VM_PAUSE || a->vm.what == NODE_VM_STAND;
 	t = qemu_task(w, T_VM, q, delay);
 	t->a = a->vm.what;
+	t->b = q->stops;
 	memcpy(t->name, a->vm.text, sizeof(t->name) - 1);
 }
 
@@ -191,7 +196,8 @@ static void order_takes_effect(struct cworld *w, struct qemu *q, const struct ta
 		qemu_report(w, q, NODE_VM_PAUSED, "", false, 0);
 		break;
 	case NODE_VM_CONT:
-		if (q->state == Q_DEAD || q->state == Q_LISTEN || q->state == Q_STARTING)
+		if (q->state == Q_DEAD || q->state == Q_LISTEN || q->state == Q_STARTING ||
+		    t->b != q->stops)
 			break;
 		q->copying = q->ready = false;
 		qemu_run(w, q);

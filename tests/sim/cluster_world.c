@@ -194,7 +194,7 @@ void cw_event(struct cworld *w, unsigned node, struct node_event *ev)
 	struct cnode *c = &w->node[node];
 	struct node_action_vec mine;
 
-	if (!c->core)
+	if (!c->core || hang_holds(w, node, ev))
 		return;
 	ev->now_ms = cw_clock(w, node);
 	ev->wall_ms = sim_now(w->s) + c->wall_off;
@@ -298,13 +298,21 @@ static void boot(struct sim *s, unsigned node)
 		.n_entries = c->disk.n,
 	};
 
+	int r;
+
 	memcpy(cfg.name, c->name, sizeof(cfg.name));
 	memcpy(cfg.uuid, c->uuid, sizeof(cfg.uuid));
 	memcpy(cfg.anew, c->anew, sizeof(cfg.anew));
 	c->runs = c->schema;
 	c->power_off = false;
 	c->supplies = 0;
-	if (node_new(&cfg, c->disk.any ? &st : NULL, cw_clock(w, node), &c->core, &err) < 0)
+	r = node_new(&cfg, c->disk.any ? &st : NULL, cw_clock(w, node), &c->core, &err);
+	if (r < 0 && c->schema) { /* the others were upgraded, and it was told before it ended */
+		sim_trace(s, "n%u does not start: %s", node, err.msg);
+		c->schema = c->runs = cfg.schema = 0;
+		r = node_new(&cfg, &st, cw_clock(w, node), &c->core, &err);
+	}
+	if (r < 0)
 		sim_fail(s, "restart", "n%u: its own disk was refused: %s", node, err.msg);
 	c->checked = 0;
 	c->n_ring = c->n_group = 0;
@@ -321,6 +329,7 @@ static void crash(struct sim *s, unsigned node)
 
 	node_free(c->core);
 	c->core = NULL;
+	hang_forget(w, node);
 	if (!c->power_lost)
 		return;
 	c->power_off = true;

@@ -10,6 +10,7 @@
 #include "clusterd/core/node.h"
 #include "csv/hb.h"
 #include "lib/assert.h"
+#include "quorum/feeder.h"
 #include "tests/sim/sim.h"
 
 enum {
@@ -48,7 +49,8 @@ struct qemu {
 	bool copying, ready, was_running;
 	bool quick; /* its move is by a saved state, for the number .quick_for */
 	uint64_t quick_for;
-	unsigned peer; /* the other side of a migration, slot + 1 */
+	uint64_t stops; /* orders to stand: an earlier one to go on is void */
+	unsigned peer;	/* the other side of a migration, slot + 1 */
 	uint64_t peer_life;
 	bool report_dead;
 };
@@ -115,7 +117,7 @@ struct sim_verdict {
 	uint64_t incarnation; /* 0 = none */
 	uint64_t round;
 	int64_t since_ms;
-	bool taken, preempted; /* preempted: by the defect */
+	bool taken;
 	enum heartbeat_seen seen;
 };
 
@@ -134,6 +136,13 @@ struct cvol {
 
 /* Of the cluster: see cluster_members.c. */
 enum member { MEMBER_STAYS, MEMBER_LEAVES, MEMBER_EVICTED };
+
+/* An event that waits for a clusterd which hangs. */
+struct held {
+	struct held *next;
+	struct node_event ev;
+	void *data, *text;
+};
 
 struct cnode {
 	char name[STATE_NAME_MAX]; /* node1.. */
@@ -181,6 +190,14 @@ struct cnode {
 	int64_t file_beat_ms;
 	struct cvol vol[CW_VOLS];
 	uint64_t checked; /* applied index that was compared */
+	/* clusterd hangs */
+	bool hung;
+	struct held *held;
+	/* the feeder */
+	uint64_t feeding; /* the power-on for which T_FEED runs, + 1 */
+	struct feeder feeder;
+	bool slice_frozen;
+	uint64_t cpu_usec;
 };
 
 /*
@@ -217,7 +234,9 @@ struct cworld {
 	int64_t quarantine_ms;
 	uint32_t snapshot_every;
 	uint32_t sim_defects;
-	bool witness; /* there is one: with an even number of nodes */
+	bool witness;	    /* there is one: with an even number of nodes */
+	bool no_feeder;	    /* it does not run; so clusterd never ends or hangs alone */
+	bool no_heartbeats; /* as without volumes: then the lease alone counts */
 	struct wit_world wit;
 	bool cut[CW_NODES + 1][CW_NODES + 1];
 	bool faults;  /* the nemesis is at work */
@@ -247,8 +266,10 @@ extern const char *const cw_volumes[CW_VOLS];
 
 /* Guards of the csvds that are left out, beside HB_DEFECT_*. */
 enum {
-	SIM_DEFECT_AFTER_PREEMPT = 1 << 16, /* a verdict is taken when the key is gone */
-	SIM_DEFECT_EARLY_READ = 1 << 17,    /* .. by reads of before the failure was known */
+	SIM_DEFECT_EARLY_READ = 1 << 17,    /* a verdict by reads of before the failure was known */
+	SIM_DEFECT_FEEDER_LEASE = 1 << 18,  /* the feeder looks at the end of the lease alone */
+	SIM_DEFECT_FEEDER_TRUSTS = 1 << 19, /* .. as long as clusterd lives: it may hang */
+	SIM_DEFECT_FEEDER_END = 1 << 20,    /* .. and freezes only when the lease has ended */
 };
 
 /* cluster_world.c: the core and what it needs */
@@ -301,6 +322,11 @@ enum task_kind {
 	T_CSVD,
 	T_JOIN,
 	T_CRASH,      /* of clusterd */
+	T_DEPART,     /* corosync is stopped in order */
+	T_HANG,	      /* clusterd is about to hang */
+	T_HUNG,	      /* and goes on */
+	T_FEED,	      /* the feeder looks */
+	T_FROZEN,     /* what it froze stands */
 	T_HB,	      /* heartbeats are due */
 	T_HB_LAND,    /* one reaches the LUN: slot = volume, a = incarnation, b = count, c = sent */
 	T_HB_WRITTEN, /* .. and its answer the node: a = incarnation, 0 = conflict; c = sent */
