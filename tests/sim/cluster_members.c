@@ -279,8 +279,8 @@ static void come(struct cworld *w, unsigned node)
 	struct node_request rq = { .verb = NODE_JOIN, .object = "", .target = "" };
 	unsigned at = members_speaker(w, node);
 
-	if (!c->core || !cw_on(w, node) || node_has_database(c->core) || c->anew[0] || !at ||
-	    sim_now(w->s) - c->asked_ms < ASK_MS / 2)
+	if (!c->core || !cw_on(w, node) || c->hung || node_has_database(c->core) || c->anew[0] ||
+	    !at || sim_now(w->s) - c->asked_ms < ASK_MS / 2)
 		return;
 	c->asked_ms = sim_now(w->s);
 	if (node_state(w->node[at].core)->setup.version &&
