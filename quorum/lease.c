@@ -29,7 +29,7 @@ void lease_reset(struct lease *lease)
 	lease->n_acks = 0;
 	lease->until_ms = 0;
 	lease->inherited = lease->watched = false;
-	lease->beat_ms = lease->heartbeat_until_ms = 0;
+	lease->beat_ms = lease->heartbeat_until_ms = lease->conflict_ms = 0;
 	if (lease_state(lease) != LEASE_NONE)
 		sm_move(&lease->sm, LEASE_NONE, "not admitted");
 }
@@ -66,6 +66,13 @@ void lease_detach(struct lease *lease, int64_t until_ms)
 {
 	if (lease->until_ms && until_ms > lease->until_ms)
 		lease->until_ms = until_ms;
+}
+
+void lease_conflict(struct lease *lease, int64_t now_ms)
+{
+	if (lease->beat_ms && now_ms - lease->beat_ms < HEARTBEAT_FRESH_MS)
+		return;
+	lease->conflict_ms = now_ms;
 }
 
 void lease_acked(struct lease *lease, const struct raft_id *voter, int64_t sent_ms)
@@ -118,6 +125,8 @@ bool lease_renew(struct lease *lease, const struct raft_config *config)
 	}
 	if (best > lease->beat_ms)
 		lease->beat_ms = best;
+	if (lease->beat_ms >= lease->conflict_ms)
+		lease->conflict_ms = 0;
 	/* What was inherited may be the longer lease of a planned stop. From the first ack on this life lives by
 	 * its beats; before it says that it is back, or the others would count on that too early. */
 	if (best == 0 || (best + lease->length_ms <= lease->until_ms && !lease->inherited))
@@ -134,6 +143,8 @@ static int64_t fresh_until(const struct lease *lease)
 
 	if (!lease->watched)
 		return INT64_MAX;
+	if (lease->conflict_ms)
+		return 0;
 	return beat_ms > lease->heartbeat_until_ms ? beat_ms : lease->heartbeat_until_ms;
 }
 

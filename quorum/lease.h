@@ -68,6 +68,7 @@ struct lease {
 	bool watched;	  /* heartbeats are (or may be) written: see above */
 	int64_t beat_ms;  /* sending of the youngest beat that a majority acked; 0 = none */
 	int64_t heartbeat_until_ms; /* csvd's word: VMs may execute until then */
+	int64_t conflict_ms; /* a heartbeat met a key that was taken: only a later beat counts; 0 = none */
 };
 
 void lease_init(struct lease *lease, int64_t length_ms);
@@ -95,11 +96,13 @@ void lease_detach(struct lease *lease, int64_t until_ms);
 void lease_watch(struct lease *lease);
 /* A heartbeat allows VMs to execute until then. Never shortens. */
 void lease_heartbeat(struct lease *lease, int64_t until_ms);
-/* Whether a majority acked a beat of late. */
-static inline bool lease_beat_is_fresh(const struct lease *lease, int64_t now_ms)
-{
-	return lease->beat_ms && now_ms - lease->beat_ms < HEARTBEAT_FRESH_MS;
-}
+/*
+ * Our key was taken from a volume. With a beat that was acked a moment ago that is the volume's own business: an
+ * old nexus that was killed, a target that forgot its keys. Without one we may be fenced, and what runs here
+ * may run elsewhere soon: it pauses now, and goes on by a beat that is sent from here on and acked. It is not
+ * killed for it: keys are lost in a ring change as well, and if we are fenced the log will say so.
+ */
+void lease_conflict(struct lease *lease, int64_t now_ms);
 
 /* A voter acked the beat that we sent at sent_ms. Only a time that we did send is accepted. */
 void lease_acked(struct lease *lease, const struct raft_id *voter, int64_t sent_ms);

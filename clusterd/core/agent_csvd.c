@@ -286,22 +286,6 @@ static void on_watch(struct node *n, uint64_t incarnation)
 	beats_tell_lease(n);
 }
 
-/*
- * Somebody took our key. With beats that are acked that is the volume's own business (an old nexus that was
- * killed, a target that restarted): csvd makes a new one. Without them we are fenced, and what runs here
- * will run elsewhere.
- */
-static void on_conflict(struct node *n)
-{
-	if (!n->lease.watched || lease_beat_is_fresh(&n->lease, n->now_ms))
-		return;
-	/* A source that is done never runs again, and may be the only copy of what it sent. */
-	for (size_t i = 0; i < n->locals.n; i++)
-		if (local_state(n->locals.v[i]) != LOCAL_DONE)
-			agent_kill(n, n->locals.v[i],
-				   "this node was fenced: its key on the volume was taken");
-}
-
 void agent_on_csvd(struct node *n, const struct node_csvd_event *ev)
 {
 	switch (ev->report) {
@@ -333,7 +317,8 @@ void agent_on_csvd(struct node *n, const struct node_csvd_event *ev)
 		on_watch(n, ev->incarnation);
 		break;
 	case NODE_CSVD_CONFLICT:
-		on_conflict(n);
+		lease_conflict(&n->lease, n->now_ms);
+		(void)lease_tick(&n->lease, n->now_ms);
 		break;
 	}
 }

@@ -94,6 +94,8 @@ static void sever(struct cworld *w, unsigned node, unsigned m)
 	nemesis_isolate(w, node, true, true);
 	if (sim_chance(w->s, 600000))
 		cut_all_storage(w, node);
+	else if (sim_chance(w->s, 500000))
+		w->node[node].vol[sim_rand(w->s, CW_VOLS)].cut = true;
 	if (!w->no_feeder && sim_chance(w->s, 700000))
 		task_new(w, sim_chance(w->s, 500000) ? T_CRASH : T_HANG, node,
 			 sim_rand(w->s, 4000));
