@@ -38,7 +38,7 @@ static void test_without_a_lease_it_guards_nothing(void **state)
 static void test_the_lease_ends(void **state)
 {
 	(void)state;
-	v.lease_until_ms = 6000 + FEEDER_EARLY_MS;
+	v.lease_until_ms = 5900 + FEEDER_EARLY_MS;
 	v.clusterd_lives = true; /* and hangs */
 	assert_false(at(5899).freeze);
 	assert_true(f.armed);
@@ -61,7 +61,7 @@ static void test_the_lease_ends(void **state)
 static void test_what_is_killed_while_it_is_frozen(void **state)
 {
 	(void)state;
-	v.lease_until_ms = 6000;
+	v.lease_until_ms = 5900 + FEEDER_EARLY_MS;
 	v.clusterd_lives = true;
 	assert_true(at(5900).freeze);
 	assert_true(at(9000).pet);
