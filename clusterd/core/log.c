@@ -16,7 +16,7 @@
 unsigned log_state_defects(const struct node *n)
 {
 	static const struct {
-		uint32_t node;
+		uint64_t node;
 		unsigned state;
 	} map[] = {
 		{ NODE_DEFECT_EXPECT_NOTHING, STATE_DEFECT_EXPECT_NOTHING },

@@ -76,9 +76,10 @@ enum node_defect {
 	NODE_DEFECT_HB_ONE_VOLUME = 1 << 27, /* silent when silent on one of its volumes */
 	NODE_DEFECT_HB_ACKED = 1 << 28,	     /* silent although its beats were acked a moment ago */
 	NODE_DEFECT_HB_FORGOTTEN = 1 << 29,  /* a restarted daemon counts from its own beginning */
-	NODE_DEFECT_FENCE_ONE_AGENT = 1 << 30, /* one agent of several proves it off */
-	NODE_DEFECT_QUARANTINE_ALL = -0x7fffffff - 1, /* 1 << 31: more than a quarter */
 };
+/* An enum has no more bits. */
+#define NODE_DEFECT_FENCE_ONE_AGENT (UINT64_C(1) << 32) /* one agent of several proves it off */
+#define NODE_DEFECT_QUARANTINE_ALL (UINT64_C(1) << 33)	/* more than a quarter are quarantined */
 
 struct node_config {
 	uint32_t id; /* corosync's nodeid, 1..255 */
@@ -101,7 +102,7 @@ struct node_config {
 	/* The database is empty because the node's former one had to be set aside: why. The node asks
 	 * by itself to be a member again. "": it did not. */
 	char anew[STATE_REASON_MAX];
-	uint32_t defects;      /* enum node_defect */
+	uint64_t defects;      /* enum node_defect, and the ones below it */
 	uint64_t raft_defects; /* mask of RAFT_DEFECT(): the simulator's */
 	/* Of the lease in NODE_DO_CSVD_LEASE's file: its beat, when it was a watched one; else 0. */
 	int64_t lease_beat_ms;
@@ -325,7 +326,7 @@ struct node_event {
 		struct node_setup_event setup;
 		struct node_audit_event audit;
 		const char *times; /* borrowed */
-		const char *why; /* borrowed */
+		const char *why;   /* borrowed */
 		struct node_witness_event witness;
 		struct node_fence_event fence;
 		uint64_t incarnation;
@@ -362,7 +363,7 @@ enum node_action_type {
 	NODE_DO_SETUP_DEVICE, /* corosync's quorum device: as the witness says (NODE_SETUP), or it fits
 				 (NODE_EV_SETUP) */
 	NODE_DO_REMOVED, /* .reply.text: no member any more, and all has ended here: forget it all */
-	NODE_DO_END,	 /* .reply.text: what NODE_EV_END was for is done, or cannot be: end in order */
+	NODE_DO_END, /* .reply.text: what NODE_EV_END was for is done, or cannot be: end in order */
 	NODE_DO_STOP,	 /* .reply.text: this process must end (removed, its log disk failed) */
 	NODE_DO_CONDEMN, /* .reply.text: its database must not be used again, by any process: mark it,
 			    durably, then end. The next one begins with an empty one, config.anew */

@@ -141,6 +141,7 @@ void person_looks(struct cworld *w, struct task *t);
 void agents_set(struct cworld *w, unsigned node);
 void agent_begins(struct cworld *w, unsigned node, const struct node_action *a);
 void agent_ends(struct cworld *w, struct task *t);
+void judge_off(struct cworld *w, const struct state *s);
 void judge_quarantine(struct cworld *w, const struct state *s);
 void person_slips(struct cworld *w, unsigned node, unsigned m);
 

@@ -6,6 +6,7 @@
  */
 #include "config.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -183,6 +184,20 @@ static bool runs_here(const struct state_resource *r, const struct state_node *n
 {
 	return (r->owner == n->id && r->owner_incarnation == n->incarnation) ||
 	       (r->target == n->id && r->target_incarnation == n->incarnation);
+}
+
+/* Who was called off by an agent or a person has lost its power since that incarnation began: else it is on. */
+void judge_off(struct cworld *w, const struct state *s)
+{
+	for (size_t i = 0; i < s->fences.n; i++) {
+		const struct state_fence *f = &s->fences.v[i];
+		const struct cnode *c = &w->node[f->node];
+
+		if (f->off && f->by[0] && c->file_incarnation == f->incarnation)
+			sim_fail(w->s, "off-but-on",
+				 "n%u is on at %" PRIu64 ", off by the word of %s", f->node,
+				 f->incarnation, f->by);
+	}
 }
 
 /* Never more than a quarter, one at least; and nothing belongs to one that is. */

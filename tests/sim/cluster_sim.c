@@ -27,7 +27,7 @@ enum { SETUP_MS = 40000, FAULTS_MS = 120000, HEAL_MS = 120000 };
  */
 static const struct {
 	const char *name;
-	uint32_t node;
+	uint64_t node;
 	bool quick;
 	unsigned hb; /* of the csvds */
 } defects[] = {
@@ -72,7 +72,8 @@ static const struct {
 /* Of the suite `witness`: the same with 2 and 4 nodes, and a witness. */
 static const struct {
 	const char *name;
-	uint32_t node, sim;
+	uint64_t node;
+	uint32_t sim;
 } witness_defects[] = {
 	{ "witness-no-wait", NODE_DEFECT_WITNESS_NO_WAIT, 0 },
 	{ "witness-no-check", NODE_DEFECT_WITNESS_NO_CHECK, 0 },
@@ -82,7 +83,7 @@ static const struct {
 /* Two switches in one bit would catch each other's failures. */
 static void check_switches(void)
 {
-	uint32_t seen = 0;
+	uint64_t seen = 0;
 
 	for (size_t i = 0; i < sizeof(defects) / sizeof(*defects); i++) {
 		cl_assert(!(seen & defects[i].node));

@@ -169,6 +169,7 @@ static void check_state(struct cworld *w, unsigned node)
 		new_line(w, self.line);
 	driver_judge_free(w, s);
 	judge_quarantine(w, s);
+	judge_off(w, s);
 	judge_voters(w, node_voters(c->core), s);
 	if (s->applied > w->log.applied)
 		see_log(w, s, self.line);

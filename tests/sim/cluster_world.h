@@ -227,7 +227,7 @@ struct cworld {
 	struct sim *s;
 	uint64_t seed;
 	unsigned nodes;
-	uint32_t defects;
+	uint64_t defects;
 	uint64_t raft_defects;
 	unsigned hb_defects; /* HB_DEFECT_*, SIM_DEFECT_* */
 	int64_t voters_away_ms;
