@@ -305,8 +305,9 @@ static void boot(struct sim *s, unsigned node)
 	memcpy(cfg.uuid, c->uuid, sizeof(cfg.uuid));
 	memcpy(cfg.anew, c->anew, sizeof(cfg.anew));
 	c->runs = c->schema;
+	if (c->power_off) /* not when only our process is restarted */
+		c->supplies = 0;
 	c->power_off = false;
-	c->supplies = 0;
 	r = node_new(&cfg, c->disk.any ? &st : NULL, cw_clock(w, node), &c->core, &err);
 	if (r < 0 && c->schema) { /* the others were upgraded, and it was told before it ended */
 		sim_trace(s, "n%u does not start: %s", node, err.msg);
