@@ -82,8 +82,7 @@ static void back_step(struct node *n, const struct state_node *s)
 {
 	bool lives = n->life == NODE_UP && !n->lease.inherited && s->incarnation == n->incarnation;
 
-	if (((n->cfg.defects & NODE_DEFECT_DETACH_EARLY_BACK) || lives) &&
-	    agent_due(n, &n->detach.told_ms))
+	if (lives && agent_due(n, &n->detach.told_ms))
 		propose(n, s, 0);
 }
 

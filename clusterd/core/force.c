@@ -80,7 +80,8 @@ static bool refuse(struct node *n, const struct node_request *rq)
 			   "this node's copy is not whole: it was only being made");
 		return true;
 	}
-	if (beats_may_run(n) || log_is_leader(n)) {
+	/* One that was inherited speaks of a majority of a while ago: of two minutes after a planned stop. */
+	if ((beats_may_run(n) && !n->lease.inherited) || log_is_leader(n)) {
 		core_reply(n, rq->client, -CL_EREFUSED, "clusterctl status shows the cluster",
 			   "a majority of the voters is there: nothing has to be forced");
 		return true;

@@ -68,8 +68,7 @@ enum node_defect {
 	NODE_DEFECT_REMOVED_VOTES = 1 << 20,	  /* a voter is removed from the cluster */
 	NODE_DEFECT_LEAVES_ALONE = 1 << 21,	  /* .. though the others are no majority */
 	NODE_DEFECT_DETACH_FORGOTTEN = 1 << 22,	  /* its bound is that of its beats */
-	NODE_DEFECT_DETACH_EARLY_BACK = 1 << 23,  /* back before it lives by the shorter lease */
-	NODE_DEFECT_SAVE_TWICE = 1 << 30,	  /* a saved memory is taken up again and again */
+	NODE_DEFECT_SAVE_TWICE = 1 << 23,	  /* a saved memory is taken up again and again */
 	NODE_DEFECT_WITNESS_NO_WAIT = 1 << 24,	/* taken over without a look at its holder's slot */
 	NODE_DEFECT_WITNESS_NO_CHECK = 1 << 25, /* it answers without READ RESERVATION */
 	NODE_DEFECT_HB_UNHEEDED = 1 << 26,   /* VMs run on when neither beats nor heartbeats go */
