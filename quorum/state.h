@@ -251,6 +251,8 @@ enum state_defect {
 	STATE_DEFECT_QUARANTINE_ALL = 1 << 7,	/* more than a quarter are quarantined */
 	STATE_DEFECT_OFF_PAYS = 1 << 6,		/* who is off owes no fence any more */
 	STATE_DEFECT_SAVE_TWICE = 1 << 8, /* a saved memory is given to every start that follows */
+	STATE_DEFECT_REMOVE_EARLY = 1 << 16,   /* a node goes while something of it is left */
+	STATE_DEFECT_FORGET_RETIRED = 1 << 17, /* and its numbers are given again */
 };
 
 /* What applying changed, for the agent, the event lines and csvd's tables. */

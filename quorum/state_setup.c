@@ -114,7 +114,7 @@ void apply_node_remove(struct apply *ap, const Log__NodeRemove *c)
 	if (!n || !apply_expect(ap, n->name, "incarnation", c->incarnation, n->incarnation))
 		return;
 	why = state_cannot_remove(ap->state, n);
-	if (why) {
+	if (why && !(ap->defects & STATE_DEFECT_REMOVE_EARLY)) {
 		apply_refuse(ap, -CL_EREFUSED, "node '%s' cannot go yet: %s", n->name, why);
 		return;
 	}
@@ -128,7 +128,7 @@ void apply_node_remove(struct apply *ap, const Log__NodeRemove *c)
 	}
 	if (n->id < 256 && ap->state->setup.part[STATE_PART_COROSYNC].data)
 		ap->state->setup.gone[n->id / 8] |= (uint8_t)(1u << (n->id % 8));
-	if (ap->state->retired < n->incarnation)
+	if (ap->state->retired < n->incarnation && !(ap->defects & STATE_DEFECT_FORGET_RETIRED))
 		ap->state->retired = n->incarnation;
 	apply_fences_forget(ap, n->id);
 	state_node_vec_remove(&ap->state->nodes, (size_t)(n - ap->state->nodes.v));

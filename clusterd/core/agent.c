@@ -145,7 +145,7 @@ static enum role role_of(const struct node *n, const struct local *l,
 {
 	if (!r)
 		return n->state.applied >= l->generation ? ROLE_NONE : ROLE_UNKNOWN;
-	if (l->generation > r->top)
+	if (l->generation > r->top && !(n->cfg.defects & NODE_DEFECT_YOUNGER_KILLED))
 		return ROLE_UNKNOWN; /* given later than our state, which a restart set back */
 	if (owned_here(n, r) && r->generation == l->generation)
 		return ROLE_OWNER;
@@ -379,6 +379,10 @@ static void owned_step(struct node *n, const struct state_resource *r)
 	}
 	/* It was here, and is not: it ended while no daemon looked. Its process is gone, but csvd may
 	 * hold a request of it: the stop order is gone through like any other. */
+	if (n->cfg.defects & NODE_DEFECT_GONE_AT_ONCE) {
+		(void)local_new(n, r->name, r->generation, LOCAL_GONE);
+		return;
+	}
 	l = local_new(n, r->name, r->generation, LOCAL_STOPPING);
 	if (l) {
 		l->ill = r->phase != STATE_STOPPING;
@@ -482,7 +486,7 @@ static void on_found(struct node *n, const struct node_vm_event *ev)
 
 	if (!l)
 		return;
-	l->found = true;
+	l->found = !(n->cfg.defects & NODE_DEFECT_FOUND_NOT_ASKED);
 	if (lease_state(&n->lease) == LEASE_NONE && n->incarnation)
 		lease_inherit(&n->lease, n->now_ms, &kept);
 }

@@ -191,7 +191,8 @@ static bool may_ack(const struct node *n, const Core__Message *msg)
 	if (n->cfg.defects & NODE_DEFECT_ACK_FAILED)
 		return true;
 	return !log_failed(n, msg->from, msg->incarnation) &&
-	       msg->beat->config_version >= raft_config(n->raft)->version;
+	       (msg->beat->config_version >= raft_config(n->raft)->version ||
+		(n->cfg.defects & NODE_DEFECT_ACK_OLD_VOTERS));
 }
 
 void beats_on_beat(struct node *n, const Core__Message *in)
@@ -330,7 +331,7 @@ void beats_on_bound_ask(struct node *n, const Core__Message *in)
 	const struct bound_wait w = { in->from, q->node, q->incarnation, q->id };
 
 	witness_on_bound_ask(n, in);
-	if (q->failed && !failure_applied(n, &w))
+	if (q->failed && !failure_applied(n, &w) && !(n->cfg.defects & NODE_DEFECT_BOUND_UNAPPLIED))
 		bound_later(n, &w);
 	else
 		bound_answer(n, &w);

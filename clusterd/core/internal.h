@@ -90,10 +90,10 @@ struct peer {
 	uint64_t instance, incarnation, seq;
 	int64_t heard_ms; /* last beat */
 	bool isolated;
-	uint32_t schema;  /* of the commands that it knows */
-	uint32_t slow_ms; /* its writes to the database; 0 = are not slow */
+	uint32_t schema;	      /* of the commands that it knows */
+	uint32_t slow_ms;	      /* its writes to the database; 0 = are not slow */
 	char times[STATE_REASON_MAX]; /* what does not hold of its configured times */
-	bool cleaned;	  /* it has ended all of incarnations <= ended, and asks for admission */
+	bool cleaned; /* it has ended all of incarnations <= ended, and asks for admission */
 	uint64_t ended;
 	uint64_t applied, setup_written, setup_loaded;
 	struct peer_volume_vec volumes;
@@ -695,6 +695,8 @@ void setup_on_files(struct node *n, const struct node_setup_event *ev);
 /* Whether every living node's corosync runs by this version, or a later one. */
 bool setup_everywhere(const struct node *n, uint64_t version);
 /* Whether nothing runs on, or is coordinated by, the node. */
+/* Nothing of it is left: its removal is the next step. */
+bool setup_may_remove(const struct node *n, const struct state_node *s);
 bool setup_holds_nothing(const struct node *n, uint32_t id);
 
 /* ---- audit.c ----------------------------------------------------------------------------------- */

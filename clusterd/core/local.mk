@@ -10,6 +10,7 @@ clusterd_libcore_a_SOURCES = \
 	clusterd/core/agent_save.c \
 	clusterd/core/agent_stand.c \
 	clusterd/core/beats.c \
+	clusterd/core/defect.h \
 	clusterd/core/detach.c \
 	clusterd/core/fence.c \
 	clusterd/core/fence_agents.c \

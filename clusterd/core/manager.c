@@ -72,6 +72,12 @@ static void bound_drop(struct node *n, uint32_t node, bool failed)
 			bound_ask_vec_remove(&n->mgr.bounds, i);
 }
 
+/* Voters of before may have acked until then (docs/timing.md, "Different voter sets"). */
+static int64_t config_seen_ms(const struct node *n)
+{
+	return n->cfg.defects & NODE_DEFECT_FRESH_CONFIG ? 0 : n->config_seen_ms;
+}
+
 /* Ask all; true when by a majority's word it has acked nothing of that node for length_ms. */
 static bool unheard_for(struct node *n, const struct state_node *s, bool failed, int64_t length_ms)
 {
@@ -83,7 +89,7 @@ static bool unheard_for(struct node *n, const struct state_node *s, bool failed,
 	if (n->cfg.defects & NODE_DEFECT_BOUND_OF_ONE)
 		return n->now_ms - lease_voter_age(&n->voter, s->id, n->now_ms) + length_ms <=
 		       n->now_ms;
-	if (lease_bound_until(&b->bound, raft_config(n->raft), n->config_seen_ms, length_ms,
+	if (lease_bound_until(&b->bound, raft_config(n->raft), config_seen_ms(n), length_ms,
 			      &until_ms))
 		return n->now_ms >= until_ms;
 	if (agent_due(n, &b->told_ms)) {
@@ -260,30 +266,6 @@ static void node_step_one(struct node *n, const struct state_node *s)
 
 /* ---- go ------------------------------------------------------------------------------------------------- */
 
-/* Answered after a read-index round: a leader that was replaced unawares must not say yes. */
-void manager_on_go_ask(struct node *n, const Core__Message *msg)
-{
-	const Core__GoAsk *q = msg->go_ask;
-	struct raft_event ev = { .type = RAFT_READ };
-	struct go_wait w = {
-		.ask_id = q->id,
-		.from = msg->from,
-		.incarnation = msg->incarnation,
-		.number = q->number,
-		.volume = q->volume[0] != 0,
-		.resume = q->resume,
-	};
-
-	if (!log_is_leader(n) || n->mgr.go_waits.n > STATE_RESOURCES_MAX)
-		return;
-	CORE_COPY(w.object, w.volume ? q->volume : q->resource);
-	w.read_id = ev.read.id = ++n->next_id;
-	if (go_wait_vec_push(&n->mgr.go_waits, w) < 0)
-		n->out->no_memory = true;
-	else
-		log_feed(n, &ev);
-}
-
 /* A volume with a debt is opened by nobody new. */
 static bool volumes_fenced(const struct node *n, const struct state_resource *r)
 {
@@ -322,6 +304,34 @@ static void go_answer(struct node *n, const struct go_wait *w)
 	m.yes = go_holds(n, w, &text);
 	m.text = COMMAND_STRING(m.yes ? "" : text);
 	message_send(n, w->from, &msg);
+}
+
+/* Answered after a read-index round: a leader that was replaced unawares must not say yes. */
+void manager_on_go_ask(struct node *n, const Core__Message *msg)
+{
+	const Core__GoAsk *q = msg->go_ask;
+	struct raft_event ev = { .type = RAFT_READ };
+	struct go_wait w = {
+		.ask_id = q->id,
+		.from = msg->from,
+		.incarnation = msg->incarnation,
+		.number = q->number,
+		.volume = q->volume[0] != 0,
+		.resume = q->resume,
+	};
+
+	if (!log_is_leader(n) || n->mgr.go_waits.n > STATE_RESOURCES_MAX)
+		return;
+	CORE_COPY(w.object, w.volume ? q->volume : q->resource);
+	w.read_id = ev.read.id = ++n->next_id;
+	if (n->cfg.defects & NODE_DEFECT_GO_UNREAD) {
+		go_answer(n, &w);
+		return;
+	}
+	if (go_wait_vec_push(&n->mgr.go_waits, w) < 0)
+		n->out->no_memory = true;
+	else
+		log_feed(n, &ev);
 }
 
 void manager_on_read(struct node *n, const struct raft_result *r)

@@ -136,7 +136,7 @@ static size_t look(struct node *n, struct voters_one *one)
 
 		one[i] = (struct voters_one){ .id = raft_id_of(s), .away_ms = away_ms(n, s) };
 		one[i].caught_up = caught_up(n, &one[i].id);
-		one[i].leaves = s->leaving && !state_cannot_remove(&n->state, s) &&
+		one[i].leaves = s->leaving && setup_may_remove(n, s) &&
 				!(n->cfg.defects & NODE_DEFECT_REMOVED_VOTES);
 	}
 	return n->state.nodes.n;

@@ -80,7 +80,8 @@ static bool is_ours(struct node *n, const struct state_node *s)
 {
 	if (s->incarnation == n->incarnation)
 		return true;
-	if (n->incarnation == 0 && n->cleaned && s->instance == n->cfg.instance &&
+	if (n->incarnation == 0 && n->cleaned &&
+	    (s->instance == n->cfg.instance || (n->cfg.defects & NODE_DEFECT_ADMIT_ANY)) &&
 	    s->incarnation > n->ended) {
 		take_on(n, s->incarnation);
 		return true;
@@ -367,7 +368,7 @@ int node_new(const struct node_config *config, const struct raft_stored *found, 
 	if (config->incarnation && config->lease_beat_ms &&
 	    !(config->defects & NODE_DEFECT_HB_FORGOTTEN))
 		lease_watch(&n->lease);
-	lease_voter_init(&n->voter, now_ms);
+	lease_voter_init(&n->voter, config->defects & NODE_DEFECT_VOTER_FORGETS ? 0 : now_ms);
 	r = found ? log_open(n, found, err) : 0;
 	if (r < 0) {
 		node_free(n);

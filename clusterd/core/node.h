@@ -33,6 +33,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "clusterd/core/defect.h"
 #include "lib/error.h"
 #include "lib/vec.h"
 #include "proto/heartbeat.h"
@@ -42,43 +43,6 @@
 struct node;
 
 /* ---- making one ---------------------------------------------------------------------------- */
-
-/* Guards that can be left out, one bit each, to prove that the simulator notices. 0 in daemons. */
-enum node_defect {
-	NODE_DEFECT_FENCE_SKIPPED = 1 << 0,	 /* `failed` writes no debts */
-	NODE_DEFECT_BOUND_SKIPPED = 1 << 1,	 /* a failed node counts as silent at once */
-	NODE_DEFECT_LEASE_IGNORED = 1 << 2,	 /* VMs run on without a lease */
-	NODE_DEFECT_GO_NOT_ASKED = 1 << 3,	 /* started on the local copy of the state */
-	NODE_DEFECT_ACK_FAILED = 1 << 4,	 /* voters go on acking a failed node's beats */
-	NODE_DEFECT_COMMIT_UNREPORTED = 1 << 5,	 /* migration commits without the source's report */
-	NODE_DEFECT_REUSE_GENERATION = 1 << 6,	 /* an aborted migration's number is given again */
-	NODE_DEFECT_KEEP_INCARNATION = 1 << 7,	 /* admitted again without a new incarnation */
-	NODE_DEFECT_EXPECT_NOTHING = 1 << 8,	 /* commands apply whatever number they expect */
-	NODE_DEFECT_LEASE_FROM_ACK = 1 << 9,	 /* lease counted from the ack, not from the send */
-	NODE_DEFECT_BOUND_OF_ONE = 1 << 10,	 /* bound from the leader's own memory alone */
-	NODE_DEFECT_UNCLEAN_ADMISSION = 1 << 11, /* admitted before it ended what ran before */
-	NODE_DEFECT_VOTERS_BELOW_THREE = 1 << 12, /* the voter set shrinks to one */
-	NODE_DEFECT_OLD_VOTER_FIRST = 1 << 13,	  /* replaced before its heir has caught up */
-	NODE_DEFECT_FORCE_NO_JUMP = 1 << 14,	  /* a new line's numbers go on where they were */
-	NODE_DEFECT_FORCE_NO_DEBTS = 1 << 15,	  /* a new line fences nobody */
-	NODE_DEFECT_OLD_LINE = 1 << 16,		  /* a higher line is not heeded */
-	NODE_DEFECT_SCHEMA_EARLY = 1 << 17,	  /* new commands before all nodes know them */
-	NODE_DEFECT_CONFIRM_IN_RING = 1 << 18,	  /* a node on the ring may be called off */
-	NODE_DEFECT_OFF_PAYS = 1 << 19,		  /* who is off owes no fence any more */
-	NODE_DEFECT_REMOVED_VOTES = 1 << 20,	  /* a voter is removed from the cluster */
-	NODE_DEFECT_LEAVES_ALONE = 1 << 21,	  /* .. though the others are no majority */
-	NODE_DEFECT_DETACH_FORGOTTEN = 1 << 22,	  /* its bound is that of its beats */
-	NODE_DEFECT_SAVE_TWICE = 1 << 23,	  /* a saved memory is taken up again and again */
-	NODE_DEFECT_WITNESS_NO_WAIT = 1 << 24,	/* taken over without a look at its holder's slot */
-	NODE_DEFECT_WITNESS_NO_CHECK = 1 << 25, /* it answers without READ RESERVATION */
-	NODE_DEFECT_HB_UNHEEDED = 1 << 26,   /* VMs run on when neither beats nor heartbeats go */
-	NODE_DEFECT_HB_ONE_VOLUME = 1 << 27, /* silent when silent on one of its volumes */
-	NODE_DEFECT_HB_ACKED = 1 << 28,	     /* silent although its beats were acked a moment ago */
-	NODE_DEFECT_HB_FORGOTTEN = 1 << 29,  /* a restarted daemon counts from its own beginning */
-};
-/* An enum has no more bits. */
-#define NODE_DEFECT_FENCE_ONE_AGENT (UINT64_C(1) << 32) /* one agent of several proves it off */
-#define NODE_DEFECT_QUARANTINE_ALL (UINT64_C(1) << 33)	/* more than a quarter are quarantined */
 
 struct node_config {
 	uint32_t id; /* corosync's nodeid, 1..255 */
@@ -101,7 +65,7 @@ struct node_config {
 	/* The database is empty because the node's former one had to be set aside: why. The node asks
 	 * by itself to be a member again. "": it did not. */
 	char anew[STATE_REASON_MAX];
-	uint64_t defects;      /* enum node_defect, and the ones below it */
+	uint64_t defects;      /* NODE_DEFECT_*, defect.h */
 	uint64_t raft_defects; /* mask of RAFT_DEFECT(): the simulator's */
 	/* Of the lease in NODE_DO_CSVD_LEASE's file: its beat, when it was a watched one; else 0. */
 	int64_t lease_beat_ms;

@@ -63,7 +63,8 @@ static void load(struct node *n)
 {
 	uint64_t version = n->state.setup.version;
 
-	if (all_living(n, true, version) || !all_living(n, false, version) ||
+	if (all_living(n, true, version) ||
+	    (!all_living(n, false, version) && !(n->cfg.defects & NODE_DEFECT_RELOAD_EARLY)) ||
 	    n->now_ms - n->reload_ms < CORE_RELOAD_MS)
 		return;
 	n->reload_ms = n->now_ms;
@@ -83,6 +84,12 @@ bool setup_holds_nothing(const struct node *n, uint32_t id)
 		if (s->volumes.v[i].coordinator == id)
 			return false;
 	return true;
+}
+
+bool setup_may_remove(const struct node *n, const struct state_node *s)
+{
+	return !state_cannot_remove(&n->state, s) ||
+	       ((n->cfg.defects & NODE_DEFECT_REMOVE_EARLY) && s->phase != STATE_NODE_LIVING);
 }
 
 static void propose_remove(struct node *n, const struct state_node *s, const char *cause)
@@ -125,7 +132,7 @@ static void going(struct node *n, const struct state_node *s)
 		return;
 	if (s->silent < s->incarnation && ended)
 		propose_silent(n, s);
-	else if (!state_cannot_remove(&n->state, s) && !still_votes(n, s->id))
+	else if (setup_may_remove(n, s) && !still_votes(n, s->id))
 		propose_remove(n, s, "asked for");
 }
 

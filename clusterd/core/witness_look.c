@@ -115,14 +115,16 @@ void wit_poll_step(struct node *n)
 
 /* ---- this node's side ------------------------------------------------------------------------------------------ */
 
-static bool present(const struct node *n, uint32_t id)
+/* A node of this side; whether it reaches the witness as well. */
+static void side_add(const struct node *n, struct wit_side *side, uint32_t id)
 {
-	if (id == n->cfg.id)
-		return true;
-	for (size_t i = 0; i < n->view.n_group; i++)
-		if (n->view.group[i] == id)
-			return beats_in_ring(n, id);
-	return false;
+	const struct wit *w = &n->wit;
+	const struct peer *p = beats_peer(n, id);
+
+	side->present[side->s.n_present++] = id;
+	if (id == n->cfg.id ? w->phase >= WIT_WATCHING && n->now_ms >= w->again_ms
+			    : p && beats_heard(n, id) && p->wit_path)
+		side->path[side->s.n_path++] = id;
 }
 
 bool wit_side(const struct node *n, struct wit_side *ret)
@@ -143,15 +145,12 @@ bool wit_side(const struct node *n, struct wit_side *ret)
 		.defects =
 			n->cfg.defects & NODE_DEFECT_WITNESS_NO_WAIT ? WITNESS_DEFECT_NO_WAIT : 0,
 	};
-	for (uint32_t id = 1; id <= WITNESS_NODES_MAX; id++) {
-		const struct peer *p = beats_peer(n, id);
+	side_add(n, ret, n->cfg.id);
+	for (size_t i = 0; i < n->view.n_group; i++) {
+		uint32_t id = n->view.group[i];
 
-		if (!present(n, id))
-			continue;
-		ret->present[ret->s.n_present++] = id;
-		if (id == n->cfg.id ? w->phase >= WIT_WATCHING && n->now_ms >= w->again_ms
-				    : p && beats_heard(n, id) && p->wit_path)
-			ret->path[ret->s.n_path++] = id;
+		if (id != n->cfg.id && id <= WITNESS_NODES_MAX && beats_in_ring(n, id))
+			side_add(n, ret, id);
 	}
 	/* A word of another ring was said to another side. */
 	if (n->now_ms - w->word_ms <= WITNESS_FRESH_MS && w->word_ring == n->view.ring)

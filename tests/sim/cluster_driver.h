@@ -99,6 +99,8 @@ void judge_accept(struct cworld *w, unsigned vm, const struct task *t);
 void judge_start(struct cworld *w, const char *name, unsigned node);
 /* The members, as somebody has them applied, whose state is s. */
 void judge_voters(struct cworld *w, const struct raft_config *c, const struct state *s);
+/* An order to end a VM. */
+void judge_kill(struct cworld *w, const struct node_action *a, unsigned node);
 /* q is given its number. */
 void judge_number(struct cworld *w, const struct qemu *q);
 

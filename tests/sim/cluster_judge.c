@@ -116,6 +116,19 @@ void judge_start(struct cworld *w, const char *name, unsigned node)
 		w->node[i].unclean[vm] = 0;
 }
 
+/* A VM is killed as not its node's any more, by a state that is older than that of others: who says so now? */
+void judge_kill(struct cworld *w, const struct node_action *a, unsigned node)
+{
+	const struct state *s = cw_truth(w);
+	const struct state_resource *r = s ? state_resource(s, a->vm.name) : NULL;
+
+	if (!r || r->phase != STATE_ONLINE || r->owner != node ||
+	    r->generation != a->vm.generation || strcmp(a->vm.text, "it is no longer ours") != 0)
+		return;
+	sim_fail(w->s, "needless-kill", "n%u kills %s g%" PRIu64 ", which is its own", node,
+		 a->vm.name, a->vm.generation);
+}
+
 /* A number belongs to one node for ever, also when what it was given for came to nothing. */
 void judge_number(struct cworld *w, const struct qemu *q)
 {
@@ -157,12 +170,10 @@ static bool has_data(const struct cworld *w, unsigned node, const struct raft_co
 	return raft_config_find(c, &id) && w->node[node].disk.snapshot.index > 0;
 }
 
-/* Or is about to: that it votes no more is the last step before. */
-static bool gone_for_good(const struct state *s, unsigned node)
+/* Or was about to: that it votes no more is the last step before, and its leave may be called off meanwhile. */
+static bool gone_for_good(const struct cworld *w, const struct state *s, unsigned node)
 {
-	const struct state_node *n = node <= CW_NODES ? state_node(s, node) : NULL;
-
-	return !n || (n->leaving && n->phase != STATE_NODE_LIVING);
+	return node > CW_NODES || !state_node(s, node) || w->log.leaves[node];
 }
 
 void judge_voters(struct cworld *w, const struct raft_config *c, const struct state *s)
@@ -178,7 +189,7 @@ void judge_voters(struct cworld *w, const struct raft_config *c, const struct st
 		sim_fail(w->s, "voters", "%u voters came and %u went in one change", come, gone);
 	/* Who was removed from the cluster does not vote, whoever is left. */
 	if (gone > 0 && raft_config_voters(c) < 3 && !has_data(w, id.node, c) &&
-	    !gone_for_good(s, id.node))
+	    !gone_for_good(w, s, id.node))
 		sim_fail(w->s, "voters", "n%u votes no more: %u are left", id.node,
 			 raft_config_voters(c));
 	w->voters = *c;

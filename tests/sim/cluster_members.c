@@ -154,7 +154,9 @@ static void reload(struct cworld *w, unsigned by)
 	for (size_t i = 0; i < s->nodes.n; i++) {
 		const struct state_node *n = &s->nodes.v[i];
 
-		if (n->phase == STATE_NODE_LIVING && !n->leaving &&
+		/* One that was erased since is no node any more; it only is not known yet. */
+		if (n->phase == STATE_NODE_LIVING && !n->leaving && w->node[n->id].core &&
+		    node_has_database(w->node[n->id].core) &&
 		    w->node[n->id].setup_written < s->setup.version)
 			sim_fail(w->s, "setup-torn",
 				 "n%u has all load setup %" PRIu64 ", and n%u has written %" PRIu64,

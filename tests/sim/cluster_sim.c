@@ -67,6 +67,18 @@ static const struct {
 	{ "removed-votes", NODE_DEFECT_REMOVED_VOTES, true },
 	{ "leaves-alone", NODE_DEFECT_LEAVES_ALONE, true },
 	{ "save-twice", NODE_DEFECT_SAVE_TWICE, true },
+	{ "remove-early", NODE_DEFECT_REMOVE_EARLY, false },
+	{ "forget-retired", NODE_DEFECT_FORGET_RETIRED, true },
+	{ "reload-early", NODE_DEFECT_RELOAD_EARLY, true },
+	{ "gone-at-once", NODE_DEFECT_GONE_AT_ONCE, true },
+	{ "found-not-asked", NODE_DEFECT_FOUND_NOT_ASKED, true },
+	{ "admit-any", NODE_DEFECT_ADMIT_ANY, true },
+	{ "voter-forgets", NODE_DEFECT_VOTER_FORGETS, true },
+	{ "bound-unapplied", NODE_DEFECT_BOUND_UNAPPLIED, false },
+	{ "ack-old-voters", NODE_DEFECT_ACK_OLD_VOTERS, false },
+	{ "bound-fresh-config", NODE_DEFECT_FRESH_CONFIG, false },
+	{ "go-unread", NODE_DEFECT_GO_UNREAD, false },
+	{ "younger-killed", NODE_DEFECT_YOUNGER_KILLED, true },
 };
 
 /* Of the suite `witness`: the same with 2 and 4 nodes, and a witness. */

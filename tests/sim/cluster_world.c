@@ -137,6 +137,8 @@ static void see_log(struct cworld *w, const struct state *s, uint64_t line)
 		const struct state_node *n = state_node(s, i);
 
 		w->log.member[i] = n;
+		if (!n || n->leaving || n->phase == STATE_NODE_LIVING)
+			w->log.leaves[i] = !n || n->leaving;
 		w->log.living[i] = n && n->phase == STATE_NODE_LIVING ? n->incarnation : 0;
 	}
 }

@@ -21,7 +21,7 @@ enum {
 	CW_TASKS = 4096,
 	CW_NUMBERS = 8192,
 	CW_KEYS = 64,
-	CW_WOPS = 512,
+	CW_WOPS = 4096,
 	CW_THAW_MS =
 		300, /* after a thaw so long two may execute: nothing can act before it is on */
 };
@@ -208,7 +208,8 @@ struct log_seen {
 	uint64_t line, applied;
 	uint64_t living[CW_NODES + 1]; /* incarnation; 0 = does not live */
 	bool member[CW_NODES + 1];
-	bool clear[CW_VOLS]; /* the volume exists and owes no fence */
+	bool leaves[CW_NODES + 1]; /* was to go for good, and has not been admitted since */
+	bool clear[CW_VOLS];	   /* the volume exists and owes no fence */
 };
 
 struct task {

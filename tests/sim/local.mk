@@ -26,5 +26,11 @@ check-sim: tests/sim/sim
 	@tests/sim/sim --seeds "$(SEEDS)" $${NODES:+--nodes "$$NODES"} \
 		$${DEFECT:+--defect "$$DEFECT"} $${TRACE:+--trace} $${MODEL:+--suite "$$MODEL"}
 
+# 10,000 seeds of all suites and sizes: ten minutes on two processors. FIRST=N JOBS=n
+.PHONY: check-sim-campaign
+check-sim-campaign: tests/sim/sim
+	@$(srcdir)/tests/sim/campaign
+EXTRA_DIST += tests/sim/campaign
+
 # What make check does of it: some seeds, and each defect switch shown caught.
 dist_check_SCRIPTS += tests/sim/check-seeds tests/sim/check-defects
