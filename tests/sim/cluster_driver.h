@@ -156,6 +156,10 @@ void cw_heal(struct cworld *w);
 
 void force_scenario(struct cworld *w);
 
+/* ---- cluster_split.c: in a healed world with a witness, all is well ------------------------------------ */
+
+void split_scenario(struct cworld *w);
+
 /* ---- cluster_members.c --------------------------------------------------------------------------- */
 
 /* How many are going, or gone. */
@@ -177,6 +181,8 @@ void members_file_loaded(struct cworld *w, struct task *t);
 unsigned cw_random_node(struct cworld *w);
 /* The node, or only its process, ends, and begins again after so long. */
 void nemesis_crash(struct cworld *w, unsigned node, bool power, uint64_t off_ms);
+/* What a sends reaches b no more. */
+void nemesis_cut(struct cworld *w, unsigned a, unsigned b, bool cut);
 void nemesis_isolate(struct cworld *w, unsigned node, bool in, bool out);
 void nemesis_mend(struct cworld *w);
 /* Who believes to lead, 0 = nobody. */

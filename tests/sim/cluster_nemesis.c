@@ -13,7 +13,7 @@ unsigned cw_random_node(struct cworld *w)
 	return 1 + (unsigned)sim_rand(w->s, w->nodes);
 }
 
-static void set_cut(struct cworld *w, unsigned a, unsigned b, bool cut)
+void nemesis_cut(struct cworld *w, unsigned a, unsigned b, bool cut)
 {
 	w->cut[a][b] = cut;
 	sim_cut(w->s, a, b, cut);
@@ -37,9 +37,9 @@ void nemesis_isolate(struct cworld *w, unsigned node, bool in, bool out)
 		if (i == node)
 			continue;
 		if (out)
-			set_cut(w, node, i, true);
+			nemesis_cut(w, node, i, true);
 		if (in)
-			set_cut(w, i, node, true);
+			nemesis_cut(w, i, node, true);
 	}
 }
 
@@ -59,7 +59,7 @@ void nemesis_mend(struct cworld *w)
 	for (unsigned a = 1; a <= w->nodes; a++)
 		for (unsigned b = 1; b <= w->nodes; b++)
 			if (a != b)
-				set_cut(w, a, b, false);
+				nemesis_cut(w, a, b, false);
 }
 
 unsigned nemesis_leader(const struct cworld *w)
@@ -166,11 +166,11 @@ static void estrange(struct cworld *w, unsigned node, unsigned m)
 	nemesis_mend(w);
 	if (at == 0 || at == node)
 		return;
-	set_cut(w, node, at, true);
+	nemesis_cut(w, node, at, true);
 	if (sim_chance(w->s, 300000))
 		cut_all_storage(w, node);
 	if (sim_chance(w->s, 500000))
-		set_cut(w, at, node, true);
+		nemesis_cut(w, at, node, true);
 }
 
 /* ---- the table ---------------------------------------------------------------------------------- */
@@ -227,7 +227,7 @@ static void freeze_one(struct cworld *w, unsigned n, unsigned m)
 static void cut_between(struct cworld *w, unsigned n, unsigned m)
 {
 	if (n != m)
-		set_cut(w, n, m, true);
+		nemesis_cut(w, n, m, true);
 	else
 		freeze(w, n);
 }

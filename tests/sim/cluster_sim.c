@@ -393,6 +393,11 @@ static uint64_t run_once(const struct suite_args *args, uint64_t *ret_steps)
 	/* With a witness one that is left is a majority: nothing has to be forced. */
 	if (args->seed % 5 == 2 && !w->witness)
 		force_scenario(w);
+	if (args->seed % 3 == 1 && w->witness && !run_until_settled(w, text, sizeof(text))) {
+		ask_each(w, NODE_RESUME); /* a drained one would run nothing, whoever goes on */
+		sim_run(w->s, sim_now(w->s) + 2000, UINT64_MAX);
+		split_scenario(w);
+	}
 	judge_end(w);
 	hash = sim_hash_value(w->s);
 	*ret_steps += sim_steps(w->s);

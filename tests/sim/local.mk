@@ -14,7 +14,7 @@ tests_sim_sim_SOURCES = \
 	tests/sim/cluster_judge.c tests/sim/cluster_lun.c \
 	tests/sim/cluster_members.c tests/sim/cluster_migrate.c \
 	tests/sim/cluster_nemesis.c tests/sim/cluster_tasks.c tests/sim/cluster_vm.c \
-	tests/sim/cluster_witness.c
+	tests/sim/cluster_split.c tests/sim/cluster_witness.c
 tests_sim_sim_CPPFLAGS = $(AM_CPPFLAGS) -DCL_SIM
 tests_sim_sim_LDADD = csv/libcsvd.a clusterd/libcore.a quorum/libstate.a quorum/libquorum_sim.a \
 	resources/libplan.a proto/libpb.a lib/libcl.a $(PROTOBUFC_LIBS)
