@@ -140,13 +140,20 @@ static bool targeted_here(const struct node *n, const struct state_resource *r)
 	       n->incarnation && r->reserved && r->phase != STATE_ABORTING;
 }
 
+/* Than our state, which a restart set back. A number that is kept for a saved memory's start is given by that. */
+static bool given_later(const struct local *l, const struct state_resource *r)
+{
+	return l->generation > r->top ||
+	       (l->generation == r->saved && l->generation > r->generation);
+}
+
 static enum role role_of(const struct node *n, const struct local *l,
 			 const struct state_resource *r)
 {
 	if (!r)
 		return n->state.applied >= l->generation ? ROLE_NONE : ROLE_UNKNOWN;
-	if (l->generation > r->top && !(n->cfg.defects & NODE_DEFECT_YOUNGER_KILLED))
-		return ROLE_UNKNOWN; /* given later than our state, which a restart set back */
+	if (given_later(l, r) && !(n->cfg.defects & NODE_DEFECT_YOUNGER_KILLED))
+		return ROLE_UNKNOWN;
 	if (owned_here(n, r) && r->generation == l->generation)
 		return ROLE_OWNER;
 	if (targeted_here(n, r) && r->reserved == l->generation)
