@@ -253,6 +253,7 @@ static bool voter_of(const Core__Message *msg, uint32_t node, ProtobufCBinaryDat
 void beats_on_ack(struct node *n, const Core__Message *msg)
 {
 	const Core__BeatAck *a = msg->beat_ack;
+	int64_t former_ms = n->lease.until_ms;
 	struct raft_id voter;
 
 	if (a->instance != n->cfg.instance || a->incarnation != n->incarnation ||
@@ -263,6 +264,8 @@ void beats_on_ack(struct node *n, const Core__Message *msg)
 		    n->cfg.defects & NODE_DEFECT_LEASE_FROM_ACK ? n->now_ms : a->sent_ms);
 	if (!lease_renew(&n->lease, raft_config(n->raft)))
 		return;
+	if (n->cfg.defects & NODE_DEFECT_DETACH_LEASE_KEPT)
+		lease_detach(&n->lease, former_ms);
 	beats_tell_lease(n);
 	(void)lease_tick(&n->lease, n->now_ms);
 }

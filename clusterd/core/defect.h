@@ -63,5 +63,6 @@
 #define NODE_DEFECT_YOUNGER_KILLED NODE_DEFECT(41) /* killed by a state that is older than the VM */
 #define NODE_DEFECT_REMOVED_VOTES NODE_DEFECT(42)  /* a voter is removed from the cluster */
 #define NODE_DEFECT_LEAVES_ALONE NODE_DEFECT(43)   /* .. though the others are no majority */
+#define NODE_DEFECT_DETACH_LEASE_KEPT NODE_DEFECT(44) /* back, but still by the longer lease */
 
 #endif

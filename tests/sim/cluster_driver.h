@@ -115,6 +115,9 @@ void world_view(struct cworld *w, struct task *t);
 bool fault_all_vote(const struct cworld *w);
 void fault_wall_clock(struct cworld *w, unsigned n, unsigned m);
 void fault_disk_slow(struct cworld *w, unsigned n, unsigned m);
+/* cluster_planned.c: its clusterd is told to end; and does. */
+void fault_planned(struct cworld *w, unsigned n, unsigned m);
+void planned_end(struct cworld *w, unsigned node);
 void fault_disk_full(struct cworld *w, unsigned n, unsigned m);
 void fault_memory_lost(struct cworld *w, unsigned n, unsigned m);
 void fault_upgrade(struct cworld *w, unsigned n, unsigned m);

@@ -295,6 +295,7 @@ static const struct {
 	void (*make)(struct cworld *w, unsigned n, unsigned m);
 	bool witness; /* only where there is one */
 	bool process; /* clusterd alone: what runs needs the feeder */
+	bool planned; /* only with seeds that stop clusterd as planned */
 } faults[] = {
 	{ "power", 15, 0, lose_power },
 	{ "process", 20, 0, end_process, .process = true },
@@ -321,6 +322,7 @@ static const struct {
 	{ "upgrade", 5, 0, fault_upgrade, .process = true },
 	{ "agents", 1, 0, fault_agents },
 	{ "slip", 3, 0, person_slips },
+	{ "planned", 15, 3000, fault_planned, .planned = true },
 	{ "witness-cut", 15, 0, cut_witness, true },
 	{ "witness-lost", 6, 0, lose_witness, true },
 	{ "witness-target", 4, 0, restart_witness, true },
@@ -330,7 +332,8 @@ enum { FAULTS = sizeof(faults) / sizeof(*faults) };
 
 static unsigned weight(const struct cworld *w, unsigned i)
 {
-	if ((faults[i].witness && !w->witness) || (faults[i].process && w->no_feeder))
+	if ((faults[i].witness && !w->witness) || (faults[i].process && w->no_feeder) ||
+	    (faults[i].planned && (w->no_feeder || w->seed % 8 != 6)))
 		return 0;
 	return faults[i].weight;
 }

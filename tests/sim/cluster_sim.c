@@ -64,6 +64,8 @@ static const struct {
 	{ "fence-one-agent", NODE_DEFECT_FENCE_ONE_AGENT, true },
 	{ "quarantine-all", NODE_DEFECT_QUARANTINE_ALL, true },
 	{ "off-pays", NODE_DEFECT_OFF_PAYS, true },
+	{ "detach-forgotten", NODE_DEFECT_DETACH_FORGOTTEN, false },
+	{ "detach-lease-kept", NODE_DEFECT_DETACH_LEASE_KEPT, false },
 	{ "removed-votes", NODE_DEFECT_REMOVED_VOTES, true },
 	{ "leaves-alone", NODE_DEFECT_LEAVES_ALONE, true },
 	{ "save-twice", NODE_DEFECT_SAVE_TWICE, true },

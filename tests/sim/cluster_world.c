@@ -112,6 +112,9 @@ static void carry_out(struct cworld *w, unsigned node, struct node_action *a)
 	case NODE_DO_REMOVED:
 		members_removed(w, node);
 		break;
+	case NODE_DO_END:
+		planned_end(w, node);
+		break;
 	case NODE_DO_STOP:
 		if (c->runs) { /* it was away while the others were upgraded: its turn */
 			sim_trace(w->s, "n%u ends itself: %s", node, a->reply.text);
