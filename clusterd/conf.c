@@ -44,6 +44,7 @@ static const struct key {
 	NUMBER(cpus, 65536),
 	NUMBER(log_level, CL_LOG_DEBUG),
 	NUMBER(plain_disks, 1),
+	NUMBER(no_quarantine, 1),
 	NUMBER(plain_migration, 1),
 };
 

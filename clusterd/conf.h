@@ -27,6 +27,7 @@ struct conf {
 	uint64_t memory_mib; /* what VMs may use here; 0 = what the machine has, less 512 MiB */
 	uint64_t cpus;	     /* 0 = what the machine has */
 	uint64_t log_level;  /* enum cl_log_level */
+	uint64_t no_quarantine;	  /* 1: as the manager it counts no failures of nodes */
 	uint64_t plain_migration; /* 1: live migrations to this node are not encrypted */
 	uint64_t plain_disks;	  /* 1: disks outside a cluster shared volume are allowed (tests) */
 };

@@ -376,6 +376,7 @@ static int core_new(struct daemon *d, const struct boot *boot, struct cl_error *
 		.token_ms = boot->token_ms,
 		.consensus_ms = boot->consensus_ms,
 		.incarnation = boot->incarnation,
+		.no_quarantine = d->conf.no_quarantine != 0,
 		.seed = d->image.instance * 1000003 + d->id,
 	};
 	const int64_t now_ms = cl_mono_ms(cl_mono_now());

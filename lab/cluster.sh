@@ -29,7 +29,7 @@ verb_up() {
 up_stop() { kill -TERM -- "-$1" 2>/dev/null || kill -TERM "$1" 2>/dev/null || true; }
 
 up_options() {
-	count=3 spare=0 links=1 vm=1 target=tgt bare=
+	count=3 spare=0 links=1 vm=1 target=tgt bare= quarantine=
 	while (($#)); do
 		case $1 in
 		--nodes) [[ ${2-} =~ ^[0-9]+$ ]] || usage; count=$2; shift ;;
@@ -38,6 +38,7 @@ up_options() {
 		--target) [[ ${2-} =~ ^(tgt|istgt)$ ]] || usage; target=$2; shift ;;
 		--no-vm) vm= ;;
 		--bare) bare=1 vm= ;;
+		--quarantine) quarantine=1 ;;
 		*) usage ;;
 		esac
 		shift
@@ -62,6 +63,7 @@ up_work() {
 	take_down	# what a killed `up` may have left
 	mkdir -p "$RUN" "$DISK" "$CG"
 	[[ ! $bare ]] || : >"$RUN/bare"
+	[[ ! $quarantine ]] || : >"$RUN/quarantine"
 	echo "$target" >"$RUN/target-kind"
 	up_build
 	up_machines "$count" "$links" "$spare"

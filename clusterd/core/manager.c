@@ -37,7 +37,7 @@ static void propose_failed(struct node *n, const struct state_node *s, bool fenc
 	m.incarnation = s->incarnation;
 	m.cause = COMMAND_STRING(cause);
 	/* A drained one is being worked at. Before all know what it means it is not said. */
-	m.fence = fence && !s->draining && state_schema(&n->state) >= 3;
+	m.fence = fence && !s->draining && !n->cfg.no_quarantine && state_schema(&n->state) >= 3;
 	(void)log_propose(n, s->name, &c);
 }
 

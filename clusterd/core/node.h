@@ -65,6 +65,7 @@ struct node_config {
 	/* The database is empty because the node's former one had to be set aside: why. The node asks
 	 * by itself to be a member again. "": it did not. */
 	char anew[STATE_REASON_MAX];
+	bool no_quarantine;    /* as the manager it counts no failures of nodes */
 	uint64_t defects;      /* NODE_DEFECT_*, defect.h */
 	uint64_t raft_defects; /* mask of RAFT_DEFECT(): the simulator's */
 	/* Of the lease in NODE_DO_CSVD_LEASE's file: its beat, when it was a watched one; else 0. */
