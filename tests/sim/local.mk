@@ -35,3 +35,4 @@ EXTRA_DIST += tests/sim/campaign
 
 # What make check does of it: some seeds, and each defect switch shown caught.
 dist_check_SCRIPTS += tests/sim/check-seeds tests/sim/check-defects
+EXTRA_DIST += tests/sim/defect-seeds
