@@ -29,7 +29,7 @@ verb_up() {
 up_stop() { kill -TERM -- "-$1" 2>/dev/null || kill -TERM "$1" 2>/dev/null || true; }
 
 up_options() {
-	count=3 spare=0 links=1 vm=1 target=tgt bare= quarantine=
+	count=3 spare=0 links=1 vm=1 target=tgt bare='' quarantine=''
 	while (($#)); do
 		case $1 in
 		--nodes) [[ ${2-} =~ ^[0-9]+$ ]] || usage; count=$2; shift ;;
