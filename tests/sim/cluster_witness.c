@@ -171,13 +171,22 @@ static bool majority_without(const struct cworld *w, const struct cnode *c)
 	return here * 2 > raft_config_voters(&w->voters);
 }
 
+/* One that was removed, or votes no more, and has not heard of it: its side has no majority, whatever it says. */
+static bool votes(const struct cworld *w, unsigned node)
+{
+	for (uint32_t i = 0; i < w->voters.n; i++)
+		if (w->voters.member[i].id.node == node && w->voters.member[i].role == RAFT_VOTER)
+			return true;
+	return false;
+}
+
 static void judge_claim(struct cworld *w, unsigned node)
 {
 	const struct cnode *c = &w->node[node];
 	unsigned from = (unsigned)(w->wit.holder >> 32);
 	struct witness_slot slot;
 
-	if (!from || from == node || in_ring(c, from) || majority_without(w, c))
+	if (!from || from == node || in_ring(c, from) || !votes(w, from) || majority_without(w, c))
 		return;
 	if (!witness_slot_decode(w->wit.bytes + (size_t)(WITNESS_SLOT_UNIT + from) * WITNESS_UNIT,
 				 from, &slot))
