@@ -49,20 +49,21 @@ quorum_libstate_a_SOURCES = \
 	quorum/witness_log.c quorum/witness_log.h
 
 if HAVE_CMOCKA
+STATE_RIG = tests/unit/state_rig.c tests/unit/state_rig.h
 check_PROGRAMS += tests/unit/state_save_test
-tests_unit_state_save_test_SOURCES = tests/unit/state_save_test.c
+tests_unit_state_save_test_SOURCES = tests/unit/state_save_test.c $(STATE_RIG)
 tests_unit_state_save_test_LDADD = quorum/libstate.a proto/libpb.a lib/libcl.a \
 	$(PROTOBUFC_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/state_life_test
-tests_unit_state_life_test_SOURCES = tests/unit/state_life_test.c
+tests_unit_state_life_test_SOURCES = tests/unit/state_life_test.c $(STATE_RIG)
 tests_unit_state_life_test_LDADD = quorum/libstate.a proto/libpb.a lib/libcl.a \
 	$(PROTOBUFC_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/state_quiet_test
-tests_unit_state_quiet_test_SOURCES = tests/unit/state_quiet_test.c
+tests_unit_state_quiet_test_SOURCES = tests/unit/state_quiet_test.c $(STATE_RIG)
 tests_unit_state_quiet_test_LDADD = quorum/libstate.a proto/libpb.a lib/libcl.a \
 	$(PROTOBUFC_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/state_fence_test
-tests_unit_state_fence_test_SOURCES = tests/unit/state_fence_test.c
+tests_unit_state_fence_test_SOURCES = tests/unit/state_fence_test.c $(STATE_RIG)
 tests_unit_state_fence_test_LDADD = $(tests_unit_state_life_test_LDADD)
 check_PROGRAMS += tests/unit/witness_test
 tests_unit_witness_test_SOURCES = tests/unit/witness_test.c
@@ -70,7 +71,7 @@ tests_unit_witness_test_LDADD = quorum/libstate.a quorum/libquorum.a proto/libpb
 	$(PROTOBUFC_LIBS) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/detach_test
-tests_unit_detach_test_SOURCES = tests/unit/detach_test.c
+tests_unit_detach_test_SOURCES = tests/unit/detach_test.c $(STATE_RIG)
 tests_unit_detach_test_LDADD = quorum/libstate.a quorum/libquorum.a proto/libpb.a lib/libcl.a \
 	$(PROTOBUFC_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
 

@@ -15,56 +15,9 @@
 #include "quorum/command.h"
 #include "quorum/lease.h"
 #include "quorum/state.h"
+#include "tests/unit/state_rig.h"
 
 enum { L = 5200 };
-
-static struct state s;
-
-static int apply(Log__Command *c)
-{
-	size_t len = log__command__get_packed_size(c);
-	uint8_t *data = malloc(len + 1);
-	struct state_result res;
-
-	(void)log__command__pack(c, data);
-	assert_int_equal(state_apply(&s, s.applied + 1, data, len, 0, &res, NULL), 0);
-	free(data);
-	return res.code;
-}
-
-static void add(uint32_t id)
-{
-	Log__Node n = LOG__NODE__INIT;
-	uint8_t uuid[16] = { (uint8_t)id, 7 };
-	char name[] = { 'n', (char)('0' + id), 0 };
-	COMMAND(NODE_ADD, NodeAdd, node_add);
-
-	n.id = id;
-	n.name = name;
-	n.uuid = (ProtobufCBinaryData){ 16, uuid };
-	m.node = &n;
-	assert_int_equal(apply(&c), 0);
-}
-
-static int admit(uint32_t id)
-{
-	COMMAND(NODE_ADMIT, NodeAdmit, node_admit);
-
-	m.node = id;
-	m.incarnation = state_node(&s, id)->incarnation;
-	m.instance = 1;
-	return apply(&c);
-}
-
-static int failed(uint32_t id)
-{
-	COMMAND(NODE_FAILED, NodeFailed, node_failed);
-
-	m.node = id;
-	m.incarnation = state_node(&s, id)->incarnation;
-	m.cause = COMMAND_STRING("left the ring");
-	return apply(&c);
-}
 
 static int detach(uint64_t incarnation, uint64_t number, uint32_t for_ms)
 {
@@ -74,7 +27,7 @@ static int detach(uint64_t incarnation, uint64_t number, uint32_t for_ms)
 	m.incarnation = incarnation;
 	m.number = number;
 	m.for_ms = for_ms;
-	return apply(&c);
+	return rig_apply(&c).code;
 }
 
 static uint32_t detached(void)
@@ -87,8 +40,8 @@ static int setup(void **state)
 	(void)state;
 	memset(&s, 0, sizeof(s));
 	state_init(&s);
-	add(1);
-	return admit(1);
+	OK(rig_add(1, "n1"));
+	return rig_admit(1);
 }
 
 static int teardown(void **state)
@@ -125,7 +78,7 @@ static void test_what_is_refused(void **state)
 	assert_int_not_equal(detach(1, 0, STATE_DETACH_MAX_MS + 1), 0);
 	assert_int_not_equal(detach(2, 0, 1000), 0); /* another incarnation */
 	assert_int_not_equal(detach(1, 1, 1000), 0);
-	assert_int_equal(failed(1), 0);
+	assert_int_equal(rig_failed(1), 0);
 	assert_int_not_equal(detach(1, 0, 1000), 0); /* it may not get time any more */
 	assert_int_equal(detached(), 0);
 }
@@ -139,7 +92,7 @@ static void test_a_failure_forgets_nothing(void **state)
 
 	(void)state;
 	assert_int_equal(detach(1, 0, 120000), 0);
-	assert_int_equal(failed(1), 0);
+	assert_int_equal(rig_failed(1), 0);
 	assert_int_equal(detached(), 120000);
 	assert_int_equal(state_encode(&s, &data, &len), 0);
 	state_init(&copy);
@@ -148,7 +101,7 @@ static void test_a_failure_forgets_nothing(void **state)
 	assert_int_equal(state_node(&copy, 1)->detaches, 1);
 	state_fini(&copy);
 	free(data);
-	assert_int_equal(admit(1), 0);
+	assert_int_equal(rig_admit(1), 0);
 	assert_int_equal(detached(), 0);
 }
 

@@ -16,65 +16,14 @@
 #include "quorum/command.h"
 #include "quorum/quarantine.h"
 #include "quorum/state.h"
-
-static struct state s;
-static unsigned defects;
-static int64_t wall_ms;
-
-static struct state_result apply(Log__Command *c)
-{
-	struct state_result res;
-	size_t len;
-	uint8_t *data;
-
-	c->time_ms = wall_ms;
-	len = log__command__get_packed_size(c);
-	data = malloc(len + 1);
-	(void)log__command__pack(c, data);
-	assert_int_equal(state_apply(&s, s.applied + 1, data, len, defects, &res, NULL), 0);
-	free(data);
-	return res;
-}
+#include "tests/unit/state_rig.h"
 
 static void schema(uint32_t to)
 {
 	COMMAND(SCHEMA_RAISE, SchemaRaise, schema_raise);
 
 	m.schema = to;
-	assert_int_equal(apply(&c).code, 0);
-}
-
-static void add(uint32_t id, const char *name)
-{
-	Log__Node n = LOG__NODE__INIT;
-	uint8_t uuid[16] = { (uint8_t)id, 7 };
-	COMMAND(NODE_ADD, NodeAdd, node_add);
-
-	n.id = id;
-	n.name = COMMAND_STRING(name);
-	n.uuid = (ProtobufCBinaryData){ 16, uuid };
-	m.node = &n;
-	assert_int_equal(apply(&c).code, 0);
-}
-
-static void admit(uint32_t id)
-{
-	COMMAND(NODE_ADMIT, NodeAdmit, node_admit);
-
-	m.node = id;
-	m.incarnation = state_node(&s, id)->incarnation;
-	m.instance = 1;
-	assert_int_equal(apply(&c).code, 0);
-}
-
-static void failed(uint32_t id)
-{
-	COMMAND(NODE_FAILED, NodeFailed, node_failed);
-
-	m.node = id;
-	m.incarnation = state_node(&s, id)->incarnation;
-	m.cause = COMMAND_STRING("left the ring");
-	assert_int_equal(apply(&c).code, 0);
+	assert_int_equal(rig_apply(&c).code, 0);
 }
 
 static int fenced(uint32_t id, uint64_t incarnation, bool off, const char *method)
@@ -88,7 +37,7 @@ static int fenced(uint32_t id, uint64_t incarnation, bool off, const char *metho
 	m.by = COMMAND_STRING("root");
 	m.text = COMMAND_STRING(off ? "" : "no answer");
 	m.took_ms = 700;
-	return apply(&c).code;
+	return rig_apply(&c).code;
 }
 
 static int paid(uint32_t id)
@@ -101,7 +50,7 @@ static int paid(uint32_t id)
 	m.payer = v->coordinator;
 	m.node = id;
 	m.incarnation = state_node(&s, id)->incarnation;
-	return apply(&c).code;
+	return rig_apply(&c).code;
 }
 
 static void place(const char *name)
@@ -112,7 +61,7 @@ static void place(const char *name)
 	m.generation = state_resource(&s, name)->generation;
 	m.node = 1;
 	m.incarnation = 1;
-	assert_int_equal(apply(&c).code, 0);
+	assert_int_equal(rig_apply(&c).code, 0);
 }
 
 static void vm(const char *name, bool disk)
@@ -126,7 +75,7 @@ static void vm(const char *name, bool disk)
 	m.start_after = STATE_AFTER_LEASE;
 	m.volumes = volumes;
 	m.n_volumes = disk;
-	assert_int_equal(apply(&c).code, 0);
+	assert_int_equal(rig_apply(&c).code, 0);
 	place(name);
 }
 
@@ -138,35 +87,18 @@ static enum state_phase phase(const char *name)
 /* Three nodes, vol1 coordinated by node2; on node1 a VM with a disk there and one without a disk. */
 static int setup(void **state)
 {
-	uint8_t uuid[16] = { 1 };
-
 	(void)state;
 	state_init(&s);
-	defects = 0;
-	wall_ms = 10000;
+	rig_defects = 0;
+	rig_wall_ms = 10000;
 	schema(3);
-	add(1, "node1");
-	add(2, "node2");
-	add(3, "node3");
+	OK(rig_add(1, "node1"));
+	OK(rig_add(2, "node2"));
+	OK(rig_add(3, "node3"));
 	for (uint32_t i = 1; i <= 3; i++)
-		admit(i);
-	{
-		COMMAND(VOLUME_CREATE, VolumeCreate, volume_create);
-
-		m.name = COMMAND_STRING("vol1");
-		m.uuid = (ProtobufCBinaryData){ 16, uuid };
-		m.url = COMMAND_STRING("iscsi://t/iqn/1");
-		assert_int_equal(apply(&c).code, 0);
-	}
-	{
-		COMMAND(VOLUME_ASSIGN, VolumeAssign, volume_assign);
-
-		m.name = COMMAND_STRING("vol1");
-		m.epoch = state_volume(&s, "vol1")->epoch;
-		m.node = 2;
-		m.incarnation = 1;
-		assert_int_equal(apply(&c).code, 0);
-	}
+		OK(rig_admit(i));
+	OK(rig_volume("vol1"));
+	OK(rig_assign("vol1", 2));
 	vm("disk", true);
 	vm("bare", false);
 	return 0;
@@ -183,7 +115,7 @@ static int teardown(void **state)
 static void off_is_no_barrier(void **state)
 {
 	(void)state;
-	failed(1);
+	OK(rig_failed(1));
 	assert_int_equal(phase("bare"), STATE_DISPLACED);
 	assert_int_equal(fenced(1, 1, true, "confirmed"), 0);
 	assert_int_equal(phase("bare"), STATE_WAITING);
@@ -196,8 +128,8 @@ static void off_is_no_barrier(void **state)
 static void off_that_pays(void **state)
 {
 	(void)state;
-	defects = STATE_DEFECT_OFF_PAYS;
-	failed(1);
+	rig_defects = STATE_DEFECT_OFF_PAYS;
+	OK(rig_failed(1));
 	assert_int_equal(fenced(1, 1, true, "confirmed"), 0);
 	assert_int_equal(phase("disk"), STATE_WAITING); /* by a debt that nobody paid */
 }
@@ -207,12 +139,12 @@ static void only_the_failed(void **state)
 	(void)state;
 	assert_int_equal(fenced(1, 1, true, "confirmed"), -CL_EREFUSED);
 	assert_int_equal(phase("bare"), STATE_STARTING);
-	failed(1);
+	OK(rig_failed(1));
 	assert_int_equal(fenced(9, 1, true, "confirmed"), -ENOENT);
 	assert_int_equal(fenced(1, 0, true, "confirmed"), -CL_EMOVED);
 	/* Switched on again, and failed again: somebody looked before. */
-	admit(1);
-	failed(1);
+	OK(rig_admit(1));
+	OK(rig_failed(1));
 	assert_int_equal(fenced(1, 1, true, "confirmed"), -CL_EMOVED);
 	assert_int_equal(state_node(&s, 1)->silent, 1);
 }
@@ -222,7 +154,7 @@ static void tried_is_not_off(void **state)
 	char why[STATE_REASON_MAX];
 
 	(void)state;
-	failed(1);
+	OK(rig_failed(1));
 	assert_null(state_fence_failed(&s, state_node(&s, 1)));
 	assert_int_equal(fenced(1, 1, false, "fence_ipmilan"), 0);
 	assert_int_equal(phase("bare"), STATE_DISPLACED);
@@ -242,8 +174,8 @@ static void history(void **state)
 	size_t len;
 
 	(void)state;
-	failed(1);
-	wall_ms += 2500;
+	OK(rig_failed(1));
+	rig_wall_ms += 2500;
 	assert_int_equal(fenced(1, 1, false, "fence_ipmilan"), 0);
 	{
 		COMMAND(NODE_SILENT, NodeSilent, node_silent);
@@ -251,7 +183,7 @@ static void history(void **state)
 		m.node = 1;
 		m.incarnation = 1;
 		m.cause = COMMAND_STRING("its lease has ended");
-		assert_int_equal(apply(&c).code, 0);
+		assert_int_equal(rig_apply(&c).code, 0);
 	}
 	assert_int_equal(s.fences.n, 2);
 	assert_string_equal(s.fences.v[0].why, "left the ring");
@@ -262,7 +194,7 @@ static void history(void **state)
 	for (int i = 0; i < 3 * STATE_FENCES_PER_NODE; i++)
 		assert_int_equal(fenced(1, 1, false, i % 2 ? "a" : "b"), 0);
 	assert_int_equal(s.fences.n, STATE_FENCES_PER_NODE);
-	failed(3);
+	OK(rig_failed(3));
 	assert_int_equal(fenced(3, 1, true, "confirmed"), 0);
 	assert_int_equal(s.fences.n, STATE_FENCES_PER_NODE + 1);
 	assert_int_equal(state_encode(&s, &data, &len), 0);
@@ -276,7 +208,7 @@ static void history(void **state)
 static void forgotten_with_the_node(void **state)
 {
 	(void)state;
-	failed(3);
+	OK(rig_failed(3));
 	assert_int_equal(paid(3), 0);
 	assert_int_equal(fenced(3, 1, true, "confirmed"), 0);
 	{
@@ -284,7 +216,7 @@ static void forgotten_with_the_node(void **state)
 
 		m.node = 3;
 		m.incarnation = 1;
-		assert_int_equal(apply(&c).code, 0);
+		assert_int_equal(rig_apply(&c).code, 0);
 	}
 	assert_int_equal(s.fences.n, 0);
 }
@@ -306,7 +238,7 @@ static int agents_set(uint64_t version, uint32_t level, const char *name, const 
 	m.version = version;
 	m.agents = list;
 	m.n_agents = 2;
-	return apply(&c).code;
+	return rig_apply(&c).code;
 }
 
 static void agents(void **state)
@@ -348,14 +280,14 @@ static void fails(uint32_t id)
 	m.incarnation = state_node(&s, id)->incarnation;
 	m.cause = COMMAND_STRING("left the ring");
 	m.fence = true;
-	assert_int_equal(apply(&c).code, 0);
+	assert_int_equal(rig_apply(&c).code, 0);
 }
 
 static void fails_often(uint32_t id)
 {
 	for (int i = 0; i < QUARANTINE_FENCES; i++) {
 		fails(id);
-		admit(id);
+		OK(rig_admit(id));
 	}
 }
 
@@ -364,7 +296,7 @@ static void resume(uint32_t id)
 	COMMAND(NODE_DRAIN, NodeDrain, node_drain);
 
 	m.node = id;
-	assert_int_equal(apply(&c).code, 0);
+	assert_int_equal(rig_apply(&c).code, 0);
 }
 
 static int forget(uint32_t id, uint32_t expected)
@@ -373,7 +305,7 @@ static int forget(uint32_t id, uint32_t expected)
 
 	m.node = id;
 	m.fenced = expected;
-	return apply(&c).code;
+	return rig_apply(&c).code;
 }
 
 static int place_on(uint32_t id)
@@ -384,21 +316,21 @@ static int place_on(uint32_t id)
 	m.generation = state_resource(&s, "bare")->generation;
 	m.node = id;
 	m.incarnation = state_node(&s, id)->incarnation;
-	return apply(&c).code;
+	return rig_apply(&c).code;
 }
 
 static void quarantine(void **state)
 {
 	(void)state;
 	fails(1);
-	admit(1);
-	failed(1); /* by no fault of its own: is not counted */
-	admit(1);
+	OK(rig_admit(1));
+	OK(rig_failed(1)); /* by no fault of its own: is not counted */
+	OK(rig_admit(1));
 	fails(1);
-	admit(1);
+	OK(rig_admit(1));
 	assert_false(state_node(&s, 1)->quarantined);
 	fails(1);
-	admit(1);
+	OK(rig_admit(1));
 	assert_true(state_node(&s, 1)->quarantined);
 	assert_int_equal(state_node(&s, 1)->phase, STATE_NODE_LIVING); /* admitted, and votes */
 	assert_int_equal(phase("bare"), STATE_WAITING);
@@ -413,16 +345,16 @@ static void an_hour_ago(void **state)
 {
 	(void)state;
 	fails(3);
-	admit(3);
+	OK(rig_admit(3));
 	fails(3);
-	admit(3);
+	OK(rig_admit(3));
 	assert_int_equal(forget(3, 1), -CL_EMOVED); /* another one came in between */
 	assert_int_equal(forget(3, 2), 0);
 	fails(3);
-	admit(3);
+	OK(rig_admit(3));
 	assert_false(state_node(&s, 3)->quarantined);
 	/* Whatever the clocks of the proposers said. */
-	wall_ms -= 7200000;
+	rig_wall_ms -= 7200000;
 	fails(3);
 	assert_true(state_node(&s, 3)->quarantined);
 }
@@ -438,8 +370,8 @@ static void a_quarter_at_most(void **state)
 	for (uint32_t i = 4; i <= 8; i++) {
 		char name[8] = { 'n', 'o', 'd', 'e', (char)('0' + i) };
 
-		add(i, name);
-		admit(i);
+		OK(rig_add(i, name));
+		OK(rig_admit(i));
 	}
 	assert_int_equal(quarantine_most(&s), 2);
 	fails_often(1);
@@ -453,7 +385,7 @@ static void a_quarter_at_most(void **state)
 
 		m.node = 8;
 		m.incarnation = 1;
-		assert_int_equal(apply(&c).code, 0);
+		assert_int_equal(rig_apply(&c).code, 0);
 	}
 	assert_int_equal(state_node(&s, 1)->quarantined + state_node(&s, 3)->quarantined, 1);
 }
@@ -461,7 +393,7 @@ static void a_quarter_at_most(void **state)
 static void quarantine_without_a_limit(void **state)
 {
 	(void)state;
-	defects = STATE_DEFECT_QUARANTINE_ALL;
+	rig_defects = STATE_DEFECT_QUARANTINE_ALL;
 	fails_often(3);
 	fails_often(1);
 	assert_true(state_node(&s, 3)->quarantined && state_node(&s, 1)->quarantined);
@@ -472,8 +404,8 @@ static void not_before_its_schema(void **state)
 {
 	(void)state;
 	s.schema = 2;
-	failed(1);
-	admit(1);
+	OK(rig_failed(1));
+	OK(rig_admit(1));
 	assert_int_equal(s.fences.n, 0);
 }
 
@@ -486,7 +418,7 @@ static void raised_beyond_this_program(void **state)
 	(void)state;
 	m.schema = 4;
 	s.knows = 3;
-	res = apply(&c);
+	res = rig_apply(&c);
 	assert_true(res.unknown);
 	assert_int_equal(s.schema, 3);
 }

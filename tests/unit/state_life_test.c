@@ -14,76 +14,12 @@
 #include "proto/log.pb-c.h"
 #include "quorum/command.h"
 #include "quorum/state.h"
-
-static struct state s;
-
-static struct state_result apply(Log__Command *c)
-{
-	struct state_result res;
-	size_t len = log__command__get_packed_size(c);
-	uint8_t *data = malloc(len + 1);
-
-	(void)log__command__pack(c, data);
-	assert_int_equal(state_apply(&s, s.applied + 1, data, len, 0, &res, NULL), 0);
-	free(data);
-	return res;
-}
-
-static int add(uint32_t id, const char *name)
-{
-	Log__Node n = LOG__NODE__INIT;
-	uint8_t uuid[16] = { (uint8_t)id, 7 };
-	COMMAND(NODE_ADD, NodeAdd, node_add);
-
-	n.id = id;
-	n.name = COMMAND_STRING(name);
-	n.uuid = (ProtobufCBinaryData){ 16, uuid };
-	m.node = &n;
-	return apply(&c).code;
-}
+#include "tests/unit/state_rig.h"
 
 static uint64_t admit(uint32_t id)
 {
-	COMMAND(NODE_ADMIT, NodeAdmit, node_admit);
-
-	m.node = id;
-	m.incarnation = state_node(&s, id)->incarnation;
-	m.instance = 1;
-	assert_int_equal(apply(&c).code, 0);
+	OK(rig_admit(id));
 	return state_node(&s, id)->incarnation;
-}
-
-static void volume(void)
-{
-	uint8_t uuid[16] = { 1 };
-	COMMAND(VOLUME_CREATE, VolumeCreate, volume_create);
-
-	m.name = COMMAND_STRING("vol1");
-	m.uuid = (ProtobufCBinaryData){ 16, uuid };
-	m.url = COMMAND_STRING("iscsi://10.0.0.9/iqn.a:b/1");
-	assert_int_equal(apply(&c).code, 0);
-}
-
-static void assign(uint32_t node)
-{
-	const struct state_volume *v = state_volume(&s, "vol1");
-	COMMAND(VOLUME_ASSIGN, VolumeAssign, volume_assign);
-
-	m.name = COMMAND_STRING("vol1");
-	m.epoch = v->epoch;
-	m.node = node;
-	m.incarnation = state_node(&s, node)->incarnation;
-	assert_int_equal(apply(&c).code, 0);
-}
-
-static void failed(uint32_t id)
-{
-	COMMAND(NODE_FAILED, NodeFailed, node_failed);
-
-	m.node = id;
-	m.incarnation = state_node(&s, id)->incarnation;
-	m.cause = COMMAND_STRING("test");
-	assert_int_equal(apply(&c).code, 0);
 }
 
 static void silent(uint32_t id)
@@ -93,7 +29,7 @@ static void silent(uint32_t id)
 	m.node = id;
 	m.incarnation = state_node(&s, id)->incarnation;
 	m.cause = COMMAND_STRING("test");
-	assert_int_equal(apply(&c).code, 0);
+	assert_int_equal(rig_apply(&c).code, 0);
 }
 
 static void paid(uint32_t id)
@@ -106,7 +42,7 @@ static void paid(uint32_t id)
 	m.payer = v->coordinator;
 	m.node = id;
 	m.incarnation = state_node(&s, id)->incarnation;
-	assert_int_equal(apply(&c).code, 0);
+	assert_int_equal(rig_apply(&c).code, 0);
 }
 
 static int removed(uint32_t id)
@@ -116,7 +52,7 @@ static int removed(uint32_t id)
 
 	m.node = id;
 	m.incarnation = n ? n->incarnation : 0;
-	return apply(&c).code;
+	return rig_apply(&c).code;
 }
 
 static int set(uint64_t version, enum state_part kind, const char *text)
@@ -129,19 +65,19 @@ static int set(uint64_t version, enum state_part kind, const char *text)
 	m.version = version;
 	m.parts = list;
 	m.n_parts = 1;
-	return apply(&c).code;
+	return rig_apply(&c).code;
 }
 
 static int begin(void **state)
 {
 	(void)state;
 	state_init(&s);
-	assert_int_equal(add(1, "n1"), 0);
-	assert_int_equal(add(2, "n2"), 0);
+	assert_int_equal(rig_add(1, "n1"), 0);
+	assert_int_equal(rig_add(2, "n2"), 0);
 	(void)admit(1);
 	(void)admit(2);
-	volume();
-	assign(1);
+	OK(rig_volume("vol1"));
+	OK(rig_assign("vol1", 1));
 	return 0;
 }
 
@@ -159,21 +95,21 @@ static void test_remove(void **state)
 
 	(void)state;
 	assert_int_equal(removed(2), -CL_EREFUSED); /* lives */
-	failed(2);
+	OK(rig_failed(2));
 	paid(2);
 	assert_int_equal(removed(2), -CL_EREFUSED); /* may run on */
 	silent(2);
 	assert_int_equal(removed(2), 0);
 	assert_null(state_node(&s, 2));
 	assert_int_equal(removed(2), -ENOENT);
-	assert_int_equal(add(2, "n2"), 0);
+	assert_int_equal(rig_add(2, "n2"), 0);
 	assert_true(admit(2) > incarnation);
 }
 
 static void test_remove_waits_for_the_fence(void **state)
 {
 	(void)state;
-	failed(2);
+	OK(rig_failed(2));
 	silent(2);
 	assert_int_equal(removed(2), -CL_EREFUSED);
 	paid(2);
@@ -183,10 +119,10 @@ static void test_remove_waits_for_the_fence(void **state)
 static void test_remove_waits_for_the_volume(void **state)
 {
 	(void)state;
-	failed(1);
+	OK(rig_failed(1));
 	silent(1);
 	assert_int_equal(removed(1), -CL_EREFUSED);
-	assign(2);
+	OK(rig_assign("vol1", 2));
 	paid(1);
 	assert_int_equal(removed(1), 0);
 }
@@ -205,7 +141,7 @@ static void test_setup(void **state)
 	assert_int_equal(s.setup.version, 2);
 	assert_int_equal(s.setup.part[STATE_PART_COROSYNC].version, 1);
 	/* Who goes is to be taken out of it, until a text is set. */
-	failed(2);
+	OK(rig_failed(2));
 	silent(2);
 	paid(2);
 	assert_int_equal(removed(2), 0);
@@ -226,7 +162,7 @@ static int stop(bool on)
 	COMMAND(CLUSTER_STOP, ClusterStop, cluster_stop);
 
 	m.on = on;
-	return apply(&c).code;
+	return rig_apply(&c).code;
 }
 
 static int place(void)
@@ -238,7 +174,7 @@ static int place(void)
 	m.generation = r->generation;
 	m.node = 1;
 	m.incarnation = state_node(&s, 1)->incarnation;
-	return apply(&c).code;
+	return rig_apply(&c).code;
 }
 
 static void ended(void)
@@ -247,7 +183,7 @@ static void ended(void)
 
 	m.name = COMMAND_STRING("web");
 	m.generation = state_resource(&s, "web")->generation;
-	assert_int_equal(apply(&c).code, 0);
+	assert_int_equal(rig_apply(&c).code, 0);
 }
 
 static void test_stop(void **state)
@@ -260,7 +196,7 @@ static void test_stop(void **state)
 		m.name = COMMAND_STRING("web");
 		m.type = COMMAND_STRING("vm");
 		m.wanted = true;
-		assert_int_equal(apply(&c).code, 0);
+		assert_int_equal(rig_apply(&c).code, 0);
 	}
 	assert_int_equal(place(), 0);
 	assert_int_equal(stop(true), 0);

@@ -16,65 +16,9 @@
 #include "quorum/state.h"
 #include "quorum/state_force.h"
 #include "quorum/state_schema.h"
+#include "tests/unit/state_rig.h"
 
 #define S(s) COMMAND_STRING(s)
-
-static struct state s;
-
-static int apply(Log__Command *c)
-{
-	struct state_result res;
-	uint8_t buf[4096];
-	size_t len = log__command__pack(c, buf);
-
-	assert_int_equal(state_apply(&s, s.applied + 1, buf, len, 0, &res, NULL), 0);
-	return res.code;
-}
-
-static void add(uint32_t id, const char *name)
-{
-	uint8_t uuid[16] = { (uint8_t)id };
-	Log__Node n = LOG__NODE__INIT;
-	COMMAND(NODE_ADD, NodeAdd, node_add);
-
-	n.id = id;
-	n.name = S(name);
-	n.uuid = (ProtobufCBinaryData){ 16, uuid };
-	m.node = &n;
-	assert_int_equal(apply(&c), 0);
-}
-
-static void admit(uint32_t id)
-{
-	COMMAND(NODE_ADMIT, NodeAdmit, node_admit);
-
-	m.node = id;
-	m.incarnation = state_node(&s, id)->incarnation;
-	assert_int_equal(apply(&c), 0);
-}
-
-static void assign(const char *name, uint32_t to)
-{
-	COMMAND(VOLUME_ASSIGN, VolumeAssign, volume_assign);
-
-	m.name = S(name);
-	m.epoch = state_volume(&s, name)->epoch;
-	m.node = to;
-	m.incarnation = state_node(&s, to)->incarnation;
-	assert_int_equal(apply(&c), 0);
-}
-
-static void volume(const char *name)
-{
-	uint8_t uuid[16] = { (uint8_t)name[3] };
-	COMMAND(VOLUME_CREATE, VolumeCreate, volume_create);
-
-	m.name = S(name);
-	m.uuid = (ProtobufCBinaryData){ 16, uuid };
-	m.url = S("iscsi://t/iqn/1");
-	assert_int_equal(apply(&c), 0);
-	assign(name, 2);
-}
 
 static void create(const char *name, const char *on, enum state_start_after when)
 {
@@ -87,7 +31,7 @@ static void create(const char *name, const char *on, enum state_start_after when
 	m.volumes = volumes;
 	m.wanted = true;
 	m.start_after = when;
-	assert_int_equal(apply(&c), 0);
+	assert_int_equal(rig_apply(&c).code, 0);
 }
 
 static void place(const char *name)
@@ -98,7 +42,7 @@ static void place(const char *name)
 	m.generation = state_resource(&s, name)->generation;
 	m.node = 1;
 	m.incarnation = 1;
-	assert_int_equal(apply(&c), 0);
+	assert_int_equal(rig_apply(&c).code, 0);
 }
 
 static void started(const char *name)
@@ -107,7 +51,7 @@ static void started(const char *name)
 
 	m.name = S(name);
 	m.generation = state_resource(&s, name)->generation;
-	assert_int_equal(apply(&c), 0);
+	assert_int_equal(rig_apply(&c).code, 0);
 }
 
 /* Online on node 1. on: its volume, or NULL for a local disk. */
@@ -125,7 +69,7 @@ static void node_fails(void)
 	m.node = 1;
 	m.incarnation = 1;
 	m.cause = S("left the ring");
-	assert_int_equal(apply(&c), 0);
+	assert_int_equal(rig_apply(&c).code, 0);
 }
 
 static int paid(const char *name, uint64_t incarnation, enum heartbeat_seen seen)
@@ -138,7 +82,7 @@ static int paid(const char *name, uint64_t incarnation, enum heartbeat_seen seen
 	m.node = 1;
 	m.incarnation = incarnation;
 	m.seen = seen;
-	return apply(&c);
+	return rig_apply(&c).code;
 }
 
 static int silent(bool storage)
@@ -149,7 +93,7 @@ static int silent(bool storage)
 	m.incarnation = 1;
 	m.storage = storage;
 	m.cause = S("");
-	return apply(&c);
+	return rig_apply(&c).code;
 }
 
 static int raise_schema(uint32_t to)
@@ -157,7 +101,7 @@ static int raise_schema(uint32_t to)
 	COMMAND(SCHEMA_RAISE, SchemaRaise, schema_raise);
 
 	m.schema = to;
-	return apply(&c);
+	return rig_apply(&c).code;
 }
 
 static bool displaced(const char *name)
@@ -171,14 +115,16 @@ static int setup(void **state)
 	(void)state;
 	state_init(&s);
 	s.schema = STATE_SCHEMA;
-	add(1, "node1");
-	add(2, "node2");
-	add(3, "node3");
-	admit(1);
-	admit(2);
-	admit(3);
-	volume("vol1");
-	volume("vol2");
+	OK(rig_add(1, "node1"));
+	OK(rig_add(2, "node2"));
+	OK(rig_add(3, "node3"));
+	OK(rig_admit(1));
+	OK(rig_admit(2));
+	OK(rig_admit(3));
+	OK(rig_volume("vol1"));
+	OK(rig_assign("vol1", 2));
+	OK(rig_volume("vol2"));
+	OK(rig_assign("vol2", 2));
 	vm("auto", "vol1", STATE_AFTER_AUTO);
 	vm("fence", "vol1", STATE_AFTER_FENCE);
 	vm("lease", "vol1", STATE_AFTER_LEASE);
@@ -258,14 +204,14 @@ static void test_a_new_failure_is_judged_anew(void **state)
 	assert_int_equal(paid("vol2", 1, HEARTBEAT_SILENT), 0);
 	assert_int_equal(silent(true), 0);
 	assert_int_equal(silent(true), -CL_EMOVED);
-	admit(1);
+	OK(rig_admit(1));
 	assert_int_equal(state_node(&s, 1)->quiet, 1); /* says nothing of incarnation 2 */
 	{
 		COMMAND(NODE_FAILED, NodeFailed, node_failed);
 		m.node = 1;
 		m.incarnation = 2;
 		m.cause = S("");
-		assert_int_equal(apply(&c), 0);
+		assert_int_equal(rig_apply(&c).code, 0);
 	}
 	assert_int_equal(state_node(&s, 1)->heard_silent, 0);
 }
@@ -307,9 +253,9 @@ static void test_a_new_line(void **state)
 	assert_int_equal(paid("vol1", 1, HEARTBEAT_SILENT), 0);
 	assert_int_equal(paid("vol2", 1, HEARTBEAT_SILENT), 0);
 	assert_int_equal(state_force(&s, 2, 1 << 20, 0, "left behind", 0), 0);
-	admit(2);
-	assign("vol1", 2);
-	assign("vol2", 2);
+	OK(rig_admit(2));
+	OK(rig_assign("vol1", 2));
+	OK(rig_assign("vol2", 2));
 	i = state_node(&s, 1)->incarnation;
 	assert_int_equal(paid("vol1", i, HEARTBEAT_ABSENT), 0);
 	assert_int_equal(paid("vol2", i, HEARTBEAT_ABSENT), 0);

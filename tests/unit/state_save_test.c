@@ -17,58 +17,11 @@
 #include "quorum/state_force.h"
 #include "quorum/state_save.h"
 #include "quorum/state_schema.h"
-
-static struct state s;
-
-static struct state_result apply(Log__Command *c)
-{
-	struct state_result res;
-	size_t len = log__command__get_packed_size(c);
-	uint8_t *data = malloc(len + 1);
-
-	(void)log__command__pack(c, data);
-	assert_int_equal(state_apply(&s, s.applied + 1, data, len, 0, &res, NULL), 0);
-	free(data);
-	return res;
-}
+#include "tests/unit/state_rig.h"
 
 static const struct state_resource *web(void)
 {
 	return state_resource(&s, "web");
-}
-
-static void node_add(void)
-{
-	Log__Node n = LOG__NODE__INIT;
-	uint8_t uuid[16] = { 1, 7 };
-	COMMAND(NODE_ADD, NodeAdd, node_add);
-
-	n.id = 1;
-	n.name = COMMAND_STRING("node1");
-	n.uuid = (ProtobufCBinaryData){ 16, uuid };
-	m.node = &n;
-	assert_int_equal(apply(&c).code, 0);
-}
-
-static void node_admit(void)
-{
-	COMMAND(NODE_ADMIT, NodeAdmit, node_admit);
-
-	m.node = 1;
-	m.incarnation = state_node(&s, 1)->incarnation;
-	m.instance = 1;
-	assert_int_equal(apply(&c).code, 0);
-}
-
-static void volume_create(void)
-{
-	uint8_t uuid[16] = { 1 };
-	COMMAND(VOLUME_CREATE, VolumeCreate, volume_create);
-
-	m.name = COMMAND_STRING("vol1");
-	m.uuid = (ProtobufCBinaryData){ 16, uuid };
-	m.url = COMMAND_STRING("iscsi://10.0.0.9/iqn.a:b/1");
-	assert_int_equal(apply(&c).code, 0);
 }
 
 static void vm_create(bool on_volume)
@@ -81,7 +34,7 @@ static void vm_create(bool on_volume)
 	m.wanted = true;
 	m.n_volumes = on_volume;
 	m.volumes = volumes;
-	assert_int_equal(apply(&c).code, 0);
+	assert_int_equal(rig_apply(&c).code, 0);
 }
 
 static void stop(bool on, bool save)
@@ -91,7 +44,7 @@ static void stop(bool on, bool save)
 	m.on = on;
 	m.save = save;
 	assert_int_equal(schema_of(&c), save ? 3 : 1);
-	assert_int_equal(apply(&c).code, 0);
+	assert_int_equal(rig_apply(&c).code, 0);
 }
 
 static uint64_t place(void)
@@ -102,7 +55,7 @@ static uint64_t place(void)
 	m.generation = web()->generation;
 	m.node = 1;
 	m.incarnation = state_node(&s, 1)->incarnation;
-	assert_int_equal(apply(&c).code, 0);
+	assert_int_equal(rig_apply(&c).code, 0);
 	return web()->generation;
 }
 
@@ -112,7 +65,7 @@ static void started(void)
 
 	m.name = COMMAND_STRING("web");
 	m.generation = web()->generation;
-	assert_int_equal(apply(&c).code, 0);
+	assert_int_equal(rig_apply(&c).code, 0);
 }
 
 static void ended(uint64_t saved, bool badly)
@@ -124,16 +77,16 @@ static void ended(uint64_t saved, bool badly)
 	m.saved = saved;
 	m.failed = badly;
 	assert_int_equal(schema_of(&c), saved ? 3 : 1);
-	assert_int_equal(apply(&c).code, 0);
+	assert_int_equal(rig_apply(&c).code, 0);
 }
 
 static int begin(void **state)
 {
 	(void)state;
 	s = (struct state){ 0 };
-	node_add();
-	node_admit();
-	volume_create();
+	OK(rig_add(1, "node1"));
+	OK(rig_admit(1));
+	OK(rig_volume("vol1"));
 	return 0;
 }
 
