@@ -90,16 +90,16 @@ void irq_enable(unsigned line)
 	outb(port, (uint8_t)(inb(port) & ~(1U << (line & 7))));
 }
 
-static void pit_init(void)
+static void pit_init(uint32_t tick_ms)
 {
-	uint16_t n = 1193182 / (1000 / TICK_MS);
+	uint16_t n = (uint16_t)(1193182 * tick_ms / 1000);
 
 	outb(0x43, 0x34);
 	outb(0x40, (uint8_t)n), outb(0x40, (uint8_t)(n >> 8));
 }
 
 /* Exceptions have no handler on purpose: a triple fault resets the machine, which is seen outside. */
-void hw_init(void)
+void hw_init(uint32_t tick_ms)
 {
 	struct {
 		uint16_t limit;
@@ -111,7 +111,7 @@ void hw_init(void)
 	idt_set(0x20, isr_timer);
 	__asm__ volatile("lidt %0" : : "m"(pointer));
 	pic_init();
-	pit_init();
+	pit_init(tick_ms);
 	outw(PM_BASE + 2, 0x100); /* the power button sets its bit only when it is enabled */
 	__asm__ volatile("sti");
 }

@@ -50,11 +50,10 @@ static inline void barrier(void)
 	__asm__ volatile("mfence" : : : "memory");
 }
 
-#define TICK_MS 10
+extern volatile uint32_t ticks; /* of the length that hw_init() was told, since boot */
 
-extern volatile uint32_t ticks; /* of TICK_MS, since boot */
-
-void hw_init(void);
+/* tick_ms: how often the timer wakes the guest; up to 54, which is the longest that the PIT counts. */
+void hw_init(uint32_t tick_ms);
 void irq_enable(unsigned line);
 uint32_t pci_read(uint32_t dev, uint32_t reg);
 void pci_write(uint32_t dev, uint32_t reg, uint32_t v);
