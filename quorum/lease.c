@@ -56,6 +56,11 @@ void lease_watch(struct lease *lease)
 	lease->watched = true;
 }
 
+void lease_unwatch(struct lease *lease)
+{
+	lease->watched = false;
+}
+
 void lease_heartbeat(struct lease *lease, int64_t until_ms)
 {
 	if (until_ms > lease->heartbeat_until_ms)

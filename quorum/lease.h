@@ -94,6 +94,8 @@ void lease_detach(struct lease *lease, int64_t until_ms);
 
 /* csvd begins to write heartbeats: from here on this lease is a watched one. */
 void lease_watch(struct lease *lease);
+/* Nobody concludes anything from them any more, until the node says that it is back (docs/timing.md). */
+void lease_unwatch(struct lease *lease);
 /* A heartbeat allows VMs to execute until then. Never shortens. */
 void lease_heartbeat(struct lease *lease, int64_t until_ms);
 /*

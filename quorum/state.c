@@ -102,8 +102,20 @@ const char *state_in_maintenance(const struct state *state, const struct state_r
 	return NULL;
 }
 
+/*
+ * While its clusterd is away as planned a node heeds its heartbeats no more (clusterd/core/detach.c), so that a storage
+ * that stalls for a moment freezes nobody: they stand for nothing then. It heeds them again before it says that it is
+ * back.
+ */
+static bool is_unwatched(const struct state *state, const struct state_node *n)
+{
+	return n->detached_ms && state_schema(state) >= SCHEMA_UNWATCHED;
+}
+
 bool state_storage_silent(const struct state *state, const struct state_node *n, unsigned defects)
 {
+	if (is_unwatched(state, n) && !(defects & STATE_DEFECT_DETACH_QUIET))
+		return false;
 	if (n->phase != STATE_NODE_FAILED || n->heard_silent == 0)
 		return false;
 	if (defects & STATE_DEFECT_ONE_VOLUME)
@@ -140,11 +152,15 @@ bool state_is_free(const struct state *state, const struct state_resource *r,
 	const struct state_node *n = state_node(state, r->owner);
 
 	if (r->owner && !owner_is_over(r, n)) {
+		const char *more = !n				  ? ""
+				   : state_fence_failed(state, n) ? ": fence agents failed"
+				   : n->detached_ms		  ? ": it was away as planned"
+								  : "";
+
 		(void)snprintf(reason, STATE_REASON_MAX,
 			       "it may still run%s; until the lease ends, or `clusterctl fence "
 			       "confirm %s`",
-			       n && state_fence_failed(state, n) ? ": fence agents failed" : "",
-			       n ? n->name : "?");
+			       more, n ? n->name : "?");
 		return false;
 	}
 	for (size_t i = 0; i < r->n_volumes; i++)

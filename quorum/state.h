@@ -253,6 +253,7 @@ enum state_defect {
 	STATE_DEFECT_SAVE_TWICE = 1 << 8, /* a saved memory is given to every start that follows */
 	STATE_DEFECT_REMOVE_EARLY = 1 << 16,   /* a node goes while something of it is left */
 	STATE_DEFECT_FORGET_RETIRED = 1 << 17, /* and its numbers are given again */
+	STATE_DEFECT_DETACH_QUIET = 1 << 20,   /* quiet while its clusterd is away as planned */
 };
 
 /* What applying changed, for the agent, the event lines and csvd's tables. */
@@ -311,7 +312,7 @@ bool state_is_free(const struct state *state, const struct state_resource *r,
 /* And nothing that an operator asked for stands against a place for it. */
 bool state_may_place(const struct state *state, const struct state_resource *r,
 		     char reason[STATE_REASON_MAX]);
-/* FAILED, every debt of it is paid, and its heartbeat stood on each volume where it had one. */
+/* FAILED and not away as planned, every debt of it is paid, and its heartbeat stood on each volume where it had one. */
 bool state_storage_silent(const struct state *state, const struct state_node *n, unsigned defects);
 /* The name of a volume of r that is in maintenance; NULL: none is. */
 const char *state_in_maintenance(const struct state *state, const struct state_resource *r);

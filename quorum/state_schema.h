@@ -10,6 +10,7 @@
  *   schema 3   a planned stop of a node's clusterd: NodeDetach
  *   schema 3   fences by agents and by a person's word, their history; quarantine
  *   schema 3   memory that is kept over a stop: ClusterStop.save, ResourceStopped.saved
+ *   schema 4   nobody is quiet by its heartbeats while its clusterd is away as planned
  *
  * A program that is older than the database's schema cannot read it, and does not run.
  */
@@ -19,8 +20,9 @@
 #include "proto/log.pb-c.h"
 #include "quorum/state.h"
 
-#define STATE_SCHEMA 3 /* of this program */
+#define STATE_SCHEMA 4 /* of this program */
 #define SCHEMA_HEARTBEAT 3
+#define SCHEMA_UNWATCHED 4
 
 /* From which schema on there is such a command, with these fields. */
 uint32_t schema_of(const Log__Command *command);

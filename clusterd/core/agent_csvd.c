@@ -276,12 +276,16 @@ static void on_csvd(struct node *n, bool up)
 
 /*
  * Others may conclude from a standing heartbeat only when there was one. So from the moment in which one
- * may be written this node must heed its own: csvd waits for the answer.
+ * may be written this node must heed its own: csvd waits for the answer. Not across a planned stop: they stand for
+ * nothing then, and a storage that stalls for a second would freeze all (detach.c, which ends that, too). csvd asks
+ * again with each word about the lease.
  */
 static void on_watch(struct node *n, uint64_t incarnation)
 {
 	if (!n->incarnation || incarnation != n->incarnation)
 		return; /* it has tables of another life: it will ask again */
+	if (detach_unwatched(n))
+		return;
 	lease_watch(&n->lease);
 	beats_tell_lease(n);
 }

@@ -64,5 +64,9 @@
 #define NODE_DEFECT_REMOVED_VOTES NODE_DEFECT(42)  /* a voter is removed from the cluster */
 #define NODE_DEFECT_LEAVES_ALONE NODE_DEFECT(43)   /* .. though the others are no majority */
 #define NODE_DEFECT_DETACH_LEASE_KEPT NODE_DEFECT(44) /* back, but still by the longer lease */
+#define NODE_DEFECT_DETACH_QUIET NODE_DEFECT(50)      /* .. away as planned, it may be quiet */
+#define NODE_DEFECT_DETACH_WATCHED NODE_DEFECT(51)    /* .. and heeds its heartbeats all the same */
+#define NODE_DEFECT_DETACH_WATCH_LATE                                                              \
+	NODE_DEFECT(52) /* .. and heeds them only after it has said that it is back */
 
 #endif

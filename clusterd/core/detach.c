@@ -5,20 +5,27 @@
  *
  *   N: told to end ---- `N detached for D` ----> the log
  *      at a            lease := a + D - margin,      each node, when it applies it (at b >= a): N is not failed
- *                      written for csvd, feeder      for silence, and its bound is not before b + D
- *                      and the next clusterd; ends
- *      new process: inherits that lease; first acks: lease := its beats'; `N is back` ----> the log
+ *                      unwatched; written for csvd,  for silence, its bound is not before b + D, and nothing is
+ *                      feeder and the next           concluded from its heartbeats
+ *                      clusterd; ends
+ *      new process: inherits that lease; first acks: lease := its beats'; watched; `N is back` ----> the log
  *
  * N counts from before it asked, the others from when they applied it: whoever leads later has applied it,
  * too, or begun after it, so none of them counts from an earlier moment. The margin is for clocks that run at
- * different rates. `N is back` is said only once N itself lives by the shorter lease.
+ * different rates. `N is back` is said only once N itself lives by the shorter lease, and heeds its heartbeats.
  *
- * A machine that dies meanwhile leaves the ring, and has failed at once; what is on volumes starts when it is
- * silent there (docs/timing.md), the rest when D is over.
+ * Unwatched: no beat is acked while it is away, so that one heartbeat which is late by a second would freeze its
+ * VMs until it is back. The price: a machine that dies meanwhile leaves the ring, and has failed at once; but
+ * what it ran starts only when D is over, or somebody (an agent, a person) knows that it is off.
  */
 #include "config.h"
 
 #include "clusterd/core/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "quorum/state_schema.h"
 
 enum {
 	DETACH_MS = 120000,
@@ -43,12 +50,39 @@ static void end(struct node *n, const char *how)
 	CORE_COPY(core_emit(n, NODE_DO_END)->reply.text, how);
 }
 
-/* Beats go on until the process has ended; what they bring is shorter. */
+/*
+ * Beats go on until the process has ended; what they bring is shorter. Unwatched only now that the entry is applied:
+ * before, the others may find it silent on the storage.
+ */
 static void noted(struct node *n)
 {
+	struct node_quorum q;
+	bool enough;
+
+	node_get_quorum(n, &q);
+	enough = !node_is_voter(n, n->cfg.id) || q.heard > q.need;
 	lease_detach(&n->lease, n->detach.asked_ms + DETACH_MS - DETACH_MARGIN_MS);
+	if (state_schema(&n->state) >= SCHEMA_UNWATCHED &&
+	    !(n->cfg.defects & NODE_DEFECT_DETACH_WATCHED))
+		lease_unwatch(&n->lease);
 	beats_tell_lease(n);
-	end(n, "the others know; its VMs run on without it for two minutes");
+	if (!enough)
+		core_event(n, n->cfg.name, "majority-lost",
+			   "without its clusterd the others are no majority: their VMs pause until "
+			   "one is back");
+	end(n, enough ? "the others know; its VMs run on without it for two minutes"
+		      : "the others know, but are no majority without it: their VMs pause soon, "
+			"this node's run on "
+			"for two minutes");
+}
+
+bool detach_unwatched(const struct node *n)
+{
+	const struct state_node *own = state_node(&n->state, n->cfg.id);
+
+	if ((n->cfg.defects & NODE_DEFECT_DETACH_WATCH_LATE) && own && own->detached_ms)
+		return true;
+	return n->detach.ended || n->lease.inherited;
 }
 
 void detach_ask(struct node *n)
@@ -77,12 +111,28 @@ static void ending_step(struct node *n, const struct state_node *s)
 		propose(n, s, DETACH_MS);
 }
 
+/*
+ * Whoever reads that it is back may find it silent on the storage, before it reads so itself: it heeds its
+ * heartbeats first. Its units of before are on the volumes, whether or not its csvd asks this moment.
+ */
+static void heed_again(struct node *n)
+{
+	if (n->lease.watched || n->state.volumes.n == 0 ||
+	    (n->cfg.defects & NODE_DEFECT_DETACH_WATCH_LATE))
+		return;
+	lease_watch(&n->lease);
+	beats_tell_lease(n);
+}
+
 /* Only under a lease that this very process got: see above. */
 static void back_step(struct node *n, const struct state_node *s)
 {
 	bool lives = n->life == NODE_UP && !n->lease.inherited && s->incarnation == n->incarnation;
 
-	if (lives && agent_due(n, &n->detach.told_ms))
+	if (!lives)
+		return;
+	heed_again(n);
+	if (agent_due(n, &n->detach.told_ms))
 		propose(n, s, 0);
 }
 
@@ -116,6 +166,22 @@ bool detach_holds(const struct node *n, const struct state_node *s)
 	if (!s->detached_ms || (n->cfg.defects & NODE_DEFECT_DETACH_FORGOTTEN))
 		return false;
 	return !seen || n->now_ms - seen->at_ms < s->detached_ms;
+}
+
+bool detach_names(const struct node *n, char *names, size_t size)
+{
+	size_t len = 0;
+
+	names[0] = 0;
+	for (size_t i = 0; i < n->state.nodes.n; i++) {
+		const struct state_node *s = &n->state.nodes.v[i];
+
+		if (s->id == n->cfg.id || s->phase != STATE_NODE_LIVING || !s->detached_ms ||
+		    len >= size)
+			continue;
+		len += (size_t)snprintf(names + len, size - len, "%s%s", len ? ", " : "", s->name);
+	}
+	return len > 0;
 }
 
 void detach_step(struct node *n)

@@ -412,8 +412,8 @@ struct node {
 	int64_t config_seen_ms;
 	struct raft_config voters; /* as of what is applied */
 
-	struct slow slow; /* slow.c */
-	struct detach detach; /* detach.c */
+	struct slow slow;	      /* slow.c */
+	struct detach detach;	      /* detach.c */
 	char times[STATE_REASON_MAX]; /* NODE_EV_TIMES */
 
 	/* message.c */
@@ -521,6 +521,10 @@ void detach_ask(struct node *n);
 void detach_step(struct node *n);
 /* Its clusterd is away as planned, and it may execute for longer. */
 bool detach_holds(const struct node *n, const struct state_node *s);
+/* Its heartbeats are not to be heeded now: this process ends as planned, or follows one that did. */
+bool detach_unwatched(const struct node *n);
+/* Names of those that are away as planned; false: nobody is. */
+bool detach_names(const struct node *n, char *names, size_t size);
 int64_t detach_deadline(const struct node *n);
 
 /* ---- slow.c ----------------------------------------------------------------------------------- */

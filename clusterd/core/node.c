@@ -90,6 +90,22 @@ static bool is_ours(struct node *n, const struct state_node *s)
 	       n->cleaned && s->instance == n->cfg.instance && (take_on(n, s->incarnation), true);
 }
 
+static void life_isolated(struct node *n)
+{
+	char why[STATE_REASON_MAX], names[60];
+
+	if (detach_names(n, names, sizeof(names)))
+		(void)snprintf(
+			why, sizeof(why),
+			"no majority answers: VMs are paused until clusterd runs again on %s",
+			names);
+	else
+		CORE_COPY(
+			why,
+			"neither a majority of the voters nor the storage answers: VMs are paused");
+	life_enter(n, NODE_ISOLATED, why);
+}
+
 static void life_living(struct node *n)
 {
 	if (lease_state(&n->lease) == LEASE_VALID)
@@ -97,9 +113,7 @@ static void life_living(struct node *n)
 	else if (lease_state(&n->lease) == LEASE_NONE)
 		life_enter(n, NODE_ISOLATED, "no majority of the voters has answered yet");
 	else
-		life_enter(
-			n, NODE_ISOLATED,
-			"neither a majority of the voters nor the storage answers: VMs are paused");
+		life_isolated(n);
 }
 
 /* Without a database nothing is known of what runs here: it ends before this node asks to come back. */

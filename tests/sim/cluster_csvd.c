@@ -417,15 +417,38 @@ void csvd_release(struct cworld *w, struct task *t)
 					      .epoch = t->a });
 }
 
+/* The new clusterd may not know that it is to heed them. Not from here: this is an action of its core. */
+static void csvd_asks_again(struct cworld *w, unsigned node)
+{
+	struct task *t = task_new(w, T_HB_ASK, node, 1);
+
+	t->instance = w->node[node].instance;
+	t->a = w->node[node].watched;
+}
+
+void hb_ask(struct cworld *w, struct task *t)
+{
+	csvd_report(w, t->node,
+		    (struct node_csvd_event){ .report = NODE_CSVD_WATCH, .incarnation = t->a });
+}
+
 /* ---- orders ---------------------------------------------------------------------------------------------------- */
 
-static void on_lease(struct cnode *c, const struct node_action *a)
+static void on_lease(struct cworld *w, unsigned node, const struct node_action *a)
 {
+	struct cnode *c = &w->node[node];
+
+	if (a->lease.until_ms && a->lease.until_ms < c->file_lease_ms)
+		planned_back(w, node);
+	if (a->lease.watched || a->lease.until_ms < c->file_lease_ms)
+		c->away = false; /* it lives by its beats again */
 	c->lease_ms = a->lease.until_ms;
 	c->file_lease_ms = a->lease.until_ms ? a->lease.until_ms : 1; /* lease_file.c: ended */
 	c->file_beat_ms = a->lease.watched ? a->lease.beat_ms : 0;
 	if (a->lease.watched)
 		c->watched = a->lease.watched;
+	else if (planned_seed(w) && c->watched && c->watched == c->file_incarnation)
+		csvd_asks_again(w, node);
 	for (unsigned l = 0; l < CW_VOLS; l++)
 		hb_chain_beat(&c->vol[l].chain, a->lease.beat_ms);
 	note_file(c);
@@ -464,7 +487,7 @@ void driver_csvd(struct cworld *w, unsigned node, const struct node_action *a)
 		csvd_tables(w, node);
 		break;
 	case NODE_DO_CSVD_LEASE:
-		on_lease(c, a);
+		on_lease(w, node, a);
 		break;
 	default:
 		cl_assert(!"an action that nobody carries out");

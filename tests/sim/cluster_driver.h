@@ -66,6 +66,7 @@ void csvd_logged_out(struct cworld *w, unsigned node); /* by the target */
 void csvd_power_lost(struct cworld *w, unsigned node);
 /* Storage heartbeats. */
 void hb_due(struct cworld *w, struct task *t);
+void hb_ask(struct cworld *w, struct task *t);
 void hb_lands(struct cworld *w, struct task *t);
 void hb_written(struct cworld *w, struct task *t);
 void hb_read(struct cworld *w, struct task *t);
@@ -118,6 +119,15 @@ void fault_disk_slow(struct cworld *w, unsigned n, unsigned m);
 /* cluster_planned.c: its clusterd is told to end; and does. */
 void fault_planned(struct cworld *w, unsigned n, unsigned m);
 void planned_end(struct cworld *w, unsigned node);
+/* Its lease is that of its beats again. */
+void planned_back(struct cworld *w, unsigned node);
+/* Somebody else reads that the node is back. */
+void planned_attached(struct cworld *w, unsigned node);
+void planned_task(struct cworld *w, struct task *t);
+/* The seeds in which clusterds are stopped as planned. */
+bool planned_seed(const struct cworld *w);
+/* Its guests are frozen or paused. */
+void judge_away(struct cworld *w, unsigned node, const char *what);
 void fault_disk_full(struct cworld *w, unsigned n, unsigned m);
 void fault_memory_lost(struct cworld *w, unsigned n, unsigned m);
 void fault_upgrade(struct cworld *w, unsigned n, unsigned m);
@@ -188,6 +198,8 @@ void nemesis_crash(struct cworld *w, unsigned node, bool power, uint64_t off_ms)
 void nemesis_cut(struct cworld *w, unsigned a, unsigned b, bool cut);
 void nemesis_isolate(struct cworld *w, unsigned node, bool in, bool out);
 void nemesis_mend(struct cworld *w);
+/* A node on which a guest executes, or else_node. */
+unsigned nemesis_with_a_guest(const struct cworld *w, unsigned else_node);
 /* Who believes to lead, 0 = nobody. */
 unsigned nemesis_leader(const struct cworld *w);
 void nemesis_boot(struct cworld *w, struct task *t);

@@ -75,6 +75,8 @@ void feeder_due(struct cworld *w, struct task *t)
 	leave_out(w, &v);
 	o = feeder_look(&c->feeder, &v);
 	if (o.freeze)
+		judge_away(w, t->node, "freeze");
+	if (o.freeze)
 		task_new(w, T_FROZEN, t->node, 1 + sim_rand(w->s, FREEZER_MS));
 	if (o.thaw && c->slice_frozen) {
 		sim_trace(w->s, "n%u feeder thaws", t->node);

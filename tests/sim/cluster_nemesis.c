@@ -101,7 +101,7 @@ static void sever(struct cworld *w, unsigned node, unsigned m)
 			 sim_rand(w->s, 4000));
 }
 
-static unsigned somebody_with_a_guest(const struct cworld *w, unsigned else_node)
+unsigned nemesis_with_a_guest(const struct cworld *w, unsigned else_node)
 {
 	for (unsigned i = 0; i < CW_QEMUS; i++)
 		if (w->qemu[i].state == Q_RUN)
@@ -115,7 +115,7 @@ static unsigned somebody_with_a_guest(const struct cworld *w, unsigned else_node
  */
 static void outlive(struct cworld *w, unsigned n, unsigned m)
 {
-	unsigned node = somebody_with_a_guest(w, n);
+	unsigned node = nemesis_with_a_guest(w, n);
 	bool storage = sim_chance(w->s, 600000);
 	uint64_t at = sim_rand(w->s, storage ? 1000 : 4000), ms = 6000 + sim_rand(w->s, 10000);
 
@@ -133,7 +133,7 @@ static void outlive(struct cworld *w, unsigned n, unsigned m)
  */
 static void depart(struct cworld *w, unsigned n, unsigned m)
 {
-	unsigned node = somebody_with_a_guest(w, n);
+	unsigned node = nemesis_with_a_guest(w, n);
 
 	(void)m;
 	nemesis_mend(w);
@@ -322,7 +322,7 @@ static const struct {
 	{ "upgrade", 5, 0, fault_upgrade, .process = true },
 	{ "agents", 1, 0, fault_agents },
 	{ "slip", 3, 0, person_slips },
-	{ "planned", 15, 3000, fault_planned, .planned = true },
+	{ "planned", 25, 6000, fault_planned, .planned = true },
 	{ "witness-cut", 15, 0, cut_witness, true },
 	{ "witness-lost", 6, 0, lose_witness, true },
 	{ "witness-target", 4, 0, restart_witness, true },
@@ -333,7 +333,7 @@ enum { FAULTS = sizeof(faults) / sizeof(*faults) };
 static unsigned weight(const struct cworld *w, unsigned i)
 {
 	if ((faults[i].witness && !w->witness) || (faults[i].process && w->no_feeder) ||
-	    (faults[i].planned && (w->no_feeder || w->seed % 8 != 6)))
+	    (faults[i].planned && !planned_seed(w)))
 		return 0;
 	return faults[i].weight;
 }

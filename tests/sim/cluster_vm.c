@@ -117,6 +117,8 @@ void driver_order(struct cworld *w, unsigned node, const struct node_action *a)
 		q = qemu_new(w, node, a->vm.name, a->vm.generation);
 		delay = 20 + sim_rand(w->s, 300);
 		w->starts++;
+	} else if (a->vm.what == NODE_VM_PAUSE) {
+		judge_away(w, node, "pause");
 	} else if (a->vm.what == NODE_VM_KILL) {
 		judge_kill(w, a, node);
 	} else if (a->vm.what == NODE_VM_SHUTDOWN) {

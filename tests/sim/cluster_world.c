@@ -96,6 +96,9 @@ static void carry_out(struct cworld *w, unsigned node, struct node_action *a)
 	case NODE_DO_EVENT:
 		sim_trace(w->s, "n%u event %" PRIu64 " %s %s: %s", node, a->event.id,
 			  a->event.event, a->event.object, a->event.cause);
+		if (a->event.node != node && strcmp(a->event.event, "node-attached") == 0 &&
+		    node_state(c->core)->applied >= w->log.applied) /* news, not history */
+			planned_attached(w, a->event.node);
 		break;
 	case NODE_DO_CONDEMN:
 		sim_trace(w->s, "n%u condemns its database: %s", node, a->reply.text);
@@ -340,6 +343,7 @@ static void crash(struct sim *s, unsigned node)
 	if (!c->power_lost)
 		return;
 	c->power_off = true;
+	c->away = c->comes_back = false;
 	c->file_incarnation = 0;
 	c->file_lease_ms = c->file_beat_ms = 0;
 	c->expected_votes = 0;

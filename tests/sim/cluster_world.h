@@ -198,6 +198,8 @@ struct cnode {
 	struct feeder feeder;
 	bool slice_frozen;
 	uint64_t cpu_usec;
+	bool away; /* its clusterd, as planned, and its guests need no heartbeat */
+	bool comes_back;
 };
 
 /*
@@ -328,7 +330,9 @@ enum task_kind {
 	T_HUNG,	      /* and goes on */
 	T_FEED,	      /* the feeder looks */
 	T_FROZEN,     /* what it froze stands */
+	T_PLANNED,    /* around a planned stop: a = what */
 	T_HB,	      /* heartbeats are due */
+	T_HB_ASK,     /* csvd asks whether they are heeded: a = its incarnation */
 	T_HB_LAND,    /* one reaches the LUN: slot = volume, a = incarnation, b = count, c = sent */
 	T_HB_WRITTEN, /* .. and its answer the node: a = incarnation, 0 = conflict; c = sent */
 	T_HB_READ,    /* the LUN reads */

@@ -11,10 +11,12 @@
 
 #include <cmocka.h>
 
+#include "proto/heartbeat.h"
 #include "proto/log.pb-c.h"
 #include "quorum/command.h"
 #include "quorum/lease.h"
 #include "quorum/state.h"
+#include "quorum/state_schema.h"
 #include "tests/unit/state_rig.h"
 
 enum { L = 5200 };
@@ -105,6 +107,79 @@ static void test_a_failure_forgets_nothing(void **state)
 	assert_int_equal(detached(), 0);
 }
 
+/* ---- what its heartbeats stand for ------------------------------------------------------------------ */
+
+static int paid(const char *volume)
+{
+	COMMAND(DEBT_PAID, DebtPaid, debt_paid);
+
+	m.volume = COMMAND_STRING(volume);
+	m.epoch = state_volume(&s, volume)->epoch;
+	m.payer = 2;
+	m.node = 1;
+	m.incarnation = 1;
+	m.seen = HEARTBEAT_SILENT;
+	return rig_apply(&c).code;
+}
+
+static int quiet(void)
+{
+	COMMAND(NODE_SILENT, NodeSilent, node_silent);
+
+	m.node = 1;
+	m.incarnation = 1;
+	m.storage = true;
+	m.cause = COMMAND_STRING("");
+	return rig_apply(&c).code;
+}
+
+static void fails_and_is_fenced(void)
+{
+	OK(rig_failed(1));
+	OK(paid("vol1"));
+}
+
+static void with_a_volume(uint32_t schema)
+{
+	s.schema = schema;
+	OK(rig_add(2, "n2"));
+	OK(rig_admit(2));
+	OK(rig_volume("vol1"));
+	OK(rig_assign("vol1", 2));
+}
+
+/* It does not heed them while its clusterd is away: that they stand says nothing about its VMs. */
+static void test_nobody_is_quiet_while_away(void **state)
+{
+	(void)state;
+	with_a_volume(SCHEMA_UNWATCHED);
+	OK(detach(1, 0, 120000));
+	fails_and_is_fenced();
+	assert_false(state_storage_silent(&s, state_node(&s, 1), 0));
+	assert_true(state_storage_silent(&s, state_node(&s, 1), STATE_DEFECT_DETACH_QUIET));
+	assert_int_equal(quiet(), -CL_EMOVED);
+}
+
+static void test_quiet_when_it_was_back(void **state)
+{
+	(void)state;
+	with_a_volume(SCHEMA_UNWATCHED);
+	OK(detach(1, 0, 120000));
+	OK(detach(1, 1, 0));
+	fails_and_is_fenced();
+	assert_int_equal(quiet(), 0);
+}
+
+/* Among older programs it heeds them, and all apply the same. */
+static void test_quiet_under_an_older_schema(void **state)
+{
+	(void)state;
+	with_a_volume(SCHEMA_UNWATCHED - 1);
+	OK(detach(1, 0, 120000));
+	fails_and_is_fenced();
+	assert_int_equal(quiet(), 0);
+}
+
 /* ---- the lease --------------------------------------------------------------------------------- */
 
 static struct raft_config one_voter(void)
@@ -142,6 +217,30 @@ static void test_the_lease_across_it(void **state)
 	assert_int_equal(l.until_ms, 20500 + L);
 }
 
+/* Unwatched, neither beats nor heartbeats are missed until the end of the lease. */
+static void test_a_storage_that_stalls_meanwhile(void **state)
+{
+	const struct raft_config c = one_voter();
+	struct lease l;
+
+	(void)state;
+	lease_init(&l, L);
+	lease_watch(&l);
+	acked(&l, &c, 1000);
+	(void)lease_tick(&l, 1000);
+	lease_detach(&l, 100000);
+	lease_unwatch(&l);
+	(void)lease_tick(&l, 60000);
+	assert_int_equal(lease_state(&l), LEASE_VALID);
+	assert_int_equal(lease_deadline(&l), 100000 - LEASE_PAUSE_MS);
+	lease_watch(&l); /* it heeds them again: by a beat that was acked */
+	acked(&l, &c, 59900);
+	(void)lease_tick(&l, 60000);
+	assert_int_equal(lease_state(&l), LEASE_VALID);
+	(void)lease_tick(&l, 61000);
+	assert_int_equal(lease_state(&l), LEASE_PAUSED);
+}
+
 static void test_without_a_lease_there_is_no_longer_one(void **state)
 {
 	struct lease l;
@@ -160,7 +259,11 @@ int main(void)
 		TEST(test_a_late_word_is_none_of_the_next_stop),
 		TEST(test_what_is_refused),
 		TEST(test_a_failure_forgets_nothing),
+		TEST(test_nobody_is_quiet_while_away),
+		TEST(test_quiet_when_it_was_back),
+		TEST(test_quiet_under_an_older_schema),
 		cmocka_unit_test(test_the_lease_across_it),
+		cmocka_unit_test(test_a_storage_that_stalls_meanwhile),
 		cmocka_unit_test(test_without_a_lease_there_is_no_longer_one),
 	};
 
