@@ -682,6 +682,8 @@ bool force_restore(struct node *n, const struct node_request *rq);
 
 void request_new(struct node *n, const struct node_request *rq);
 void request_rejoin(struct node *n);
+/* What the numbers of a database's requests count from. */
+uint64_t request_first(const uint8_t uuid[16]);
 /* A client's `init` is under way. */
 bool request_founding(const struct node *n);
 void request_step(struct node *n);

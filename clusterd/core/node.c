@@ -374,7 +374,8 @@ int node_new(const struct node_config *config, const struct raft_stored *found, 
 	n->slow.bad_ms = INT64_MIN / 2;
 	n->incarnation = config->incarnation;
 	n->life = NODE_EMPTY;
-	/* Message numbers of this life follow those of earlier ones in time, not in value. */
+	if (!(config->defects & NODE_DEFECT_REQUESTS_ANEW))
+		n->request_seq = request_first(config->uuid);
 	state_init(&n->state);
 	n->state.knows = config->schema;
 	lease_init(&n->lease, lease_length_ms(config->token_ms, config->consensus_ms));
