@@ -44,7 +44,10 @@ struct store_config {
 };
 
 enum {
-	STORE_DEFECT_NO_BARRIER = 1,
+	STORE_DEFECT_NO_BARRIER = 1 << 0,
+	STORE_DEFECT_NO_REPEAT = 1 << 1, /* a barrier's reset is sent once */
+	STORE_DEFECT_NO_CHECK = 1 << 2,	 /* the target's keys are never compared */
+	STORE_DEFECT_NO_VERIFY = 1 << 3, /* nor read after a barrier */
 };
 
 typedef void (*store_fence_done)(void *user, bool paid, const char *why);

@@ -451,6 +451,14 @@ static const struct store_ops lun_store_ops = {
 	.give_up = lun_give_up,
 };
 
+static unsigned control_defects(unsigned defects)
+{
+	return (defects & STORE_DEFECT_NO_BARRIER ? LUN_DEFECT_NO_BARRIER : 0) |
+	       (defects & STORE_DEFECT_NO_REPEAT ? LUN_DEFECT_NO_REPEAT : 0) |
+	       (defects & STORE_DEFECT_NO_CHECK ? LUN_DEFECT_NO_CHECK : 0) |
+	       (defects & STORE_DEFECT_NO_VERIFY ? LUN_DEFECT_NO_VERIFY : 0);
+}
+
 static int start_control(struct store_lun *lun, struct cl_loop *loop, struct cl_error *err)
 {
 	struct lun_control_config cfg = {
@@ -460,7 +468,7 @@ static int start_control(struct store_lun *lun, struct cl_loop *loop, struct cl_
 		.incarnation = lun->cfg.incarnation,
 		.pr_type = lun->cfg.pr_type,
 		.quirks = lun->cfg.quirks,
-		.defects = lun->cfg.defects & STORE_DEFECT_NO_BARRIER ? LUN_DEFECT_NO_BARRIER : 0,
+		.defects = control_defects(lun->cfg.defects),
 		.hooks = { .user = lun,
 			   .changed = on_changed,
 			   .state = on_state,

@@ -290,6 +290,7 @@ static void start_fence(struct lun_control *c, const struct job *job)
 #ifdef CL_DEFECTS
 	f.no_barrier = c->config.defects & LUN_DEFECT_NO_BARRIER;
 	f.no_repeat = c->config.defects & LUN_DEFECT_NO_REPEAT;
+	f.no_verify = c->config.defects & LUN_DEFECT_NO_VERIFY;
 #endif
 	f.quirks = c->config.quirks;
 	f.n_known = job->n_known;

@@ -185,6 +185,7 @@ struct lun_session_config {
 #define LUN_DEFECT_NO_GO 2u	 /* a session accepts data before its GO */
 #define LUN_DEFECT_NO_REPEAT 8u	 /* a barrier's reset is sent once */
 #define LUN_DEFECT_NO_CHECK 4u	 /* no periodic READ KEYS */
+#define LUN_DEFECT_NO_VERIFY 16u /* no READ KEYS after a barrier: paid when it was answered */
 
 /*
  * Starts to connect. 0, -ENOMEM, -EINVAL. SIGPIPE is ignored in this process from here on, when it was at

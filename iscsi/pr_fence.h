@@ -44,7 +44,7 @@ struct pr_fence_job {
 	uint8_t type; /* the reservation that must stand */
 	bool all_but; /* victims = all keys but own and those that match; else those that match */
 	bool take;    /* coordinator-to-be: the old holder is a victim, RESERVE when none stands */
-	bool no_barrier, no_repeat; /* defect switches */
+	bool no_barrier, no_repeat, no_verify; /* defect switches */
 	struct pr_quirks quirks;
 	int64_t settle_until_ms; /* no reset before (backend that outlives its target); 0 = at once
 				  */

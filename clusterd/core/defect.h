@@ -68,6 +68,6 @@
 #define NODE_DEFECT_DETACH_WATCHED NODE_DEFECT(51)    /* .. and heeds its heartbeats all the same */
 #define NODE_DEFECT_DETACH_WATCH_LATE                                                              \
 	NODE_DEFECT(52) /* .. and heeds them only after it has said that it is back */
-#define NODE_DEFECT_REQUESTS_ANEW NODE_DEFECT(45)     /* a new database counts requests from 1 */
+#define NODE_DEFECT_REQUESTS_ANEW NODE_DEFECT(45) /* a new database counts requests from 1 */
 
 #endif

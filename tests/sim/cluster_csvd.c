@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/sim/cluster_driver.h"
+#include "tests/sim/cluster_target.h"
 
 const char *const cw_volumes[CW_VOLS] = { "vol1", "vol2" };
 
@@ -71,7 +71,7 @@ static void write_unit(struct cworld *w, unsigned node, unsigned l)
 	struct task *t;
 
 	if (w->no_heartbeats || !v->incarnation || v->cut || v->writing ||
-	    clock_of(w, node) >= c->lease_ms)
+	    clock_of(w, node) >= c->lease_ms || !store_path(w, node, l))
 		return;
 	if (c->watched != v->incarnation) {
 		if (c->core)
@@ -87,11 +87,12 @@ static void write_unit(struct cworld *w, unsigned node, unsigned l)
 	t->c = (uint64_t)clock_of(w, node);
 	t->life = v->lives;
 	t->target = w->lun.instance;
+	t->nexus = target_nexus(store_path(w, node, l));
 }
 
 void hb_lands(struct cworld *w, struct task *t)
 {
-	bool ok = w->lun.key[t->slot][t->node] == t->a && t->target == w->lun.instance;
+	bool ok = target_takes(w, t->slot, t->nexus, t->target);
 	struct task *back;
 
 	if (lun_waits(w, t))
@@ -105,6 +106,7 @@ void hb_lands(struct cworld *w, struct task *t)
 	back->a = ok ? t->a : 0;
 	back->c = t->c;
 	back->life = t->life;
+	back->nexus = t->nexus;
 }
 
 void hb_written(struct cworld *w, struct task *t)
@@ -119,8 +121,11 @@ void hb_written(struct cworld *w, struct task *t)
 	if (t->a == v->incarnation) {
 		hb_chain_confirmed(&v->chain, (int64_t)t->c, clock_of(w, t->node), w->hb_defects);
 		note_file(&w->node[t->node]);
-	} else if (w->node[t->node].core) {
-		csvd_report(w, t->node, (struct node_csvd_event){ .report = NODE_CSVD_CONFLICT });
+	} else {
+		target_conflict(w, t->node, t->slot, t->nexus);
+		if (w->node[t->node].core)
+			csvd_report(w, t->node,
+				    (struct node_csvd_event){ .report = NODE_CSVD_CONFLICT });
 	}
 }
 
@@ -219,6 +224,23 @@ static void verdict_wanted(struct cworld *w, unsigned node, unsigned l, unsigned
 	}
 }
 
+/* Of a look that hangs nobody waits longer. */
+bool csvd_looks(struct cworld *w, unsigned node, unsigned l)
+{
+	for (unsigned i = 1; i <= w->nodes; i++) {
+		const struct sim_verdict *x = &w->node[node].vol[l].verdict[i];
+
+		if (x->incarnation && !x->taken && clock_of(w, node) - x->since_ms <= 500)
+			return true;
+	}
+	return false;
+}
+
+void csvd_debt_known(struct cworld *w, unsigned node, unsigned l, unsigned of, uint64_t incarnation)
+{
+	verdict_wanted(w, node, l, of, incarnation);
+}
+
 static void debts_known(struct cworld *w, unsigned node, unsigned l, const struct state *s)
 {
 	for (unsigned i = 1; i <= w->nodes; i++) {
@@ -239,29 +261,20 @@ static void debts_known(struct cworld *w, unsigned node, unsigned l, const struc
 
 /* ---- sessions -------------------------------------------------------------------------------------------------- */
 
-static void new_session(struct cvol *v, uint64_t incarnation)
+/* What was under way by the nexus before is of no account. The chain is its node's life's, not the nexus's. */
+void csvd_session(struct cworld *w, unsigned node, unsigned l, uint64_t incarnation)
 {
+	struct cvol *v = &w->node[node].vol[l];
+
+	if (v->incarnation == incarnation)
+		return;
+	if (incarnation && v->chain_of != incarnation) {
+		v->chain = (struct hb_chain){ 0 };
+		v->chain_of = incarnation;
+	}
 	v->incarnation = incarnation;
-	v->chain = (struct hb_chain){ 0 };
 	v->writing = v->reading = false;
 	v->lives++;
-}
-
-/* The session is opened under a new key when the tables say that this node lives at its incarnation and
- * the volume owes no fence. Admission asks the log (go, after a read-index round), which a node that is
- * cut off cannot: so we look at all that was ever committed, not at what those who are up remember. */
-static void csvd_session(struct cworld *w, unsigned node, unsigned l)
-{
-	struct cnode *c = &w->node[node];
-	struct cvol *v = &c->vol[l];
-
-	if (v->incarnation == c->file_incarnation || c->file_incarnation == 0 || v->cut ||
-	    sim_now(w->s) < w->lun.stalled_until || !w->log.clear[l] ||
-	    w->log.living[node] != c->file_incarnation)
-		return;
-	new_session(v, c->file_incarnation);
-	w->lun.key[l][node] = v->incarnation;
-	sim_trace(w->s, "n%u registers key %" PRIu64 " on %s", node, v->incarnation, cw_volumes[l]);
 }
 
 static void csvd_status(struct cworld *w, unsigned node, unsigned l)
@@ -278,144 +291,57 @@ static void csvd_status(struct cworld *w, unsigned node, unsigned l)
 		    });
 }
 
-static void ask_soon(struct cworld *w, unsigned node, unsigned l, uint64_t delay)
+static void volume_tables(struct csv_tables *t, const struct state *s, unsigned l)
 {
-	struct cvol *v = &w->node[node].vol[l];
+	const struct state_volume *v = state_volume(s, cw_volumes[l]);
 
-	if (!v->coordinates || v->go_epoch == v->coordinates || v->asked)
-		return;
-	v->asked = true;
-	vol_task(w, T_CSVD, node, l, delay)->a = v->coordinates;
+	t->volume[l].exists = v != NULL;
+	t->volume[l].coordinator = v ? v->coordinator : 0;
+	t->volume[l].epoch = v ? v->epoch : 0;
+	t->volume[l].debts = 0;
+	for (size_t k = 0; k < s->debts.n; k++)
+		t->volume[l].debts += strcmp(s->debts.v[k].volume, cw_volumes[l]) == 0;
 }
 
+/* Older ones are ignored: a clusterd that begins anew has applied less than it had. */
 void csvd_tables(struct cworld *w, unsigned node)
 {
 	struct cnode *c = &w->node[node];
 	const struct state *s = node_state(c->core);
+	struct csv_tables *t = &c->tables;
+	struct node_self self;
 
+	node_get_self(c->core, &self);
+	if (self.line < t->line || (self.line == t->line && s->applied < t->index))
+		return;
+	t->line = self.line;
+	t->index = s->applied;
 	for (unsigned i = 0; i < CW_VMS; i++) {
 		const struct state_resource *r = state_resource(s, cw_vm_name(i));
 
 		c->owner[i] =
 			r ? (struct owner_row){ r->generation, r->owner } : (struct owner_row){ 0 };
 	}
-	for (unsigned l = 0; l < CW_VOLS; l++) {
-		const struct state_volume *v = state_volume(s, cw_volumes[l]);
+	for (unsigned i = 1; i <= w->nodes; i++) {
+		const struct state_node *n = state_node(s, i);
 
-		debts_known(w, node, l, s);
-		c->vol[l].coordinates = v && v->coordinator == node && v->epoch ? v->epoch : 0;
-		ask_soon(w, node, l, 1 + sim_rand(w->s, 20));
+		t->living[i] = n && n->phase == STATE_NODE_LIVING ? n->incarnation : 0;
 	}
-}
-
-static void asked_task(struct cworld *w, const struct task *t)
-{
-	struct cvol *v = &w->node[t->node].vol[t->slot];
-
-	v->asked = false;
-	if (v->coordinates == t->a && v->go_epoch != t->a)
-		csvd_report(w, t->node,
-			    (struct node_csvd_event){ .report = NODE_CSVD_ASK_GO,
-						      .volume = cw_volumes[t->slot],
-						      .epoch = t->a });
+	for (unsigned l = 0; l < CW_VOLS; l++) {
+		volume_tables(t, s, l);
+		debts_known(w, node, l, s);
+	}
+	store_tables(w, node);
 }
 
 void csvd_step(struct cworld *w, struct task *t)
 {
-	if (t->a) {
-		asked_task(w, t);
-		return;
-	}
-	for (unsigned l = 0; l < CW_VOLS; l++) {
-		csvd_session(w, t->node, l);
+	for (unsigned l = 0; l < CW_VOLS; l++)
 		csvd_status(w, t->node, l);
-		ask_soon(w, t->node, l, 1);
-	}
 	task_new(w, T_CSVD, t->node, 500)->instance = t->instance;
 }
 
-/* ---- fences ---------------------------------------------------------------------------------------------------- */
-
-static void pay_failed(struct cworld *w, const struct task *t)
-{
-	csvd_report(w, t->node,
-		    (struct node_csvd_event){ .report = NODE_CSVD_PAY_FAILED,
-					      .volume = cw_volumes[t->slot],
-					      .epoch = t->a,
-					      .text = "no path to the LUN" });
-}
-
-static void preempt(struct cworld *w, const struct task *t)
-{
-	if (w->lun.key[t->slot][t->b] <= t->c)
-		w->lun.key[t->slot][t->b] = 0;
-	sim_trace(w->s, "n%u preempts keys of n%" PRIu64 " <= %" PRIu64 " on %s", t->node, t->b,
-		  t->c, cw_volumes[t->slot]);
-}
-
-static void pay_later(struct cworld *w, const struct task *t)
-{
-	struct task *again = vol_task(w, T_PAY, t->node, t->slot, 20);
-
-	again->a = t->a;
-	again->b = t->b;
-	again->c = t->c;
-	again->target = t->target;
-}
-
-/* What the heartbeat did is known before the key is taken, or it is known for no good reason. */
-static bool looks(struct cworld *w, const struct task *t)
-{
-	struct cvol *v = &w->node[t->node].vol[t->slot];
-	struct sim_verdict *x = &v->verdict[t->b];
-
-	verdict_wanted(w, t->node, t->slot, (unsigned)t->b, t->c);
-	if (x->incarnation != t->c)
-		return false;
-	if (x->taken || clock_of(w, t->node) - x->since_ms > 500)
-		return false;
-	pay_later(w, t);
-	return true;
-}
-
-/* Preempt, barrier, verify: what had not arrived before does not arrive any more. */
-void csvd_pay(struct cworld *w, struct task *t)
-{
-	struct cvol *v = &w->node[t->node].vol[t->slot];
-	const struct sim_verdict *x = &v->verdict[t->b];
-
-	if (lun_waits(w, t))
-		return;
-	if (v->cut || v->go_epoch != t->a || t->target != w->lun.instance) {
-		pay_failed(w, t);
-		return;
-	}
-	if (looks(w, t))
-		return;
-	preempt(w, t);
-	csvd_report(w, t->node,
-		    (struct node_csvd_event){ .report = NODE_CSVD_PAID,
-					      .volume = cw_volumes[t->slot],
-					      .epoch = t->a,
-					      .node = (uint32_t)t->b,
-					      .incarnation = t->c,
-					      .seen = x->taken && x->incarnation == t->c
-							      ? x->seen
-							      : HEARTBEAT_UNKNOWN });
-}
-
-void csvd_release(struct cworld *w, struct task *t)
-{
-	struct cvol *v = &w->node[t->node].vol[t->slot];
-
-	if (v->coordinates != t->a)
-		return;
-	v->go_epoch = 0;
-	csvd_report(w, t->node,
-		    (struct node_csvd_event){ .report = NODE_CSVD_RELEASED,
-					      .volume = cw_volumes[t->slot],
-					      .epoch = t->a });
-}
+/* ---- heartbeats once more: whether they are heeded ------------------------------------------------------------ */
 
 /* The new clusterd may not know that it is to heed them. Not from here: this is an action of its core. */
 static void csvd_asks_again(struct cworld *w, unsigned node)
@@ -456,7 +382,6 @@ static void on_lease(struct cworld *w, unsigned node, const struct node_action *
 
 void driver_csvd(struct cworld *w, unsigned node, const struct node_action *a)
 {
-	struct cnode *c = &w->node[node];
 	unsigned l = volume_index(a->csvd.volume);
 	struct task *t;
 
@@ -465,17 +390,13 @@ void driver_csvd(struct cworld *w, unsigned node, const struct node_action *a)
 			  a->csvd.volume, a->csvd.epoch, a->csvd.code);
 	switch (a->type) {
 	case NODE_DO_CSVD_GO:
-		if (a->csvd.code == 0 && a->csvd.epoch >= w->lun.epoch[l])
-			c->vol[l].go_epoch = w->lun.epoch[l] = a->csvd.epoch;
-		else
-			vol_task(w, T_CSVD, node, l, 200)->a = a->csvd.epoch;
+		store_go(w, node, l, a->csvd.epoch, a->csvd.code == 0);
 		break;
 	case NODE_DO_CSVD_PAY:
 		t = vol_task(w, T_PAY, node, l, 10 + sim_rand(w->s, 200));
 		t->a = a->csvd.epoch;
 		t->b = a->csvd.node;
 		t->c = a->csvd.incarnation;
-		t->target = w->lun.instance;
 		break;
 	case NODE_DO_CSVD_JOB:
 	case NODE_DO_JOB_ANSWER:
@@ -500,11 +421,9 @@ void csvd_meets(struct cworld *w, unsigned node)
 {
 	struct cnode *c = &w->node[node];
 
+	if (c->beating != c->machine + 1)
+		store_power_on(w, node);
 	csvd_report(w, node, (struct node_csvd_event){ .report = NODE_CSVD_UP, .instance = 1 });
-	for (unsigned l = 0; l < CW_VOLS; l++) {
-		c->vol[l].asked = false;
-		c->vol[l].go_epoch = 0;
-	}
 	csvd_tables(w, node);
 	task_new(w, T_CSVD, node, 10)->instance = c->instance;
 	if (c->beating == c->machine + 1)
@@ -513,29 +432,18 @@ void csvd_meets(struct cworld *w, unsigned node)
 	task_new(w, T_HB, node, 1 + sim_rand(w->s, HEARTBEAT_MS));
 }
 
-void csvd_logged_out(struct cworld *w, unsigned node)
-{
-	for (unsigned l = 0; l < CW_VOLS; l++)
-		new_session(&w->node[node].vol[l], 0);
-}
-
-void csvd_sessions_closed(struct cworld *w, unsigned node)
-{
-	for (unsigned l = 0; l < CW_VOLS; l++) {
-		new_session(&w->node[node].vol[l], 0);
-		w->node[node].vol[l].go_epoch = 0;
-	}
-}
-
 void csvd_power_lost(struct cworld *w, unsigned node)
 {
 	struct cnode *c = &w->node[node];
 
+	store_power_lost(w, node);
 	for (unsigned l = 0; l < CW_VOLS; l++) {
 		struct cvol *v = &c->vol[l];
 
-		new_session(v, 0);
-		v->go_epoch = v->coordinates = 0;
+		v->incarnation = v->chain_of = 0;
+		v->chain = (struct hb_chain){ 0 };
+		v->writing = v->reading = false;
+		v->lives++;
 		memset(&v->watch, 0, sizeof(v->watch));
 		memset(v->verdict, 0, sizeof(v->verdict));
 	}

@@ -27,6 +27,7 @@ void driver_cleaned(struct cworld *w, struct task *t)
 
 		if (q->state == Q_NONE || q->node != t->node)
 			continue;
+		guest_forget(q);
 		if (q->writing)
 			q->state = Q_DEAD;
 		else
@@ -40,7 +41,7 @@ void driver_cleaned(struct cworld *w, struct task *t)
 		again->a = t->a;
 		return;
 	}
-	csvd_sessions_closed(w, t->node);
+	store_close(w, t->node, t->a);
 	cw_event(w, t->node, &ev);
 }
 
@@ -69,7 +70,7 @@ void driver_power_lost(struct cworld *w, unsigned node)
 	for (unsigned i = 0; i < CW_QEMUS; i++)
 		if (w->qemu[i].node == node && w->qemu[i].state != Q_NONE) {
 			if (qemu_has_run(&w->qemu[i]))
-				c->unclean[w->qemu[i].vm] = w->lun.key[0][node];
+				c->unclean[w->qemu[i].vm] = c->vol[0].incarnation;
 			w->qemu[i].state = Q_NONE;
 		}
 	csvd_power_lost(w, node);

@@ -5,7 +5,9 @@
  *   cluster_world.c    the core: events in, actions carried out; disks, views, boot and crash
  *   cluster_tasks.c    things that happen later: which kind is whose
  *   cluster_vm.c       QEMUs and orders to them          cluster_migrate.c   moves between them
- *   cluster_lun.c      guests' writes and the LUN        cluster_csvd.c      csvds
+ *   cluster_lun.c      guests' writes                    cluster_csvd.c      csvds, heartbeats
+ *   cluster_target.c   the volumes' target, sessions     cluster_store.c     roles, fences
+ *   cluster_session.c  sessions to it                    cluster_nexus.c     data nexuses
  *   cluster_driver.c   a machine: boot, power, cleanup   cluster_judge.c     what is judged of it all
  *   cluster_nemesis.c  the table of faults               cluster_client.c    clients' requests
  *   cluster_faults.c   disks, target, clocks             cluster_disk.c      databases
@@ -53,17 +55,45 @@ void load_step(struct cworld *w, struct task *t);
 
 void guest_step(struct cworld *w, struct task *t);
 void lun_land(struct cworld *w, struct task *t);
+/* A request that its csvd still has: it is given up. */
+void guest_forget(struct qemu *q);
 /* The target stands still: t comes again when it goes on. */
 bool lun_waits(struct cworld *w, const struct task *t);
 void csvd_report(struct cworld *w, unsigned node, struct node_csvd_event e);
 void csvd_tables(struct cworld *w, unsigned node);
 void csvd_step(struct cworld *w, struct task *t);
-void csvd_pay(struct cworld *w, struct task *t);
-void csvd_release(struct cworld *w, struct task *t);
 void csvd_meets(struct cworld *w, unsigned node); /* a clusterd has begun */
-void csvd_sessions_closed(struct cworld *w, unsigned node);
-void csvd_logged_out(struct cworld *w, unsigned node); /* by the target */
 void csvd_power_lost(struct cworld *w, unsigned node);
+/* The data nexus is open in the name of that incarnation; 0 = it is not. */
+void csvd_session(struct cworld *w, unsigned node, unsigned l, uint64_t incarnation);
+/* A fence is owed, and the heartbeat of who owes it to be looked at. */
+void csvd_debt_known(struct cworld *w, unsigned node, unsigned l, unsigned of,
+		     uint64_t incarnation);
+/* Such a look is not over. */
+bool csvd_looks(struct cworld *w, unsigned node, unsigned l);
+
+/* ---- cluster_store.c, cluster_nexus.c ---------------------------------------------------------------------------- */
+
+struct lun_data;
+
+void store_look(struct cworld *w, struct task *t);
+void store_ask(struct cworld *w, struct task *t);
+void store_hears(struct cworld *w, struct task *t);
+void store_pay(struct cworld *w, struct task *t);
+void store_release(struct cworld *w, struct task *t);
+/* The log's answer. */
+void store_go(struct cworld *w, unsigned node, unsigned l, uint64_t epoch, bool yes);
+void store_tables(struct cworld *w, unsigned node);
+void store_power_on(struct cworld *w, unsigned node);
+void store_power_lost(struct cworld *w, unsigned node);
+/* All of that incarnation and before is over. */
+void store_close(struct cworld *w, unsigned node, uint64_t incarnation);
+void store_session_over(struct cworld *w, unsigned node, unsigned l, uint64_t incarnation);
+bool store_allows(struct cworld *w, unsigned node, unsigned l, unsigned who, uint64_t incarnation,
+		  uint64_t key);
+/* Where data may be submitted; NULL: nowhere. */
+const struct lun_data *store_path(struct cworld *w, unsigned node, unsigned l);
+
 /* Storage heartbeats. */
 void hb_due(struct cworld *w, struct task *t);
 void hb_ask(struct cworld *w, struct task *t);
@@ -102,6 +132,8 @@ void judge_start(struct cworld *w, const char *name, unsigned node);
 void judge_voters(struct cworld *w, const struct raft_config *c, const struct state *s);
 /* An order to end a VM. */
 void judge_kill(struct cworld *w, const struct node_action *a, unsigned node);
+/* A coordinator begins to serve. */
+void judge_opened(struct cworld *w, unsigned node, unsigned l);
 /* q is given its number. */
 void judge_number(struct cworld *w, const struct qemu *q);
 

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "tests/sim/cluster_driver.h"
+#include "tests/sim/cluster_target.h"
 
 /* ---- clocks: a rate of its own for each, within 1 % of each other (docs/timing.md) -------------------- */
 
@@ -106,11 +106,7 @@ void fault_target_restarts(struct cworld *w, unsigned n, unsigned m)
 {
 	(void)n;
 	(void)m;
-	memset(w->lun.key, 0, sizeof(w->lun.key));
-	w->lun.instance++;
-	w->lun.stalled_until = 0;
-	for (unsigned i = 1; i <= w->nodes; i++) {
-		csvd_logged_out(w, i);
+	target_restart(w);
+	for (unsigned i = 1; i <= w->nodes; i++)
 		memset(w->node[i].unclean, 0, sizeof(w->node[i].unclean));
-	}
 }

@@ -19,7 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tests/sim/cluster_driver.h"
+#include "tests/sim/cluster_target.h"
 
 static bool just_thawed(const struct cworld *w, unsigned node)
 {
@@ -78,6 +78,10 @@ void judge_accept(struct cworld *w, unsigned vm, const struct task *t)
 {
 	struct lun *l = &w->lun;
 
+	if (t->b && t->b <= l->target[0].paid[t->node])
+		sim_fail(w->s, "one-writer",
+			 "a write of %s g%" PRIu64 " from n%u at %" PRIu64 ", which was fenced",
+			 cw_vm_name(vm), t->c, t->node, t->b);
 	if (t->c < l->generation[vm])
 		sim_fail(w->s, "one-writer",
 			 "a write of %s g%" PRIu64 " from n%u after one of g%" PRIu64,
@@ -107,13 +111,21 @@ void judge_start(struct cworld *w, const char *name, unsigned node)
 	for (unsigned i = 1; i <= w->nodes; i++) {
 		uint64_t key = i == node ? 0 : key_left(w, vm, i);
 
-		if (key && w->lun.key[0][i] == key)
+		if (key && target_lets(w, 0, i, key))
 			sim_fail(w->s, "early-start",
 				 "%s starts on n%u while n%u's key %" PRIu64 " is not preempted",
 				 name, node, i, key);
 	}
 	for (unsigned i = 1; i <= w->nodes; i++)
 		w->node[i].unclean[vm] = 0;
+}
+
+/* By its own tables: what else it could know it. */
+void judge_opened(struct cworld *w, unsigned node, unsigned l)
+{
+	if (w->node[node].tables.volume[l].debts)
+		sim_fail(w->s, "opened-early", "n%u opens %s while a fence on it is owed", node,
+			 cw_volumes[l]);
 }
 
 /* A VM is killed as not its node's any more, by a state that is older than that of others: who says so now? */

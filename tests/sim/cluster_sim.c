@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/sim/cluster_driver.h"
+#include "tests/sim/cluster_target.h"
 #include "quorum/state_schema.h"
 #include "tests/sim/suite.h"
 
@@ -30,6 +30,7 @@ static const struct {
 	uint64_t node;
 	bool quick;
 	unsigned hb; /* of the csvds */
+	unsigned store;
 } defects[] = {
 	{ "fence-skipped", NODE_DEFECT_FENCE_SKIPPED, true },
 	{ "bound-skipped", NODE_DEFECT_BOUND_SKIPPED, true },
@@ -84,6 +85,14 @@ static const struct {
 	{ "bound-fresh-config", NODE_DEFECT_FRESH_CONFIG, false },
 	{ "go-unread", NODE_DEFECT_GO_UNREAD, false },
 	{ "younger-killed", NODE_DEFECT_YOUNGER_KILLED, true },
+	{ "requests-anew", NODE_DEFECT_REQUESTS_ANEW, false },
+	{ "csvd-no-barrier", 0, true, 0, STORE_DEFECT_NO_BARRIER },
+	{ "csvd-no-repeat", 0, true, 0, STORE_DEFECT_NO_REPEAT },
+	{ "csvd-no-check", 0, true, 0, STORE_DEFECT_NO_CHECK },
+	{ "csvd-no-verify", 0, true, 0, STORE_DEFECT_NO_VERIFY },
+	{ "csvd-no-go", 0, false, SIM_DEFECT_NO_GO },
+	{ "csvd-debt-open", 0, true, SIM_DEFECT_DEBT_OPEN },
+	{ "csvd-claim-unasked", 0, false, SIM_DEFECT_CLAIM_UNASKED },
 };
 
 /* Of the suite `witness`: the same with 2 and 4 nodes, and a witness. */
@@ -136,6 +145,7 @@ static struct cworld *world_new(const struct suite_args *args)
 		if (strcmp(defects[i].name, args->defect) == 0) {
 			w->defects = defects[i].node;
 			w->hb_defects = defects[i].hb;
+			w->store_defects = defects[i].store;
 		}
 	for (size_t i = 0; args->defect && i < sizeof(witness_defects) / sizeof(*witness_defects);
 	     i++)
@@ -167,6 +177,7 @@ static struct cworld *world_new(const struct suite_args *args)
 		w->node[i].thawed_ms = INT64_MIN / 2;
 	}
 	w->members = sim_chance(w->s, 400000);
+	w->lun.rng = (args->seed + 1) * UINT64_C(0x9e3779b97f4a7c15);
 	return w;
 }
 
@@ -178,6 +189,8 @@ static void world_free(struct cworld *w)
 		node_actions_fini(&w->node[i].out);
 		cw_image_fini(&w->node[i].disk);
 	}
+	for (unsigned i = 1; i <= w->nodes; i++)
+		store_power_lost(w, i);
 	witness_free_world(w);
 	sim_free(w->s);
 	free(w->hash);
@@ -200,6 +213,7 @@ static void rough(struct cworld *w)
 	task_new(w, T_NEMESIS, 0, 500);
 	task_new(w, T_CLIENT, 0, 500);
 	task_new(w, T_MEMBERS, 0, 500);
+	task_new(w, T_LUN_FORGETS, 0, 500);
 }
 
 /* Everything is well again, and every VM is wanted. */
@@ -344,6 +358,19 @@ static void upgrade_all(struct cworld *w)
 		fault_upgrade(w, i, 0);
 }
 
+/* A drained node would run nothing, whoever goes on. */
+static void resume_all(struct cworld *w)
+{
+	ask_each(w, NODE_RESUME);
+	sim_run(w->s, sim_now(w->s) + 2000, UINT64_MAX);
+	for (unsigned i = 1; i <= w->nodes; i++) {
+		const struct state_node *n = cw_truth(w) ? state_node(cw_truth(w), i) : NULL;
+
+		if (n && n->draining)
+			sim_fail(w->s, "resume", "n%u is drained, and was resumed", i);
+	}
+}
+
 static void judge_end(struct cworld *w)
 {
 	uint64_t before;
@@ -360,10 +387,10 @@ static void judge_end(struct cworld *w)
 		node_get_self(w->node[i].core, &self);
 		sim_trace(w->s,
 			  "n%u life %d quorate %d leader n%u applied %" PRIu64
-			  " ring %u expected %u storage %d go %" PRIu64 " key %" PRIu64,
+			  " ring %u expected %u storage %d go %" PRIu64 " nexus %" PRIu64,
 			  i, self.life, self.quorate, self.leader, self.applied, w->node[i].n_ring,
 			  w->node[i].expected_votes, !w->node[i].vol[0].cut,
-			  w->node[i].vol[0].go_epoch, w->lun.key[0][i]);
+			  w->node[i].vol[0].go_epoch, w->node[i].vol[0].incarnation);
 	}
 	if (why)
 		sim_fail(w->s, "all-online", "%s", why);
@@ -371,9 +398,10 @@ static void judge_end(struct cworld *w)
 		sim_fail(w->s, "upgrade", "the database is of schema %u",
 			 state_schema(cw_truth(w)));
 	before = w->lun.accepted;
-	sim_run(w->s, sim_now(w->s) + 2000, UINT64_MAX);
+	resume_all(w);
 	if (w->lun.accepted < before + 20)
 		sim_fail(w->s, "all-online", "the guests do not write");
+	judge_strays(w);
 }
 
 static uint64_t run_once(const struct suite_args *args, uint64_t *ret_steps)
@@ -399,8 +427,7 @@ static uint64_t run_once(const struct suite_args *args, uint64_t *ret_steps)
 	if (args->seed % 5 == 2 && !w->witness)
 		force_scenario(w);
 	if (args->seed % 3 == 1 && w->witness && !run_until_settled(w, text, sizeof(text))) {
-		ask_each(w, NODE_RESUME); /* a drained one would run nothing, whoever goes on */
-		sim_run(w->s, sim_now(w->s) + 2000, UINT64_MAX);
+		resume_all(w);
 		split_scenario(w);
 	}
 	judge_end(w);

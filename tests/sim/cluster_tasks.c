@@ -4,7 +4,8 @@
 
 #include <stdlib.h>
 
-#include "tests/sim/cluster_driver.h"
+#include "tests/sim/cluster_target.h"
+#include "tests/sim/lun_env.h"
 
 /*
  * A task of a node waits while the machine is frozen, and is void when the power has been off since or,
@@ -27,8 +28,16 @@ static const struct {
 	[T_VM] = { .run = vm_step, .slice = true },
 	[T_COPY] = { .run = copy_step, .slice = true },
 	[T_LOAD] = { .run = load_step, .slice = true },
-	[T_PAY] = { .run = csvd_pay },
-	[T_RELEASE] = { .run = csvd_release },
+	[T_PAY] = { .run = store_pay },
+	[T_RELEASE] = { .run = store_release },
+	[T_TIMER] = { .run = env_timer },
+	[T_STORE] = { .run = store_look },
+	[T_STORE_ASK] = { .run = store_ask },
+	[T_STORE_SAYS] = { .run = store_hears },
+	[T_LUN_LOGIN] = { .run = target_login },
+	[T_LUN_COMMAND] = { .run = target_command, .outside = true },
+	[T_LUN_ANSWER] = { .run = target_answer },
+	[T_LUN_FORGETS] = { .run = target_forgets, .outside = true },
 	[T_CLEANED] = { .run = driver_cleaned },
 	[T_CSVD] = { .run = csvd_step },
 	[T_JOIN] = { .run = client_join },
@@ -76,6 +85,15 @@ struct task *task_new(struct cworld *w, int kind, unsigned node, uint64_t delay_
 	}
 	cl_assert(!"too many tasks");
 	return NULL;
+}
+
+struct task *task_again(struct cworld *w, const struct task *t, uint64_t delay_ms)
+{
+	struct task *again = task_new(w, t->kind, t->node, delay_ms);
+
+	*again = *t;
+	again->data = NULL;
+	return again;
 }
 
 static bool is_void(const struct cworld *w, const struct task *t)

@@ -151,6 +151,7 @@ static void qemu_gone(struct cworld *w, struct qemu *q, const char *why, bool fa
 /* The stop order: killed, then its requests ended, only then it counts as stopped. */
 void qemu_kill(struct cworld *w, struct qemu *q, const char *why, bool failed)
 {
+	guest_forget(q);
 	if (q->writing) {
 		q->state = Q_DEAD;
 		q->report_dead = failed;

@@ -136,9 +136,6 @@ static void see_log(struct cworld *w, const struct state *s, uint64_t line)
 {
 	w->log.line = line;
 	w->log.applied = s->applied;
-	for (unsigned l = 0; l < CW_VOLS; l++)
-		w->log.clear[l] =
-			state_volume(s, cw_volumes[l]) && !state_has_debt(s, cw_volumes[l]);
 	for (unsigned i = 1; i <= w->nodes; i++) {
 		const struct state_node *n = state_node(s, i);
 

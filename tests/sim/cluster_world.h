@@ -9,6 +9,7 @@
 
 #include "clusterd/core/node.h"
 #include "csv/hb.h"
+#include "csv/store.h"
 #include "lib/assert.h"
 #include "quorum/feeder.h"
 #include "tests/sim/sim.h"
@@ -22,6 +23,9 @@ enum {
 	CW_NUMBERS = 8192,
 	CW_KEYS = 64,
 	CW_WOPS = 4096,
+	CW_REGS = 128,	/* registrations on one volume */
+	CW_ORDERS = 32, /* fences that a csvd is ordered to pay, of one volume */
+	CW_QUESTIONS = 3,
 	CW_THAW_MS =
 		300, /* after a thaw so long two may execute: nothing can act before it is on */
 };
@@ -46,6 +50,7 @@ struct qemu {
 	uint64_t life; /* distinguishes it from a later one in the same slot */
 	uint64_t seq;  /* last block that the guest knows to be on disk */
 	bool writing;  /* one write is under way */
+	bool queued;   /* .. but no further than its node's csvd, which has no way to the LUN now */
 	bool copying, ready, was_running;
 	bool quick; /* its move is by a saved state, for the number .quick_for */
 	uint64_t quick_for;
@@ -57,8 +62,30 @@ struct qemu {
 
 /* ---- the LUN ------------------------------------------------------------------------------------ */
 
+struct reg {
+	uint64_t nexus, key;
+	int64_t since_ms;
+	bool go; /* data may come by it */
+};
+
+struct target {
+	struct reg reg[CW_REGS];
+	unsigned n;
+	uint64_t holder;
+	uint8_t type;		       /* 0: no reservation */
+	int64_t drain_ms;	       /* when all that it has taken has landed */
+	int64_t read_ms[CW_NODES + 1]; /* when a node asked for the keys last */
+	uint64_t paid[CW_NODES + 1]; /* the last incarnation of which csvd said that it is fenced */
+};
+
+struct lun_session;
+struct cl_source;
+
 struct lun {
-	uint64_t key[CW_VOLS][CW_NODES + 1]; /* registered incarnation of each node; 0 = none */
+	struct target target[CW_VOLS];
+	struct lun_session *sessions;
+	uint64_t nexuses, rng;
+	unsigned late_node; /* its REGISTERs lie in a buffer */
 	struct hb_unit unit[CW_VOLS][CW_NODES + 1];
 	uint64_t seq[CW_VMS];
 	uint64_t generation[CW_VMS];
@@ -121,17 +148,65 @@ struct sim_verdict {
 	enum heartbeat_seen seen;
 };
 
-/* A csvd and one volume: its session, the epoch that it got `go` for, heartbeats. */
+struct data;
+
+struct order {
+	uint64_t epoch, incarnation;
+	unsigned node;
+};
+
+/* At a coordinator: what a node asked, until the store has answered. */
+struct question {
+	struct svol *at; /* NULL: none */
+	unsigned from, what;
+	uint64_t session, x;
+	struct store_node who;
+};
+
+/* Of a csvd and one volume: the role, and the data nexus. See cluster_store.c. */
+struct svol {
+	struct cworld *w;
+	unsigned node, l;
+	struct store *store;
+	uint64_t store_epoch, store_incarnation, running_epoch, epoch;
+	bool wanted, spoilt, claiming, asking, asks, paying, running, closed;
+	int fenced; /* 1: paid, -1: it failed, 0: not known yet */
+	int64_t paused_until;
+	struct order order[CW_ORDERS];
+	unsigned n_orders;
+	struct question question[CW_NODES + 1][CW_QUESTIONS];
+	struct data *data;
+	uint64_t data_incarnation;
+	/* with the coordinator */
+	unsigned link; /* 0 = none */
+	bool welcome;
+	uint64_t session, link_epoch;
+	int64_t greeted_ms;
+};
+
+/* A csvd and one volume: whether its data nexus is open, the epoch at which it serves, heartbeats. */
 struct cvol {
 	bool cut;
-	uint64_t incarnation, go_epoch, coordinates;
-	bool asked;
+	struct svol store;
+	uint64_t incarnation, go_epoch;
+	uint64_t chain_of; /* the incarnation */
 	struct hb_chain chain;
 	struct hb_watch watch;
 	struct sim_verdict verdict[CW_NODES + 1];
 	bool writing, reading;
 	uint64_t count, round, lives; /* lives: heartbeats of an earlier life mean nothing */
 	int64_t begun_ms;
+};
+
+/* What clusterd told its csvd last. */
+struct csv_tables {
+	uint64_t line, index;
+	uint64_t living[CW_NODES + 1]; /* incarnation; 0 = does not live */
+	struct {
+		bool exists;
+		unsigned coordinator, debts;
+		uint64_t epoch;
+	} volume[CW_VOLS];
 };
 
 /* Of the cluster: see cluster_members.c. */
@@ -182,6 +257,8 @@ struct cnode {
 	uint64_t cast_ring;
 	uint64_t unclean[CW_VMS]; /* the power took it: key it had */
 	/* csvd */
+	struct csv_tables tables;
+	uint64_t closed_up_to; /* incarnation: its sessions have been closed */
 	struct owner_row owner[CW_VMS];
 	int64_t lease_ms;
 	uint64_t watched;
@@ -211,7 +288,6 @@ struct log_seen {
 	uint64_t living[CW_NODES + 1]; /* incarnation; 0 = does not live */
 	bool member[CW_NODES + 1];
 	bool leaves[CW_NODES + 1]; /* was to go for good, and has not been admitted since */
-	bool clear[CW_VOLS];	   /* the volume exists and owes no fence */
 };
 
 struct task {
@@ -223,6 +299,8 @@ struct task {
 	char name[STATE_NAME_MAX];
 	uint64_t a, b, c;
 	uint64_t target; /* T_LAND: the instance that it was sent to */
+	uint64_t nexus;	 /* .. by which */
+	bool taken;	 /* .. it is there, and lands */
 	uint8_t *data;	 /* T_AGAIN: the message */
 };
 
@@ -232,7 +310,8 @@ struct cworld {
 	unsigned nodes;
 	uint64_t defects;
 	uint64_t raft_defects;
-	unsigned hb_defects; /* HB_DEFECT_*, SIM_DEFECT_* */
+	unsigned hb_defects;	/* HB_DEFECT_*, SIM_DEFECT_* */
+	unsigned store_defects; /* STORE_DEFECT_* */
 	int64_t voters_away_ms;
 	int64_t quarantine_ms;
 	uint32_t snapshot_every;
@@ -248,6 +327,8 @@ struct cworld {
 	struct cnode node[CW_NODES + 1];
 	struct qemu qemu[CW_QEMUS];
 	struct lun lun;
+	struct cl_source *timers;
+	uint64_t timer_ids;
 	struct log_seen log;
 	uint8_t given[2][CW_VMS][CW_NUMBERS]; /* generation, in both lines -> node */
 	/* The last state that was saved of each: for which number, and what its guest knows. */
@@ -273,6 +354,9 @@ enum {
 	SIM_DEFECT_FEEDER_LEASE = 1 << 18,  /* the feeder looks at the end of the lease alone */
 	SIM_DEFECT_FEEDER_TRUSTS = 1 << 19, /* .. as long as clusterd lives: it may hang */
 	SIM_DEFECT_FEEDER_END = 1 << 20,    /* .. and freezes only when the lease has ended */
+	SIM_DEFECT_DEBT_OPEN = 1 << 22,	    /* a volume is opened while a fence on it is owed */
+	SIM_DEFECT_NO_GO = 1 << 23,	    /* data goes by a nexus that has only registered */
+	SIM_DEFECT_CLAIM_UNASKED = 1 << 24, /* the log is not asked after the REGISTER */
 };
 
 /* cluster_world.c: the core and what it needs */
@@ -304,6 +388,8 @@ void driver_gone_for_good(struct cworld *w, unsigned node);
 
 /* cluster_tasks.c: something that happens later on a node. */
 struct task *task_new(struct cworld *w, int kind, unsigned node, uint64_t delay_ms);
+/* The same once more, without its data. */
+struct task *task_again(struct cworld *w, const struct task *t, uint64_t delay_ms);
 void task_call(struct sim *s, unsigned what);
 
 enum task_kind {
@@ -347,6 +433,14 @@ enum task_kind {
 	T_WIT_LAND,  /* and is done there */
 	T_WIT_DONE,  /* and answered */
 	T_WIT_DEAD,
+	T_TIMER,       /* of csvd's code: a = which, b = its setting */
+	T_STORE,       /* a csvd looks at its volumes: a = 1: at this one alone */
+	T_STORE_ASK,   /* .. asks the log for the epoch a */
+	T_STORE_SAYS,  /* csvd a says b to another: c, in the session .life */
+	T_LUN_LOGIN,   /* session a tries */
+	T_LUN_COMMAND, /* a command reaches the target */
+	T_LUN_ANSWER,  /* .. and its answer the node */
+	T_LUN_FORGETS, /* the target forgets a registration */
 };
 
 #endif

@@ -15,8 +15,18 @@ tests_sim_sim_SOURCES = \
 	tests/sim/cluster_judge.c tests/sim/cluster_lun.c \
 	tests/sim/cluster_members.c tests/sim/cluster_migrate.c \
 	tests/sim/cluster_nemesis.c tests/sim/cluster_tasks.c tests/sim/cluster_vm.c \
-	tests/sim/cluster_split.c tests/sim/cluster_witness.c
-tests_sim_sim_CPPFLAGS = $(AM_CPPFLAGS) -DCL_SIM
+	tests/sim/cluster_split.c tests/sim/cluster_witness.c \
+	tests/sim/cluster_store.c tests/sim/cluster_store.h tests/sim/cluster_nexus.c \
+	tests/sim/cluster_target.c tests/sim/cluster_target.h tests/sim/cluster_session.c \
+	tests/sim/lun_env.c tests/sim/lun_env.h \
+	$(SIM_CSVD)
+# csvd's own code, with its defect switches; what is around it is tests/sim/lun_env.c and cluster_target.c.
+SIM_CSVD = csv/data.c csv/nexus.c csv/role.c csv/store_lun.c \
+	iscsi/control.c iscsi/control_jobs.c iscsi/pr.c iscsi/pr_admit.c iscsi/pr_check.c \
+	iscsi/pr_fence.c iscsi/pr_tail.c iscsi/url.c
+tests_sim_sim_CPPFLAGS = $(AM_CPPFLAGS) -DCL_SIM -DCL_DEFECTS=1
+tests_sim_sim_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_gettime,--wrap=getrandom
+$(tests_sim_sim_OBJECTS): $(BUILT_SOURCES)
 tests_sim_sim_LDADD = csv/libcsvd.a clusterd/libcore.a quorum/libstate.a quorum/libquorum_sim.a \
 	resources/libplan.a proto/libpb.a lib/libcl.a $(PROTOBUFC_LIBS)
 
