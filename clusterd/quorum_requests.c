@@ -22,8 +22,11 @@ json_t *view_witness(const struct node *node)
 	struct node_quorum q;
 
 	node_get_quorum(node, &q);
-	return json_pack("{s:s,s:s?,s:s?,s:s?,s:s?,s:b}", "state", q.witness, "url",
-			 *q.url ? q.url : NULL, "host", name_of(node, q.host), "path",
+	return json_pack("{s:s,s:s?,s:s?,s:s?,s:s?,s:s?,s:b}", "state", q.witness, "kind",
+			 !*q.url			   ? NULL
+			 : strncmp(q.url, "file:", 5) == 0 ? "file"
+							   : "lun",
+			 "url", *q.url ? q.url : NULL, "host", name_of(node, q.host), "path",
 			 *q.path ? q.path : NULL, "reason", *q.reason ? q.reason : NULL, "cast",
 			 (int)q.cast);
 }
@@ -59,10 +62,12 @@ int do_show_quorum(struct ask *ask, struct cl_error *err)
 
 static int quorum_url_check(const char *url, struct cl_error *err)
 {
-	if (strncmp(url, "iscsi://", 8) == 0 && strlen(url) < STATE_URL_MAX)
+	if ((strncmp(url, "iscsi://", 8) == 0 || strncmp(url, "file:/", 6) == 0) &&
+	    strlen(url) < STATE_URL_MAX)
 		return 0;
 	(void)cl_error_set(err, -EINVAL, "'%.100s' is no witness", url);
-	return cl_error_hint(err, "iscsi://HOST[:PORT]/IQN/LUN: a LUN of 8 MiB or more");
+	return cl_error_hint(err, "iscsi://HOST[:PORT]/IQN/LUN: a LUN of 8 MiB or more; "
+				  "file:/PATH: a directory on a share that all nodes have mounted");
 }
 
 static void ask_core(struct requests *rq, uint64_t client, const char *url, const uint8_t *uuid)
@@ -105,7 +110,7 @@ int do_set_quorum(struct ask *ask, struct cl_error *err)
 
 	if (strcmp(what, "witness") != 0) {
 		(void)cl_error_set(err, -EINVAL, "quorum has no setting '%.60s'", what);
-		return cl_error_hint(err, "set quorum witness iscsi://...|none");
+		return cl_error_hint(err, "set quorum witness iscsi://...|file:/PATH|none");
 	}
 	if (!none && quorum_url_check(url, err) < 0)
 		return err->code;

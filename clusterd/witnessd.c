@@ -178,7 +178,8 @@ static void make_fail(struct witnessd *w, int code, const char *text, const char
 
 static void on_make_late(void *user)
 {
-	make_fail(user, -CL_EUNREACH, "the LUN does not answer", "can this node reach its target?");
+	make_fail(user, -CL_EUNREACH, "it does not answer",
+		  "can this node reach its target, or the share's server?");
 }
 
 static void make_op(struct witnessd *w, int kind, uint64_t unit, uint32_t units,
@@ -194,6 +195,7 @@ static void make_write(struct witnessd *w)
 {
 	struct witness_super super = { .half_bytes = witness_half_bytes(w->make.bytes) };
 	_cleanup_free_ uint8_t *zeros = calloc(WITNESS_LOG_UNIT / 8, WITNESS_UNIT);
+	bool file = strncmp(w->make.url, "file:", 5) == 0;
 	uint8_t unit[WITNESS_UNIT];
 
 	if (!zeros || super.half_bytes == 0) {
@@ -202,14 +204,14 @@ static void make_write(struct witnessd *w)
 		return;
 	}
 	w->make.step = MAKE_CLEARING;
-	for (unsigned i = 0; i < 8; i++)
+	for (unsigned i = 0; i < 8 && !file; i++)
 		make_op(w, WIT__OP__KIND__WRITE, i * (WITNESS_LOG_UNIT / 8), WITNESS_LOG_UNIT / 8,
 			zeros);
 	memcpy(super.cluster, node_state(w->d->node)->cluster_uuid, sizeof(super.cluster));
 	uuid_generate(w->make.uuid);
 	memcpy(super.voter, w->make.uuid, sizeof(super.voter));
 	witness_super_encode(&super, unit);
-	make_op(w, WIT__OP__KIND__WRITE, 0, 1, unit);
+	make_op(w, file ? WIT__OP__KIND__FORMAT : WIT__OP__KIND__WRITE, 0, 1, unit);
 }
 
 static bool is_blank(const uint8_t *data, size_t len)
@@ -231,7 +233,7 @@ static void make_looked(struct witnessd *w, const uint8_t *data, size_t len)
 	if (ours || w->make.force || (len == WITNESS_UNIT && is_blank(data, len)))
 		make_write(w);
 	else
-		make_fail(w, -CL_EREFUSED, "the LUN holds data",
+		make_fail(w, -CL_EREFUSED, "it holds data, or is another cluster's witness",
 			  "--force makes it the witness all the same: the data is lost");
 }
 
@@ -251,7 +253,12 @@ static void on_make_path(struct witnessd *w, const Wit__Path *path)
 {
 	if (w->make.step == MAKE_NOT)
 		return;
-	if (!path->up && path->code < 0) {
+	if (!path->up && strncmp(w->make.url, "file:", 5) == 0) {
+		make_fail(w, path->code ? path->code : -EINVAL, path->text,
+			  path->code == -EBUSY || path->code == -CL_EREFUSED
+				  ? "--force makes it the witness all the same"
+				  : "a directory on a share that every node has mounted there");
+	} else if (!path->up && path->code < 0) {
 		make_fail(w, path->code, path->text,
 			  path->code == -EBUSY
 				  ? "is it another cluster's, or a volume's? `set quorum "

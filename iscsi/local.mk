@@ -18,6 +18,10 @@ iscsi_libiscsilun_a_SOURCES = \
 	iscsi/witness_lun.c iscsi/witness_lun.h iscsi/witness_lun_int.h \
 	iscsi/witness_lun_login.c iscsi/witness_lun_ops.c \
 	iscsi/witness_probe.c iscsi/witness_probe.h \
+	iscsi/witness_store.c iscsi/witness_store.h \
+	iscsi/witness_file.c iscsi/witness_file.h \
+	iscsi/witness_dir.c iscsi/witness_dir_name.c iscsi/witness_dir.h \
+	iscsi/witness_dir_os.c iscsi/witness_dir_os.h \
 	iscsi/portals.c iscsi/portals.h \
 	iscsi/pr_probe.c iscsi/pr_probe.h \
 	iscsi/probe.c iscsi/probe.h \
@@ -52,6 +56,10 @@ tests_unit_iscsi_session_test_LDADD = iscsi/libiscsilun.a lib/libcl.a $(ISCSI_LI
 check_PROGRAMS += tests/unit/iscsi_uring_test
 tests_unit_iscsi_uring_test_SOURCES = tests/unit/iscsi_uring_test.c
 tests_unit_iscsi_uring_test_LDADD = iscsi/libiscsilun.a lib/libcl.a $(URING_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/witness_dir_test
+tests_unit_witness_dir_test_SOURCES = tests/unit/witness_dir_test.c
+tests_unit_witness_dir_test_LDADD = iscsi/libiscsilun.a lib/libcl.a $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/iscsi_hostile_test
 tests_unit_iscsi_hostile_test_SOURCES = tests/unit/iscsi_hostile_test.c

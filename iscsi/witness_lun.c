@@ -146,7 +146,7 @@ void witness_lun_give_up(struct witness_lun *w, bool clear, void (*gone)(void *u
 
 	w->gone = gone;
 	w->gone_user = user;
-	w->hooks = (struct witness_lun_hooks){ .path = no_path, .done = no_done };
+	w->hooks = (struct witness_hooks){ .path = no_path, .done = no_done };
 	(void)cl_timer_set_in(w->gone_timer, stands ? GIVE_UP_MS : 0);
 	for (unsigned i = 0; i < 2; i++)
 		while (!w->lanes[i].busy && !TAILQ_EMPTY(&w->lanes[i].ops))
@@ -163,7 +163,7 @@ void witness_lun_give_up(struct witness_lun *w, bool clear, void (*gone)(void *u
 
 /* ---- life ------------------------------------------------------------------------------------------------------------ */
 
-int witness_lun_new(struct cl_loop *loop, const struct witness_lun_config *config,
+int witness_lun_new(struct cl_loop *loop, const struct witness_config *config,
 		    struct witness_lun **ret, struct cl_error *err)
 {
 	_cleanup_(witness_lun_freep) struct witness_lun *w = calloc(1, sizeof(*w));

@@ -47,7 +47,7 @@ enum login_step {
 
 struct witness_lun {
 	struct cl_loop *loop;
-	struct witness_lun_hooks hooks;
+	struct witness_hooks hooks;
 	struct lun_url url;
 	unsigned node, number, portal;
 	uint64_t incarnation;

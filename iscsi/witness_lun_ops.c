@@ -210,6 +210,9 @@ void wlun_begin(struct witness_lun *w, unsigned lane)
 	case WITNESS_OP_WRITE:
 		begin_io(w, o, lane);
 		break;
+	case WITNESS_OP_FORMAT:
+		fail(w, lane, "a LUN is written block by block");
+		break;
 	}
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * witnessd: serves the witness's LUN to the clusterd of its node (proto/witness.proto). A process of its
- * own, because the LUN is reached by libiscsi, and clusterd's loop shall depend on no target. It keeps
- * nothing over its own end: clusterd begins anew with it, under a new nexus.
+ * witnessd: serves the witness, a LUN or a directory on a share, to the clusterd of its node
+ * (proto/witness.proto). A process of its own, because the LUN is reached by libiscsi, a share may hang, and
+ * clusterd shall depend on neither. It keeps nothing over its own end: clusterd begins anew with it, by a new claim.
  */
 #include "config.h"
 
@@ -15,7 +15,7 @@
 #include <sys/un.h>
 
 #include "iscsi/chap.h"
-#include "iscsi/witness_lun.h"
+#include "iscsi/witness_store.h"
 #include "iscsi/witness_probe.h"
 #include "lib/log.h"
 #include "proto/conn.h"
@@ -28,9 +28,9 @@
 struct slot {
 	struct witnessd *d;
 	uint32_t number;
-	struct witness_lun *lun;
+	struct witness_store *store;
 	struct witness_probe *probe; /* before the session to a LUN that is to become a witness */
-	struct witness_lun_config config;
+	struct witness_config config;
 	char url[WITNESS_URL_MAX]; /* .config's */
 };
 
@@ -94,26 +94,26 @@ static void on_done(void *user, const struct witness_answer *a)
 
 static void on_gone(void *user)
 {
-	witness_lun_free(user);
+	witness_store_free(user);
 }
 
 static void close_slot(struct slot *s, bool clear)
 {
-	struct witness_lun *lun = cl_steal(s->lun);
+	struct witness_store *store = cl_steal(s->store);
 
 	witness_probe_forget(cl_steal(s->probe));
 	/* Of a LUN that was looked at, or made, nothing may stay: CLEAR would hit who serves it by now. */
-	if (lun && (clear || s->number == WITNESS_MAKE))
-		witness_lun_give_up(lun, clear, on_gone, lun);
+	if (store && (clear || s->number == WITNESS_MAKE))
+		witness_store_give_up(store, clear, on_gone, store);
 	else
-		witness_lun_free(lun);
+		witness_store_free(store);
 }
 
 static void begin_session(struct slot *s)
 {
 	struct cl_error err = CL_ERROR_INIT;
 
-	if (witness_lun_new(s->d->loop, &s->config, &s->lun, &err) < 0)
+	if (witness_store_new(s->d->loop, &s->config, &s->store, &err) < 0)
 		on_path(s, false, 0, err.code, err.msg);
 }
 
@@ -142,12 +142,13 @@ static void begin_probe(struct slot *s)
 
 static void do_open(struct slot *s, const Wit__Open *open)
 {
-	s->config = (struct witness_lun_config){
+	s->config = (struct witness_config){
 		.url = s->url,
 		.node = open->node,
 		.incarnation = open->incarnation,
 		.number = open->session,
 		.unused = open->unused,
+		.make = s->number == WITNESS_MAKE,
 		.hooks = { .user = s, .path = on_path, .done = on_done },
 	};
 
@@ -159,7 +160,7 @@ static void do_open(struct slot *s, const Wit__Open *open)
 		on_path(s, false, 0, -EINVAL, "a node's id is from 1 to 255");
 	else if (strlen(open->url) >= sizeof(s->url))
 		on_path(s, false, 0, -EINVAL, "the address is too long");
-	else if (s->number == WITNESS_MAKE)
+	else if (s->number == WITNESS_MAKE && !witness_store_is_file(s->url))
 		begin_probe(s);
 	else
 		begin_session(s);
@@ -173,15 +174,17 @@ static void do_op(struct slot *s, const Wit__Op *op)
 		[WIT__OP__KIND__OWNER_WRITE] = WITNESS_OP_OWNER_WRITE,
 		[WIT__OP__KIND__CLAIM] = WITNESS_OP_CLAIM,
 		[WIT__OP__KIND__CHECK] = WITNESS_OP_CHECK,
+		[WIT__OP__KIND__FORMAT] = WITNESS_OP_FORMAT,
 	};
-	bool writes = op->kind == WIT__OP__KIND__WRITE || op->kind == WIT__OP__KIND__OWNER_WRITE;
+	bool writes = op->kind == WIT__OP__KIND__WRITE || op->kind == WIT__OP__KIND__OWNER_WRITE ||
+		      op->kind == WIT__OP__KIND__FORMAT;
 	size_t len = writes ? op->data.len : op->len;
 
-	if ((int)op->kind < WIT__OP__KIND__READ || (int)op->kind > WIT__OP__KIND__CHECK ||
-	    len > WITNESS_IO_MAX || !s->lun)
+	if ((int)op->kind < WIT__OP__KIND__READ || (int)op->kind > WIT__OP__KIND__FORMAT ||
+	    len > WITNESS_IO_MAX || !s->store)
 		return;
-	witness_lun_submit(s->lun, op->id, (enum witness_op_kind)kinds[op->kind], op->offset,
-			   (uint32_t)len, writes ? op->data.data : NULL);
+	witness_store_submit(s->store, op->id, (enum witness_op_kind)kinds[op->kind], op->offset,
+			     (uint32_t)len, writes ? op->data.data : NULL);
 }
 
 static struct slot *slot_of(struct witnessd *d, uint32_t number)
@@ -280,7 +283,7 @@ static int run(const char *path)
 	(void)cl_timer_set_in(d.reconnect, 0);
 	cl_loop_run(d.loop);
 	for (unsigned i = 0; i < 2; i++)
-		witness_lun_free(d.slots[i].lun);
+		witness_store_free(d.slots[i].store);
 	frame_conn_free(d.conn);
 	cl_source_free(d.reconnect);
 	cl_source_free(d.sigterm);

@@ -73,7 +73,7 @@ verb_build() {
 install_product() {
 	make -s -C "$BUILD" install DESTDIR="$DISK/root" >"$RUN/build.log" 2>&1 9>&- ||
 		{ tail -n 30 "$RUN/build.log" >&2; die "$E_FAIL" "make install failed"; }
-	mkdir -p "$DISK/root/opt/clusterd" "$DISK/share" "$DISK/tools"
+	mkdir -p "$DISK/root/opt/clusterd" "$DISK/share" "$DISK/shared" "$DISK/tools"
 	install "$BUILD/lab/init" "$BUILD/lab/watchdog" "$BUILD/lab/delay.so" "$DISK/tools/"
 	install "$BUILD/lab/probe" "$DISK/share/"
 	guests_install

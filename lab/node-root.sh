@@ -82,6 +82,8 @@ mount_own_directories() {
 	mount --bind "$disk/log" var/log
 	mount_read_only "$lab_disk/root/opt/clusterd" opt/clusterd
 	mount_read_only "$lab_disk/share" opt/lab
+	mkdir -p mnt/shared # one directory for all nodes, as a share is
+	mount --bind "$lab_disk/shared" mnt/shared
 }
 mount_read_only() {
 	mount --bind "$1" "$2"

@@ -14,7 +14,12 @@ uint64_t wit_order(struct node *n, enum wit_what what, int order, uint64_t offse
 		   uint8_t *data)
 {
 	struct wit_op op = {
-		.id = ++n->next_id, .attempt = n->wit.attempt, .what = what, .begun_ms = n->now_ms
+		.id = ++n->next_id,
+		.attempt = n->wit.attempt,
+		.what = what,
+		.begun_ms = n->now_ms,
+		.generation = n->wit.durable_generation,
+		.record = n->wit.durable_record,
 	};
 	struct node_action *a = core_emit(n, NODE_DO_WITNESS);
 
@@ -98,7 +103,8 @@ static void follow_config(struct node *n)
 	a->witness.what = NODE_WITNESS_OPEN;
 	CORE_COPY(a->witness.url, is.url);
 	w->is = is;
-	wit_enter(n, any ? WIT_DOWN : WIT_OFF, any ? "connecting to its LUN" : "");
+	w->known = (struct witness_slot){ 0 };
+	wit_enter(n, any ? WIT_DOWN : WIT_OFF, any ? "connecting to it" : "");
 }
 
 static void on_path(struct node *n, const struct node_witness_event *ev)
@@ -140,10 +146,14 @@ static void on_holder(struct node *n, const struct wit_op *op, const struct node
 	witness_watch_holder(&n->wit.watch, ev->holder, op->begun_ms);
 	if (n->wit.phase != WIT_SERVING || op->attempt != n->wit.attempt)
 		return;
-	if (!ev->mine)
+	if (!ev->mine) {
 		witness_give_up(n, "another node has taken it over");
-	else
-		wit_checked(n, op->id);
+		return;
+	}
+	n->wit.proven_generation = op->generation;
+	n->wit.proven_record = op->record;
+	wit_note_known(n, op->generation, op->record);
+	wit_checked(n, op->id);
 }
 
 /* Of an attempt that was given up: it means nothing any more. */
@@ -166,6 +176,7 @@ static void on_ok(struct node *n, const struct wit_op *op, const struct node_wit
 	case WIT_SLOTS:
 		witness_watch_slots(&n->wit.watch, op->first, ev->data, ev->len, op->begun_ms,
 				    n->now_ms);
+		wit_note_slots(n);
 		break;
 	case WIT_HOLDER:
 	case WIT_CHECK:

@@ -69,9 +69,10 @@ struct wit_op {
 	int64_t begun_ms;
 	uint64_t id, attempt;
 	enum wit_what what;
-	uint32_t first;		     /* SLOTS: of node */
-	uint64_t seq;		     /* PERSIST: raft's number; 0 = another piece follows */
-	uint64_t generation, record; /* PERSIST */
+	uint32_t first; /* SLOTS: of node */
+	uint64_t seq;	/* PERSIST: raft's number; 0 = another piece follows */
+	uint64_t generation,
+		record; /* PERSIST; HOLDER, CHECK: what was durable when it was begun */
 };
 CL_DEFINE_VEC(wit_op_vec, struct wit_op);
 
@@ -108,6 +109,8 @@ struct wit {
 	int64_t poll_ms, again_ms;
 	struct witness_super super;
 	struct witness_watch watch;
+	/* The last record that is known to have been durable, as long as the witness is the same. */
+	struct witness_slot known;
 	uint64_t beat, attempt;
 	const char *claim_why;
 
@@ -121,6 +124,8 @@ struct wit {
 	struct lease_voter voter;
 	struct wit_out_vec outbox;
 	uint64_t durable_generation, durable_record;
+	/* The same, as of a CHECK that named us: nobody had taken it over then, so whoever does reads it. */
+	uint64_t proven_generation, proven_record;
 	bool ticked;
 
 	/* the leader's word */
@@ -167,6 +172,8 @@ void wit_look(struct node *n);
 void wit_on_super(struct node *n, const uint8_t *data, size_t len);
 /* The LUN is there and is not to be used; looked at again later. */
 void wit_foreign(struct node *n, const char *why);
+void wit_note_known(struct node *n, uint64_t generation, uint64_t record);
+void wit_note_slots(struct node *n);
 void wit_read_slots(struct node *n);
 void wit_poll_step(struct node *n);
 /* This node's side; lists live in the caller's arrays of NODE_VIEW_MAX. */

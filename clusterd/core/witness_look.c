@@ -30,13 +30,33 @@ void wit_on_super(struct node *n, const uint8_t *data, size_t len)
 	if (len != WITNESS_UNIT || witness_super_decode(data, &w->super, &err) < 0)
 		wit_foreign(n, err.code ? err.msg : "its superblock cannot be read");
 	else if (memcmp(w->super.cluster, n->database, sizeof(n->database)) != 0)
-		wit_foreign(n, "the LUN is another cluster's witness");
+		wit_foreign(n, "it is another cluster's witness");
 	else if (memcmp(w->super.voter, w->is.uuid, sizeof(w->is.uuid)) != 0)
-		wit_foreign(n, "the LUN was made a witness anew: `set quorum` says which it is");
+		wit_foreign(n, "it was made a witness anew: `set quorum` says which it is");
 	else {
 		wit_enter(n, WIT_WATCHING, "watching who serves it");
 		w->poll_ms = n->now_ms;
 	}
+}
+
+/* The last record that was durable, by anybody's word. Kept when the path goes: what comes back may be older. */
+void wit_note_known(struct node *n, uint64_t generation, uint64_t record)
+{
+	struct witness_slot *k = &n->wit.known;
+
+	if (generation < k->generation || (generation == k->generation && record <= k->seq))
+		return;
+	k->generation = generation;
+	k->seq = record;
+}
+
+void wit_note_slots(struct node *n)
+{
+	const struct witness_watch *w = &n->wit.watch;
+
+	for (uint32_t i = 1; i <= WITNESS_NODES_MAX; i++)
+		if (w->seen[i].any)
+			wit_note_known(n, w->seen[i].slot.generation, w->seen[i].slot.seq);
 }
 
 static uint32_t highest_node(const struct node *n)
@@ -75,8 +95,8 @@ static void write_slot(struct node *n)
 		.beat = ++w->beat,
 		.serving = w->phase == WIT_SERVING,
 		.completes = wit_side(n, &side) && witness_completes(&side.s, true),
-		.generation = w->durable_generation,
-		.seq = w->durable_record,
+		.generation = w->proven_generation,
+		.seq = w->proven_record,
 	};
 	uint8_t *unit = wit_unit_new(n);
 

@@ -206,7 +206,7 @@ static void feed(struct node *n, struct raft_event *ev)
 	for (size_t i = 0; i < a->send.n; i++)
 		say_raft(n, &a->send.v[i]);
 	if (!whole)
-		witness_give_up(n, "the database does not fit on its LUN, or is damaged there");
+		witness_give_up(n, "the database does not fit there, or is damaged");
 	else if (a->newer_line)
 		witness_give_up(n, "the cluster was started anew with --force without it");
 	else if (a->want_snapshot)
@@ -271,8 +271,8 @@ bool wit_serve(struct node *n, struct cl_error *err)
 
 	/* What an earlier host acked is not known here; it was before our CLAIM, so before now. */
 	lease_voter_init(&w->voter, n->now_ms);
-	w->durable_generation = w->log.generation;
-	w->durable_record = w->log.seq;
+	w->durable_generation = w->proven_generation = w->log.generation;
+	w->durable_record = w->proven_record = w->log.seq;
 	if (!w->log.any)
 		return true;
 	if (raft_begin(n, &stored, err) < 0)
@@ -294,6 +294,7 @@ void wit_stop(struct node *n)
 	failure_vec_clear(&w->failures);
 	witness_log_fini(&w->log);
 	w->durable_generation = w->durable_record = 0;
+	w->proven_generation = w->proven_record = 0;
 }
 
 /* ---- messages to it --------------------------------------------------------------------------------------------------- */

@@ -59,15 +59,6 @@ void wit_on_proven(struct node *n, bool mine)
 	load_more(n);
 }
 
-/* A slot tells of more than is here: this copy has forgotten what it vouched for (rule 22). */
-static bool forgot(const struct wit *w)
-{
-	for (uint32_t i = 1; i <= WITNESS_NODES_MAX; i++)
-		if (w->watch.seen[i].any && witness_log_lost(&w->log, &w->watch.seen[i].slot))
-			return true;
-	return false;
-}
-
 void wit_on_loaded(struct node *n, const uint8_t *data, size_t len)
 {
 	struct wit *w = &n->wit;
@@ -83,11 +74,11 @@ void wit_on_loaded(struct node *n, const uint8_t *data, size_t len)
 		load_more(n);
 		return;
 	}
-	if (forgot(w)) {
+	/* This copy has forgotten what it vouched for (rule 22): less than a slot says, or said. */
+	if (witness_log_lost(&w->log, &w->known)) {
 		wit_stop(n);
-		wit_foreign(n,
-			    "the LUN has lost records that the witness vouched for: make it anew "
-			    "with `set quorum witness`");
+		wit_foreign(n, "it has lost records that it vouched for: make it anew with "
+			       "`set quorum witness`");
 		return;
 	}
 	if (!wit_serve(n, &err)) {

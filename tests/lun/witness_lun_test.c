@@ -84,11 +84,11 @@ static void wait_path(struct end *e, bool up)
 
 static void open_end(struct end *e, const char *url, unsigned node, bool unused)
 {
-	struct witness_lun_config c = { .url = url,
-					.node = node,
-					.number = node,
-					.unused = unused,
-					.hooks = { e, on_path, on_done } };
+	struct witness_config c = { .url = url,
+				    .node = node,
+				    .number = node,
+				    .unused = unused,
+				    .hooks = { e, on_path, on_done } };
 	struct cl_error err = CL_ERROR_INIT;
 
 	*e = (struct end){ 0 };
