@@ -254,7 +254,7 @@ static void on_make_path(struct witnessd *w, const Wit__Path *path)
 	if (w->make.step == MAKE_NOT)
 		return;
 	if (!path->up && strncmp(w->make.url, "file:", 5) == 0) {
-		make_fail(w, path->code ? path->code : -EINVAL, path->text,
+		make_fail(w, path->code ? -CL_EREFUSED : -EINVAL, path->text,
 			  path->code == -EBUSY || path->code == -CL_EREFUSED
 				  ? "--force makes it the witness all the same"
 				  : "a directory on a share that every node has mounted there");

@@ -104,6 +104,7 @@ static const struct {
 	{ "witness-no-wait", NODE_DEFECT_WITNESS_NO_WAIT, 0 },
 	{ "witness-no-check", NODE_DEFECT_WITNESS_NO_CHECK, 0 },
 	{ "witness-no-barrier", 0, SIM_DEFECT_WITNESS_NO_BARRIER },
+	{ "witness-file-read-first", 0, SIM_DEFECT_WITNESS_READ_FIRST },
 };
 
 /* Two switches in one bit would catch each other's failures. */
@@ -141,6 +142,7 @@ static struct cworld *world_new(const struct suite_args *args)
 	w->nodes = args->nodes ? args->nodes : 3 + (unsigned)(args->seed % 5 == 4) * 2;
 	cl_assert(w->nodes <= CW_NODES);
 	w->witness = w->nodes % 2 == 0;
+	w->wit.file = w->seed % 2 == 0;
 	for (size_t i = 0; args->defect && i < sizeof(defects) / sizeof(*defects); i++)
 		if (strcmp(defects[i].name, args->defect) == 0) {
 			w->defects = defects[i].node;

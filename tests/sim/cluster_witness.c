@@ -2,7 +2,9 @@
 /*
  * The witness LUN and each node's witnessd. The LUN checks a write's key when it arrives; the write may
  * lie in the target for seconds and land all the same, whoever was preempted meanwhile. Only a barrier
- * waits for it. Judged here:
+ * waits for it. In every other seed it is a directory instead (iscsi/witness_dir.h): each claim writes into blocks of its
+ * own, which the next one copies when it has claimed; the name of the owner is a compare-and-swap; who claims and dies
+ * may leave no copy. Judged here:
  *   witness-stolen  it is taken from a host that writes its slot and whose side has a majority with it,
  *                   by a side that has none without it
  */
@@ -49,12 +51,92 @@ static void preempt(struct cworld *w, uint64_t key)
 			w->wit.keys[i] = 0;
 }
 
+/* ---- a directory: blocks of each claim ---------------------------------------------------------------------- */
+
+static struct wit_image *image_of(struct cworld *w, uint64_t claim)
+{
+	for (unsigned i = 0; claim && i < 4; i++)
+		if (w->wit.image[i].claim == claim)
+			return &w->wit.image[i];
+	return NULL;
+}
+
+/* What `claim` finds: the newest below it. */
+static struct wit_image *image_before(struct cworld *w, uint64_t claim)
+{
+	struct wit_image *best = NULL;
+
+	for (unsigned i = 0; i < 4; i++) {
+		struct wit_image *m = &w->wit.image[i];
+
+		if (m->claim && m->claim < claim && (!best || m->claim > best->claim))
+			best = m;
+	}
+	return best;
+}
+
+static struct wit_image *image_oldest(struct cworld *w)
+{
+	struct wit_image *best = &w->wit.image[0];
+
+	for (unsigned i = 1; i < 4; i++)
+		if (w->wit.image[i].claim < best->claim)
+			best = &w->wit.image[i];
+	return best;
+}
+
+/* False: what it would copy is removed by now, since a later one has its own. */
+static bool image_copy(struct cworld *w, uint64_t claim)
+{
+	struct wit_image *from = image_before(w, claim), *to = image_oldest(w);
+
+	if (w->wit.image[0].claim && (!from || from == to))
+		return false;
+	if (!to->bytes)
+		to->bytes = calloc(1, LUN_BYTES);
+	cl_assert(to->bytes);
+	if (from)
+		memcpy(to->bytes, from->bytes, LUN_BYTES);
+	to->claim = claim;
+	return true;
+}
+
+/* The superblock and slots are everybody's. */
+static bool of_claim(uint64_t offset)
+{
+	uint64_t unit = offset / WITNESS_UNIT;
+
+	return (unit > 0 && unit < WITNESS_SLOT_UNIT) || unit >= WITNESS_LOG_UNIT;
+}
+
+/* NULL: nobody's any more. */
+static uint8_t *blocks_of(struct cworld *w, const struct wop *o)
+{
+	struct wit_image *m;
+
+	if (!w->wit.file || !of_claim(o->offset))
+		return w->wit.bytes;
+	m = image_of(w, o->claim);
+	return m ? m->bytes : NULL;
+}
+
+/* What begins a half asks who owns it. */
+static bool may_write(const struct cworld *w, const struct wop *o)
+{
+	uint64_t at = o->offset - (uint64_t)WITNESS_LOG_UNIT * WITNESS_UNIT;
+	bool begins = o->offset < (uint64_t)WITNESS_LOG_UNIT * WITNESS_UNIT || at % HALF_BYTES == 0;
+
+	return w->node[o->node].wit_claimed && (!begins || w->wit.holder == key_of(w, o->node));
+}
+
 /* The target's process was restarted: it has forgotten all of it, and everybody's session is gone. */
 void witness_target_restart(struct cworld *w)
 {
 	sim_trace(w->s, "witness: the target restarts");
-	memset(w->wit.keys, 0, sizeof(w->wit.keys));
-	w->wit.holder = 0;
+	if (!w->wit.file) {
+		memset(w->wit.keys, 0, sizeof(w->wit.keys));
+		w->wit.holder = 0;
+	}
 	for (unsigned i = 1; i <= w->nodes; i++)
 		witness_session(w, i, w->node[i].wit_open);
 }
@@ -96,6 +178,7 @@ void witness_session(struct cworld *w, unsigned node, bool open)
 	c->wit_open = open;
 	c->wit_nexus = 0;
 	c->wit_claimed = c->wit_dying = false;
+	c->wit_claim = 0;
 	c->wit_session++;
 	c->wit_free_at[0] = c->wit_free_at[1] = 0;
 	if (open)
@@ -145,6 +228,8 @@ void witness_free_world(struct cworld *w)
 {
 	for (unsigned i = 0; i < CW_WOPS; i++)
 		free(w->wit.op[i].data);
+	for (unsigned i = 0; i < 4; i++)
+		free(w->wit.image[i].bytes);
 	free(w->wit.bytes);
 }
 
@@ -253,6 +338,40 @@ static uint64_t barrier_ms(const struct cworld *w)
 	return (uint64_t)(until - sim_now(w->s)) + 1;
 }
 
+/* The copy is made when it lands, if whoever claimed is still there. */
+static void begin_file_claim(struct cworld *w, struct wop *o)
+{
+	sim_trace(w->s, "n%u claims the witness after n%u", o->node,
+		  (unsigned)(w->wit.holder >> 32));
+	o->ok = true;
+	o->takes += 1 + sim_rand(w->s, 30);
+	o->claim = w->wit.claim + 1;
+	if (w->sim_defects & SIM_DEFECT_WITNESS_READ_FIRST) {
+		o->takes += sim_rand(w->s, 2000);
+		o->ok = image_copy(w, o->claim);
+		return;
+	}
+	w->wit.claim = o->claim;
+	w->wit.holder = key_of(w, o->node);
+}
+
+static void end_file_claim(struct cworld *w, struct wop *o)
+{
+	struct cnode *c = &w->node[o->node];
+
+	if (o->session != c->wit_session || !o->ok) {
+		o->ok = false;
+		return;
+	}
+	if (w->sim_defects & SIM_DEFECT_WITNESS_READ_FIRST) {
+		w->wit.claim = o->claim > w->wit.claim ? o->claim : w->wit.claim;
+		w->wit.holder = key_of(w, o->node);
+	} else {
+		o->ok = image_copy(w, o->claim);
+	}
+	c->wit_claim = o->ok ? o->claim : 0;
+}
+
 static void begin_claim(struct cworld *w, struct wop *o)
 {
 	struct cnode *c = &w->node[o->node];
@@ -292,10 +411,13 @@ void witness_arrive(struct cworld *w, struct task *t)
 		wop_free(o);
 		return;
 	}
-	o->ok = registered(w, key_of(w, o->node));
+	o->ok = w->wit.file || registered(w, key_of(w, o->node));
+	o->claim = c->wit_claim;
 	if (o->what == NODE_WITNESS_OWNER_WRITE)
-		o->ok = o->ok && c->wit_claimed;
-	if (o->what == NODE_WITNESS_CLAIM)
+		o->ok = o->ok && (w->wit.file ? may_write(w, o) : c->wit_claimed);
+	if (o->what == NODE_WITNESS_CLAIM && w->wit.file)
+		begin_file_claim(w, o);
+	else if (o->what == NODE_WITNESS_CLAIM)
 		begin_claim(w, o);
 	if (o->what == NODE_WITNESS_CHECK) {
 		o->mine = w->wit.holder == key_of(w, o->node);
@@ -310,19 +432,25 @@ void witness_arrive(struct cworld *w, struct task *t)
 void witness_land(struct cworld *w, struct task *t)
 {
 	struct wop *o = &w->wit.op[t->slot];
+	uint8_t *blocks = blocks_of(w, o);
 
 	if (o->lands) {
 		cl_assert(o->offset + o->len <= LUN_BYTES);
-		memcpy(w->wit.bytes + o->offset, o->data, o->len);
+		if (blocks)
+			memcpy(blocks + o->offset, o->data, o->len);
 		note_slot(w, o);
 	}
 	o->lands = false;
+	if (o->what == NODE_WITNESS_CLAIM && w->wit.file)
+		end_file_claim(w, o);
 	if (o->what == NODE_WITNESS_READ) {
 		o->ok = o->offset + o->len <= LUN_BYTES;
 		free(o->data);
 		o->data = malloc(o->len + 1);
 		cl_assert(o->data && o->ok);
-		memcpy(o->data, w->wit.bytes + o->offset, o->len);
+		memset(o->data, 0, o->len);
+		if (blocks)
+			memcpy(o->data, blocks + o->offset, o->len);
 	}
 	task_new(w, T_WIT_DONE, o->node, 0)->slot = t->slot;
 }
@@ -358,7 +486,8 @@ void witness_done(struct cworld *w, struct task *t)
 	    w->node[o.node].core)
 		answer(w, &o);
 	/* A write that meets a conflict: the key is gone; the session logs in anew. */
-	if (!o.ok && (o.what == NODE_WITNESS_WRITE || o.what == NODE_WITNESS_OWNER_WRITE) &&
+	if (!o.ok && !w->wit.file &&
+	    (o.what == NODE_WITNESS_WRITE || o.what == NODE_WITNESS_OWNER_WRITE) &&
 	    o.session == w->node[o.node].wit_session)
 		die(w, o.node);
 	free(o.data);

@@ -107,11 +107,21 @@ struct wop {
 	int64_t lands_ms;
 	uint32_t len, holder;
 	uint8_t *data;
+	uint64_t claim; /* of a directory: whose log */
+};
+
+/* The blocks of one claim, of a directory. */
+struct wit_image {
+	uint64_t claim; /* 0 = none */
+	uint8_t *bytes;
 };
 
 struct wit_world {
 	uint8_t *bytes; /* NULL: there is none */
 	uint8_t uuid[16];
+	bool file;	/* a directory on a share; else a LUN */
+	uint64_t claim; /* of a directory: the last one */
+	struct wit_image image[4];
 	bool lost; /* nobody reaches it */
 	uint64_t keys[CW_KEYS], holder, nexuses;
 	int64_t slot_ms[CW_NODES + 1][8]; /* when its slot was written last, and before */
@@ -119,7 +129,7 @@ struct wit_world {
 };
 
 /* Guards of what is simulated here, not of the core. */
-enum { SIM_DEFECT_WITNESS_NO_BARRIER = 1 };
+enum { SIM_DEFECT_WITNESS_NO_BARRIER = 1, SIM_DEFECT_WITNESS_READ_FIRST = 2 };
 
 /* ---- a node -------------------------------------------------------------------------------------- */
 
@@ -251,7 +261,7 @@ struct cnode {
 	} life; /* the last one that it took on */
 	/* witnessd */
 	bool wit_cut, wit_open, wit_claimed, wit_dying;
-	uint64_t wit_session, wit_nexus;
+	uint64_t wit_session, wit_nexus, wit_claim;
 	int64_t wit_free_at[2]; /* of the owner's lane, of slots and reading */
 	bool cast;
 	uint64_t cast_ring;
