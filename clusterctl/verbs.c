@@ -43,7 +43,7 @@ static const struct verb_option confirm_options[] = {
 };
 
 static const struct verb_option init_options[] = {
-	{ "witness", "URL", false, "and a witness: iscsi://HOST[:PORT]/IQN/LUN" },
+	{ "witness", "URL", false, "and a witness: iscsi://HOST[:PORT]/IQN/LUN or file:/PATH" },
 	{ "name", "NAME", false, "the cluster's name (default: corosync's cluster_name)" },
 	{ "address", "ADDRESS", true,
 	  "corosync's here, again for each link (default: migration_address)" },
@@ -180,7 +180,8 @@ const struct verb verbs[] = {
 	  "add a fence agent that can switch NODE off, or take its agents away",
 	  "clusterctl set node node3 fence fence_ipmilan --file /root/node3.bmc", NULL },
 	{ "set quorum", "witness URL|none", 2, 2, 0, "", set_quorum_options,
-	  "make a LUN the cluster's witness, one more vote for an even number of nodes",
+	  "make a LUN, or a directory on a share, the witness: one more vote for an even number of "
+	  "nodes",
 	  "clusterctl set quorum witness iscsi://10.0.0.9/iqn.2026-01.lab:witness/1", NULL },
 	{ "rotate", "key|certificates", 1, 1, 0, "secret", NULL,
 	  "give the cluster a new corosync key, or a new CA and certificates",

@@ -14,6 +14,7 @@
 #include "clusterd/feeder_slice.h"
 #include "clusterd/lease_file.h"
 #include "csv/hb.h"
+#include "iscsi/witness_dir.h"
 #include "lib/le.h"
 #include "proto/heartbeat.h"
 #include "quorum/witness_log.h"
@@ -201,6 +202,51 @@ static void one_witness_log(const uint8_t *data, size_t len)
 	witness_log_fini(&log);
 }
 
+/* ---- names in a witness's directory ------------------------------------------------------------------------ */
+
+static size_t seed_names(uint32_t number, uint8_t *buf, size_t max)
+{
+	const struct wdir_token token = {
+		.claim = number, .node = number % 256, .nonce = number * 77ull, .turn = number / 3
+	};
+	char name[WDIR_NAME_MAX];
+
+	switch (number % 4) {
+	case 0:
+		wdir_token_name(&token, name);
+		break;
+	case 1:
+		wdir_blocks_name("log-", number, token.nonce, name);
+		break;
+	case 2:
+		wdir_blocks_name("tmp-", number, token.nonce, name);
+		break;
+	default:
+		(void)snprintf(name, sizeof(name), "slot-%u", number % 300);
+	}
+	return (size_t)snprintf((char *)buf, max, "%s", name);
+}
+
+/* What is taken for a name of ours is written the same way. */
+static void one_name(const uint8_t *data, size_t len)
+{
+	char name[300], again[WDIR_NAME_MAX];
+	struct wdir_token token;
+	uint64_t claim = 0;
+	enum wdir_kind kind;
+
+	(void)snprintf(name, sizeof(name), "%.*s", (int)(len < 299 ? len : 299),
+		       (const char *)data);
+	kind = wdir_kind_of(name, &claim);
+	fuzz_claim(claim < UINT64_MAX / 2, "a claim that has no next one");
+	if (!wdir_token_parse(name, &token)) {
+		fuzz_claim(kind != WDIR_TOKEN, "a token that cannot be read");
+		return;
+	}
+	wdir_token_name(&token, again);
+	fuzz_claim(kind == WDIR_TOKEN && strcmp(name, again) == 0, "a token that is another one");
+}
+
 /* ---- a heartbeat's unit -------------------------------------------------------------------------------- */
 
 static size_t seed_unit(uint32_t number, uint8_t *buf, size_t max)
@@ -306,6 +352,7 @@ static void one_run(const uint8_t *data, size_t len)
 const struct fuzz_target fuzz_targets[] = {
 	{ "witness", seed_witness, one_witness, 1 },
 	{ "witness_log", seed_witness_log, one_witness_log, 1 },
+	{ "witness_names", seed_names, one_name, 1 },
 	{ "heartbeat", seed_unit, one_unit, 1 },
 	{ "run_directory", seed_run, one_run, 1 },
 	{ 0 },

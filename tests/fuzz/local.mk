@@ -18,4 +18,5 @@ tests_fuzz_fuzz_coord_LDFLAGS = $(AM_LDFLAGS) $(EXT2FS_WRAP)
 $(tests_fuzz_fuzz_coord_OBJECTS): $(BUILT_SOURCES)
 tests_fuzz_fuzz_files_SOURCES = tests/fuzz/fuzz.c tests/fuzz/fuzz.h tests/fuzz/files.c
 tests_fuzz_fuzz_files_LDADD = $(FEEDER_LIBS) quorum/libquorum.a quorum/libstate.a csv/libcsvd.a \
+	iscsi/libiscsilun.a \
 	proto/libproto.a proto/libpb.a lib/libcl.a $(PROTOBUFC_LIBS) $(QB_LIBS)
