@@ -80,6 +80,8 @@ struct state_node {
 	uint32_t fenced;	/* times within the hour (quarantine.h) */
 	bool quarantined;	/* gets nothing, until `resume` */
 	bool fence_keep_off;	/* they do not switch it on again */
+	uint32_t off_level;	/* those of this level switched it off, and owe it an `on`; 0 = none do */
+	uint64_t off_incarnation;
 	int64_t since_ms;	/* wall clock of the last change of phase or draining */
 	char reason[STATE_REASON_MAX];
 };

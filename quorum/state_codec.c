@@ -55,6 +55,8 @@ static void encode_node(Log__Node *to, const struct state_node *n)
 	to->fence_keep_off = n->fence_keep_off;
 	to->fenced = n->fenced;
 	to->quarantined = n->quarantined;
+	to->off_level = n->off_level;
+	to->off_incarnation = n->off_incarnation;
 }
 
 static void encode_volume(Log__Volume *to, const struct state_volume *v)
@@ -331,6 +333,8 @@ static bool decode_node(struct state *s, const Log__Node *from)
 		.fence_keep_off = from->fence_keep_off,
 		.fenced = from->fenced,
 		.quarantined = from->quarantined,
+		.off_level = from->off_level,
+		.off_incarnation = from->off_incarnation,
 		.draining = from->draining,
 		.leaving = from->leaving,
 		.since_ms = from->since_ms,

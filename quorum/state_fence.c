@@ -82,6 +82,40 @@ static void debts_forgotten(struct apply *ap, const struct state_node *n)
 }
 
 /*
+ * Who has switched a machine off has to give it its power back, and may die in between: so that is remembered here
+ * until somebody has done it, or tried in vain. Without it (on-forgotten) the machine stays off until somebody comes.
+ */
+static void owe_on(struct apply *ap, struct state_node *n, const Log__NodeFenced *c)
+{
+	size_t count;
+	const struct state_agent *a = state_agents(ap->state, n->id, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		if (c->level == 0 || a[i].level != c->level)
+			continue; /* other agents since: nobody could do it */
+		n->off_level = c->level;
+		n->off_incarnation = n->incarnation;
+		return;
+	}
+}
+
+static void switched_on(struct apply *ap, const Log__NodeFenced *c)
+{
+	struct state_node *n = apply_node(ap, c->node);
+	char cause[STATE_REASON_MAX];
+
+	if (!n ||
+	    !apply_expect(ap, n->name, "incarnation", c->incarnation, n->off_incarnation) ||
+	    !apply_expect(ap, n->name, "level of the agents", c->level, n->off_level))
+		return;
+	n->off_level = 0;
+	(void)snprintf(cause, sizeof(cause), "%.60s by %.40s%s%.50s", c->method, c->by,
+		       c->text[0] ? ": " : "", c->text);
+	apply_changed(ap, STATE_CHANGED_NODE, n->name, n->id, n->incarnation,
+		      c->text[0] ? "fence-on-failed" : "switched-on", -1, cause);
+}
+
+/*
  * Off stands for one thing: this incarnation executes nothing any more. It pays no debt. A write that had
  * left the node before its power went may sit in a switch, in the target's socket or in its queue, and
  * land after the next owner has read the disk; only the barrier at the LUN ends it. Who has a path has the
@@ -93,9 +127,11 @@ static void debts_forgotten(struct apply *ap, const struct state_node *n)
  */
 void apply_node_fenced(struct apply *ap, const Log__NodeFenced *c)
 {
-	struct state_node *n = apply_node(ap, c->node);
+	struct state_node *n = c->on ? NULL : apply_node(ap, c->node);
 	char cause[STATE_REASON_MAX];
 
+	if (c->on)
+		switched_on(ap, c);
 	if (!n || !apply_expect(ap, n->name, "incarnation", c->incarnation, n->incarnation))
 		return;
 	if (n->phase != STATE_NODE_FAILED) {
@@ -110,6 +146,7 @@ void apply_node_fenced(struct apply *ap, const Log__NodeFenced *c)
 			      "fence-failed", -1, cause);
 		return;
 	}
+	owe_on(ap, n, c);
 	if (n->silent >= n->incarnation)
 		return; /* known already; the history has it */
 	n->silent = n->incarnation;

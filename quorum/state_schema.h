@@ -11,6 +11,7 @@
  *   schema 3   fences by agents and by a person's word, their history; quarantine
  *   schema 3   memory that is kept over a stop: ClusterStop.save, ResourceStopped.saved
  *   schema 4   nobody is quiet by its heartbeats while its clusterd is away as planned
+ *   schema 4   what agents switched off is to be switched on again: NodeFenced.level, .on
  *
  * A program that is older than the database's schema cannot read it, and does not run.
  */
@@ -23,6 +24,7 @@
 #define STATE_SCHEMA 4 /* of this program */
 #define SCHEMA_HEARTBEAT 3
 #define SCHEMA_UNWATCHED 4
+#define SCHEMA_ON 4
 
 /* From which schema on there is such a command, with these fields. */
 uint32_t schema_of(const Log__Command *command);

@@ -69,5 +69,6 @@
 #define NODE_DEFECT_DETACH_WATCH_LATE                                                              \
 	NODE_DEFECT(52) /* .. and heeds them only after it has said that it is back */
 #define NODE_DEFECT_REQUESTS_ANEW NODE_DEFECT(45) /* a new database counts requests from 1 */
+#define NODE_DEFECT_ON_FORGOTTEN NODE_DEFECT(55) /* a machine that was switched off is left so */
 
 #endif

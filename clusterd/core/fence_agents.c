@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Fence agents, on the leader. They are run when `N failed` is committed and applied, so by a side that has
+ * Fence agents, on the leader, who has them run (fence_hand.c): by itself, then by others. They are run when `N failed` is committed and applied, so by a side that has
  * a majority, and never before: a side that is cut off shoots nobody. What they prove is that N is off, no
  * more (quorum/state_fence.c): the debts are paid by SCSI as ever.
  *
@@ -10,6 +10,8 @@
 #include "config.h"
 
 #include "clusterd/core/internal.h"
+
+#include "quorum/state_schema.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -22,48 +24,76 @@ static struct fencing *fencing_find(struct node *n, uint32_t node)
 	return NULL;
 }
 
-static void stop_child(struct node *n, struct fencing *f)
+/* ---- who runs them ----------------------------------------------------------------------------------------- */
+
+/* The leader does it itself as long as it can; then whoever else is well, in order. */
+static bool can_run(const struct node *n, const struct state_node *s, uint32_t target)
+{
+	const struct peer *p = beats_peer(n, s->id);
+
+	return s->id != target && s->id != n->cfg.id && s->phase == STATE_NODE_LIVING &&
+	       beats_heard(n, s->id) && p && p->schema >= SCHEMA_ON;
+}
+
+static uint32_t hands_of(const struct node *n, uint32_t target)
+{
+	uint32_t hands = 1;
+
+	for (size_t i = 0; i < n->state.nodes.n; i++)
+		hands += can_run(n, &n->state.nodes.v[i], target);
+	return hands;
+}
+
+static uint32_t whose_turn(const struct node *n, const struct fencing *f)
+{
+	uint32_t nth = f->run.turn % hands_of(n, f->node);
+
+	for (size_t i = 0; i < n->state.nodes.n && nth > 0; i++)
+		if (can_run(n, &n->state.nodes.v[i], f->node) && --nth == 0)
+			return n->state.nodes.v[i].id;
+	return n->cfg.id;
+}
+
+static void ask(struct node *n, struct fencing *f, bool stop)
+{
+	MESSAGE(FENCE_ASK, FenceAsk, fence_ask);
+
+	m.id = f->child;
+	m.node = f->node;
+	m.incarnation = f->incarnation;
+	m.version = f->version;
+	m.agent = (uint32_t)f->run.at;
+	m.on = f->run.phase == FENCE_ON;
+	m.stop = stop;
+	message_send(n, f->hand, &msg);
+}
+
+static void begin_agent(struct node *n, struct fencing *f)
+{
+	f->child = ++n->next_id;
+	f->hand = whose_turn(n, f);
+	f->told_ms = INT64_MIN / 2;
+	f->heard_ms = n->now_ms;
+}
+
+static void stop_agent(struct node *n, struct fencing *f)
 {
 	if (f->child)
-		core_emit(n, NODE_DO_FENCE_STOP)->fence.id = f->child;
+		ask(n, f, true);
 	f->child = 0;
 }
 
 void fence_agents_stop(struct node *n)
 {
 	for (size_t i = 0; i < n->mgr.fencing.n; i++)
-		stop_child(n, &n->mgr.fencing.v[i]);
+		stop_agent(n, &n->mgr.fencing.v[i]);
 	fencing_vec_fini(&n->mgr.fencing);
 }
 
 static void drop(struct node *n, struct fencing *f)
 {
-	stop_child(n, f);
+	stop_agent(n, f);
 	fencing_vec_remove(&n->mgr.fencing, (size_t)(f - n->mgr.fencing.v));
-}
-
-/* ---- running one ----------------------------------------------------------------------------------------- */
-
-static void run_agent(struct node *n, struct fencing *f, const struct state_agent *a)
-{
-	const char *action = f->run.phase == FENCE_ON ? "on" : "off";
-	size_t size = strlen(a->options) + 32;
-	char *text = malloc(size);
-	struct node_action *out;
-
-	if (!text) {
-		n->out->no_memory = true;
-		return;
-	}
-	(void)snprintf(text, size, "%saction=%s\n", a->options, action);
-	f->child = ++n->next_id;
-	out = core_emit(n, NODE_DO_FENCE);
-	out->fence.id = f->child;
-	out->fence.node = f->node;
-	CORE_COPY(out->fence.agent, a->name);
-	CORE_COPY(out->fence.action, action);
-	out->fence.input = text;
-	out->fence.timeout_ms = (int64_t)a->timeout_s * 1000;
 }
 
 /* "fence_a, fence_b (level 1)" */
@@ -85,52 +115,128 @@ static void name_level(const struct state_agent *agents, size_t n, size_t from, 
 
 /* ---- what it comes to -------------------------------------------------------------------------------------- */
 
+static const char *name_of(const struct node *n, uint32_t id)
+{
+	const struct state_node *s = state_node(&n->state, id);
+
+	return s ? s->name : "a node that is gone";
+}
+
 static void tell(struct node *n, struct fencing *f, const struct state_node *s)
 {
+	bool all_know = state_schema(&n->state) >= SCHEMA_ON;
 	COMMAND(NODE_FENCED, NodeFenced, node_fenced);
 
 	m.node = f->node;
 	m.incarnation = f->incarnation;
 	m.off = f->off;
 	m.method = f->method;
-	m.by = n->cfg.name;
+	m.by = COMMAND_STRING(name_of(n, f->by));
 	m.text = f->text;
 	m.took_ms = f->took_ms;
+	if (f->off && all_know && f->run.phase == FENCE_ON && f->version == s->fence_version)
+		m.level = f->level;
 	if (log_propose(n, s->name, &c))
 		f->untold = false;
 }
 
-void fence_on_event(struct node *n, const struct node_fence_event *ev)
+/* Done, or in vain: nobody has to do it any more. */
+static void tell_on(struct node *n, struct fencing *f, const struct state_node *s)
 {
-	struct fencing *f = NULL;
-	const struct state_agent *agents;
-	size_t count, at;
-	const struct state_node *s;
-	enum fence_verdict v;
-	bool on;
+	COMMAND(NODE_FENCED, NodeFenced, node_fenced);
 
-	for (size_t i = 0; i < n->mgr.fencing.n; i++)
-		if (ev->id && n->mgr.fencing.v[i].child == ev->id)
-			f = &n->mgr.fencing.v[i];
-	s = f ? state_node(&n->state, f->node) : NULL;
-	agents = s ? state_agents(&n->state, s->id, &count) : NULL;
-	if (!agents || f->version != s->fence_version)
-		return; /* other agents since: it begins anew */
-	f->child = 0;
-	at = f->run.at;
-	on = f->run.phase == FENCE_ON;
-	f->took_ms = n->now_ms - f->run.level_ms;
-	v = fence_run_ended(&f->run, agents, count, ev->ok, s->fence_keep_off,
-			    n->cfg.defects & NODE_DEFECT_FENCE_ONE_AGENT, n->now_ms);
-	if (on && v != FENCE_GO_ON && !ev->ok)
-		core_event_of(n, s->id, s->name, "fence-on-failed", ev->text, f->took_ms);
-	if (v != FENCE_PROVEN && v != FENCE_LEVEL_FAILED)
-		return;
+	m.node = f->node;
+	m.incarnation = s->off_incarnation;
+	m.level = s->off_level;
+	m.on = true;
+	m.method = f->method;
+	m.by = COMMAND_STRING(name_of(n, f->by));
+	m.text = f->text;
+	(void)log_propose(n, s->name, &c);
+}
+
+static void note_off(struct fencing *f, const struct state_agent *agents, size_t count, size_t at,
+		     bool off, const char *text)
+{
 	f->untold = true;
-	f->off = v == FENCE_PROVEN;
-	name_level(agents, count, f->off ? f->run.level_at : at, f->off, f->method,
-		   sizeof(f->method));
-	CORE_COPY(f->text, f->off ? "" : ev->text);
+	f->off = off;
+	f->level = agents[off ? f->run.level_at : at].level;
+	name_level(agents, count, off ? f->run.level_at : at, off, f->method, sizeof(f->method));
+	CORE_COPY(f->text, off ? "" : text);
+}
+
+/* What the last one said that did not do it is kept, though others of its level may have. */
+static void note_on(struct node *n, struct fencing *f, const struct state_agent *agents,
+		    size_t count, bool ok, const char *text)
+{
+	name_level(agents, count, f->run.level_at, true, f->method, sizeof(f->method));
+	if (!ok)
+		CORE_COPY(f->text, *text ? text : "failed");
+	if (f->run.phase == FENCE_DONE && !f->run.on_failed)
+		f->text[0] = 0;
+	if (f->run.phase == FENCE_DONE && f->run.on_failed && state_schema(&n->state) < SCHEMA_ON)
+		core_event_of(n, f->node, name_of(n, f->node), "fence-on-failed", f->text, -1);
+}
+
+static void agent_ended(struct node *n, struct fencing *f, bool ok, const char *text)
+{
+	const struct state_node *s = state_node(&n->state, f->node);
+	struct fence_rules rules = {
+		.keep_off = s && s->fence_keep_off,
+		.one = n->cfg.defects & NODE_DEFECT_FENCE_ONE_AGENT,
+		.hands = hands_of(n, f->node),
+	};
+	size_t count = 0, at = f->run.at;
+	const struct state_agent *agents = s ? state_agents(&n->state, s->id, &count) : NULL;
+	bool on = f->run.phase == FENCE_ON;
+	enum fence_verdict v;
+
+	f->child = 0;
+	if (!agents || at >= count || f->version != s->fence_version)
+		return; /* other agents since: it begins anew */
+	f->by = f->hand;
+	f->took_ms = n->now_ms - f->run.level_ms;
+	v = fence_run_ended(&f->run, agents, count, ok, &rules, n->now_ms);
+	if (on)
+		note_on(n, f, agents, count, ok, text);
+	else if (v == FENCE_PROVEN || v == FENCE_LEVEL_FAILED)
+		note_off(f, agents, count, at, v == FENCE_PROVEN, text);
+}
+
+void fence_on_answer(struct node *n, const Core__Message *msg)
+{
+	const Core__FenceAnswer *m = msg->fence_answer;
+	char text[STATE_FENCE_TEXT_MAX];
+
+	CORE_COPY(text, m->text);
+	for (size_t i = 0; i < n->mgr.fencing.n; i++) {
+		struct fencing *f = &n->mgr.fencing.v[i];
+
+		if (!m->id || f->child != m->id || f->hand != msg->from ||
+		    m->instance != n->cfg.instance)
+			continue;
+		f->heard_ms = n->now_ms;
+		if (m->done)
+			agent_ended(n, f, m->ok, text);
+		return;
+	}
+}
+
+/*
+ * Asked again until it has answered; one that answers nothing is given up when it has given up the agent, too
+ * (fence_hand.c): it hears no more questions from then on.
+ */
+static void ask_step(struct node *n, struct fencing *f)
+{
+	char text[STATE_FENCE_TEXT_MAX];
+
+	if (f->hand != n->cfg.id && n->now_ms - f->heard_ms > 2 * CORE_HAND_MS) {
+		(void)snprintf(text, sizeof(text), "%s does not answer", name_of(n, f->hand));
+		stop_agent(n, f);
+		agent_ended(n, f, false, text);
+	} else if (agent_due(n, &f->told_ms)) {
+		ask(n, f, false);
+	}
 }
 
 /* ---- with each step ---------------------------------------------------------------------------------------- */
@@ -151,6 +257,23 @@ static bool is_wanted(const struct node *n, const struct state_node *s)
 	       !is_back(n, s) && beats_may_begin(n) && state_agents(&n->state, s->id, &count);
 }
 
+/* An earlier leader's agents have switched it off, and nobody has switched it on. */
+static bool is_owed(const struct node *n, const struct state_node *s)
+{
+	return s->off_level && s->id != n->cfg.id && beats_may_begin(n) &&
+	       !(n->cfg.defects & NODE_DEFECT_ON_FORGOTTEN);
+}
+
+static size_t first_of_level(const struct node *n, const struct state_node *s)
+{
+	size_t count, at = 0;
+	const struct state_agent *agents = state_agents(&n->state, s->id, &count);
+
+	while (at < count && agents[at].level != s->off_level)
+		at++;
+	return at;
+}
+
 static void begin(struct node *n, const struct state_node *s)
 {
 	struct fencing f = {
@@ -159,17 +282,29 @@ static void begin(struct node *n, const struct state_node *s)
 		.version = s->fence_version,
 	};
 
-	fence_run_begin(&f.run, n->now_ms);
-	core_event_of(n, s->id, s->name, "fence-begun", s->reason, -1);
+	if (is_wanted(n, s)) {
+		fence_run_begin(&f.run, n->now_ms);
+		core_event_of(n, s->id, s->name, "fence-begun", s->reason, -1);
+	} else {
+		f.incarnation = s->off_incarnation;
+		fence_run_begin_on(&f.run, first_of_level(n, s), n->now_ms);
+	}
 	if (fencing_vec_push(&n->mgr.fencing, f) < 0)
 		n->out->no_memory = true;
+}
+
+static bool owes(const struct fencing *f, const struct state_node *s)
+{
+	return s->off_level && s->off_incarnation == f->incarnation;
 }
 
 /* Whether what is under way is still about this node. Switching on is of whatever came after, too. */
 static bool is_void(const struct node *n, const struct fencing *f, const struct state_node *s)
 {
-	if (f->version != s->fence_version || f->run.phase == FENCE_DONE)
+	if (f->version != s->fence_version)
 		return !f->untold;
+	if (f->run.phase == FENCE_DONE)
+		return !f->untold && !owes(f, s);
 	if (f->run.phase == FENCE_ON)
 		return false;
 	if (s->phase != STATE_NODE_FAILED || s->incarnation != f->incarnation)
@@ -179,18 +314,29 @@ static bool is_void(const struct node *n, const struct fencing *f, const struct 
 	       !is_wanted(n, s);
 }
 
+/* On only when the database has that it was off: else the next leader does not know that it is to be switched on. */
+static bool may_run(const struct node *n, const struct fencing *f, const struct state_node *s)
+{
+	if (f->run.phase == FENCE_ON)
+		return !f->untold && !log_in_flight(n, s->name);
+	return f->run.phase == FENCE_OFF;
+}
+
 static void fencing_step(struct node *n, struct fencing *f, const struct state_node *s)
 {
 	size_t count;
-	const struct state_agent *agents = state_agents(&n->state, s->id, &count);
 
+	(void)state_agents(&n->state, s->id, &count);
 	if (f->untold)
 		tell(n, f, s);
 	if (f->run.phase == FENCE_REST && n->now_ms >= f->run.rest_until_ms)
 		fence_run_begin(&f->run, n->now_ms);
-	if (f->child == 0 && f->version == s->fence_version && f->run.at < count &&
-	    (f->run.phase == FENCE_OFF || f->run.phase == FENCE_ON))
-		run_agent(n, f, &agents[f->run.at]);
+	if (f->run.phase == FENCE_DONE && owes(f, s))
+		tell_on(n, f, s);
+	if (f->child == 0 && f->run.at < count && may_run(n, f, s))
+		begin_agent(n, f);
+	if (f->child)
+		ask_step(n, f);
 }
 
 void fence_agents_step(struct node *n)
@@ -203,7 +349,7 @@ void fence_agents_step(struct node *n)
 			drop(n, f);
 			f = NULL;
 		}
-		if (!f && is_wanted(n, s)) {
+		if (!f && (is_wanted(n, s) || is_owed(n, s))) {
 			begin(n, s);
 			f = fencing_find(n, s->id);
 		}

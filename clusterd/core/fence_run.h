@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One attempt to switch a failed node off by its fence agents, level by level. Pure: told how an agent
- * ended, it says what that means and which one is next.
+ * One attempt to switch a failed node off by its fence agents, level by level, and from node to node. Pure: told how an
+ * agent ended, it says what that means and which one is next, and who runs it.
  *
  *     OFF, an agent --done--> the next one of its level --> .. --done--> proven off
- *      |                                                                    |
- *      | failed, no more tries: the next level                              v
- *      v                                                     ON, each of that level --> DONE
- *     REST: all levels have failed; begins anew after a while
+ *      |    ^                                                               |
+ *      |    | failed, no more tries: the next level;                        v
+ *      |    +-- after the last one the first again, by the next node   ON, each of that level --> DONE
+ *      v
+ *     REST: all levels have failed by all nodes; begins anew after a while
+ *
+ * All levels by one node before the next node, and not each agent by all nodes: a controller that died with its machine
+ * would cost the time of as many agents as there are nodes before the next level is tried.
  */
 #ifndef CL_CORE_FENCE_RUN_H
 #define CL_CORE_FENCE_RUN_H
@@ -24,9 +28,18 @@ struct fence_run {
 	enum fence_phase phase;
 	size_t at, level_at;   /* the agent whose turn it is; the first of its level */
 	uint32_t tries;	       /* of that agent, that failed */
+	uint32_t turn;	       /* whose: the nodes that can run it, one after another, round and round */
+	uint32_t turns;	       /* that came to nothing, in this round; ON: of this agent */
 	uint32_t rounds;       /* of all levels, that failed */
 	int64_t level_ms;      /* when its level began */
 	int64_t rest_until_ms; /* REST */
+	bool on_failed;	       /* ON: one of them was not done */
+};
+
+struct fence_rules {
+	bool keep_off;	/* it is not switched on again */
+	bool one;	/* a defect: one agent of a level is enough */
+	uint32_t hands; /* how many nodes can run them, >= 1 */
 };
 
 enum fence_verdict {
@@ -39,12 +52,12 @@ enum fence_verdict {
 enum { FENCE_REST_MS = 2000, FENCE_REST_MAX_MS = 60000 };
 
 void fence_run_begin(struct fence_run *run, int64_t now_ms);
+/* An earlier attempt ended with `off`; level_at: the first agent of the level that did it. */
+void fence_run_begin_on(struct fence_run *run, size_t level_at, int64_t now_ms);
 
-/*
- * The agent whose turn it was has ended. agents: all n of the node, by level, the same ones each time.
- * keep_off: it is not switched on again. one: a defect, one agent of a level is enough.
- */
+/* The agent whose turn it was has ended. agents: all n of the node, by level, the same ones each time. */
 enum fence_verdict fence_run_ended(struct fence_run *run, const struct state_agent *agents,
-				   size_t n, bool ok, bool keep_off, bool one, int64_t now_ms);
+				   size_t n, bool ok, const struct fence_rules *rules,
+				   int64_t now_ms);
 
 #endif

@@ -12,7 +12,8 @@
  *               what; manager_move.c: live migrations; manager_request.c: clients' requests;
  *               manager_voters.c: who votes)
  *   job.c       what an operator asks of some node's csvd
- *   fence.c     what a person knows of a failed node; fence_agents.c: its fence agents, run one by one
+ *   fence.c     what a person knows of a failed node; fence_agents.c: its fence agents, run one by one;
+ *               fence_hand.c: by this node
  *   force.c     a new line of history
  *   slow.c      whether writes to our database are slow
  *   audit.c     who asked for what
@@ -59,6 +60,7 @@ enum {
 	FORCE_HEARD_MS = 10000,	  /* a node heard of within so long shows a sign of life */
 	CORE_MESSAGE_MAX = 8 << 20,
 	CORE_SETUP_MAX = STATE_PARTS * STATE_PART_MAX + 1024,
+	CORE_HAND_MS = 2000, /* a fence agent that its leader asks for no more is killed */
 	CORE_MOVES_PER_NODE = 2, /* at once, for a drain */
 };
 
@@ -296,12 +298,28 @@ struct fencing {
 	uint32_t node;
 	uint64_t incarnation, version; /* of its agents */
 	struct fence_run run;
-	uint64_t child;	  /* the agent that runs; 0 = none */
-	bool untold, off; /* what is not proposed yet */
+	uint64_t child; /* the agent that runs; 0 = none */
+	uint32_t hand;	/* by this node */
+	int64_t told_ms, heard_ms;
+	bool untold, off;   /* what is not proposed yet */
+	uint32_t by, level; /* of that */
 	int64_t took_ms;
 	char method[STATE_METHOD_MAX], text[STATE_FENCE_TEXT_MAX];
 };
 CL_DEFINE_VEC(fencing_vec, struct fencing);
+
+/* A fence agent that runs here, for the leader; or its end, which is told as long as it is asked. */
+struct hand {
+	uint32_t from;
+	uint64_t instance, ask_id;
+	uint32_t node;
+	uint64_t incarnation;
+	bool on, done, ok;
+	uint64_t child;
+	int64_t asked_ms; /* last */
+	char text[STATE_FENCE_TEXT_MAX];
+};
+CL_DEFINE_VEC(hand_vec, struct hand);
 
 /* When each of a node's fences that count came into the database, as seen here. */
 struct fence_note {
@@ -440,6 +458,9 @@ struct node {
 	int64_t poll_ms; /* when agent and manager look again without an event */
 
 	struct manager mgr;
+
+	/* fence_hand.c */
+	struct hand_vec hands;
 
 	/* quarantine.c */
 	struct fence_note_vec fence_notes;
@@ -629,7 +650,11 @@ void fence_set(struct node *n, struct asked *q);
 void fence_agents_step(struct node *n);
 /* This node leads no more: another one begins anew. */
 void fence_agents_stop(struct node *n);
-void fence_on_event(struct node *n, const struct node_fence_event *ev);
+void fence_on_answer(struct node *n, const Core__Message *msg);
+/* fence_hand.c */
+void fence_hand_on_ask(struct node *n, const Core__Message *msg);
+void fence_hand_on_event(struct node *n, const struct node_fence_event *ev);
+void fence_hand_step(struct node *n);
 
 /* ---- quarantine.c ------------------------------------------------------------------------------ */
 

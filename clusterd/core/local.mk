@@ -14,6 +14,7 @@ clusterd_libcore_a_SOURCES = \
 	clusterd/core/detach.c \
 	clusterd/core/fence.c \
 	clusterd/core/fence_agents.c \
+	clusterd/core/fence_hand.c \
 	clusterd/core/fence_run.c clusterd/core/fence_run.h \
 	clusterd/core/force.c \
 	clusterd/core/internal.h \

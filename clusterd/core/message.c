@@ -84,6 +84,12 @@ static void message_dispatch(struct node *n, const Core__Message *m)
 	case CORE__MESSAGE__WHAT_RESIGN:
 		resign_on_message(n, m);
 		break;
+	case CORE__MESSAGE__WHAT_FENCE_ASK:
+		fence_hand_on_ask(n, m);
+		break;
+	case CORE__MESSAGE__WHAT_FENCE_ANSWER:
+		fence_on_answer(n, m);
+		break;
 	default:
 		n->dropped++;
 	}

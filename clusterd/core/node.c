@@ -259,7 +259,7 @@ static void dispatch(struct node *n, const struct node_event *ev)
 		witness_on_event(n, &ev->witness);
 		break;
 	case NODE_EV_FENCE:
-		fence_on_event(n, &ev->fence);
+		fence_hand_on_event(n, &ev->fence);
 		break;
 	}
 }
@@ -301,6 +301,7 @@ static void consequences(struct node *n)
 		agent_step(n);
 		quarantine_step(n);
 		manager_step(n);
+		fence_hand_step(n);
 		setup_step(n);
 		log_results(n);
 		job_step(n);
@@ -345,7 +346,7 @@ int64_t node_deadline(const struct node *n)
 	int64_t at = n->began_ms + CORE_POLL_MS; /* empty: only requests wait */
 
 	if (n->pending.n > 0 || n->job_asks.n > 0 || n->job_runs.n > 0 || n->locals.n > 0 ||
-	    n->mgr.active || n->payments.n > 0 || n->volume_asks.n > 0 || !n->raft)
+	    n->mgr.active || n->payments.n > 0 || n->volume_asks.n > 0 || n->hands.n > 0 || !n->raft)
 		at = n->now_ms + CORE_POLL_MS;
 	else
 		at = INT64_MAX;
@@ -416,6 +417,7 @@ void node_free(struct node *n)
 	gone_vec_fini(&n->gone);
 	agent_free(n);
 	fence_note_vec_fini(&n->fence_notes);
+	hand_vec_fini(&n->hands);
 	manager_reset(n);
 	request_free(n);
 	job_free(n);

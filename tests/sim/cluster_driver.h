@@ -184,6 +184,7 @@ void witness_dead(struct cworld *w, struct task *t);
 /* The power of the node was taken: somebody may come, look, and say that it is off. */
 void person_called(struct cworld *w, unsigned node);
 void person_looks(struct cworld *w, struct task *t);
+void person_switches_on(struct cworld *w, struct task *t);
 /* Fence agents: two supplies of each node at level 1, both at once at level 2. */
 void agents_set(struct cworld *w, unsigned node);
 void agent_begins(struct cworld *w, unsigned node, const struct node_action *a);
@@ -226,6 +227,8 @@ void members_file_loaded(struct cworld *w, struct task *t);
 unsigned cw_random_node(struct cworld *w);
 /* The node, or only its process, ends, and begins again after so long. */
 void nemesis_crash(struct cworld *w, unsigned node, bool power, uint64_t off_ms);
+/* Nobody boots it. */
+void nemesis_power_lost(struct cworld *w, unsigned node);
 /* What a sends reaches b no more. */
 void nemesis_cut(struct cworld *w, unsigned a, unsigned b, bool cut);
 void nemesis_isolate(struct cworld *w, unsigned node, bool in, bool out);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Fence agents in the suite `cluster`: each node has two power supplies. Some fail, some do it and say that
- * they failed, some that are late do it when nobody waits for it any more. And people: one who has seen that a machine has no power and says so, and one who
- * means another machine than the name that is typed. The first is believed, the second is not.
+ * they failed, some that are late do it when nobody waits for it any more. In half of the seeds one node alone reaches
+ * the controllers. And people: one who has seen that a machine has no power and says so, and one who
+ * means another machine than the name that is typed. The first is believed, the second is not. And one who switches on
+ * what nobody else will.
  */
 #include "config.h"
 
@@ -121,6 +123,23 @@ static uint8_t supplies_of(const char *agent)
 	return strcmp(agent, "fence_first") == 0 ? 1 : strcmp(agent, "fence_second") == 0 ? 2 : 3;
 }
 
+/*
+ * Nobody comes as long as the cluster says that it will do it itself. Not when there is nobody who could: of a
+ * cluster that has no majority without this machine.
+ */
+void person_switches_on(struct cworld *w, struct task *t)
+{
+	unsigned node = (unsigned)t->a;
+	const struct state_node *s = cw_truth(w) ? state_node(cw_truth(w), node) : NULL;
+
+	if (!w->node[node].power_off)
+		return;
+	if (s && s->off_level && nemesis_leader(w))
+		task_new(w, T_SWITCH_ON, 0, 2000)->a = node;
+	else
+		task_new(w, T_BOOT, node, 1);
+}
+
 /* The last supply takes all with it, whatever the machine is doing. */
 static void switch_off(struct cworld *w, unsigned node, uint8_t supplies)
 {
@@ -131,8 +150,8 @@ static void switch_off(struct cworld *w, unsigned node, uint8_t supplies)
 		return;
 	if (sim_frozen(w->s, node))
 		sim_freeze(w->s, node, false);
-	/* Somebody switches it on if the agents do not. */
-	nemesis_crash(w, node, true, 5000 + sim_rand(w->s, 15000));
+	nemesis_power_lost(w, node);
+	task_new(w, T_SWITCH_ON, 0, 5000 + sim_rand(w->s, 15000))->a = node;
 }
 
 static void switch_on(struct cworld *w, unsigned node, uint8_t supplies)
@@ -147,7 +166,8 @@ void agent_ends(struct cworld *w, struct task *t)
 {
 	unsigned node = (unsigned)t->b;
 	uint8_t supplies = supplies_of(t->name);
-	bool works = w->faults && sim_chance(w->s, 700000);
+	bool reaches = !w->reaches || w->reaches == t->node;
+	bool works = reaches && w->faults && sim_chance(w->s, 700000);
 	struct node_event ev = {
 		.type = NODE_EV_FENCE,
 		.fence = { .id = t->a, .ok = works, .text = "no answer" },
@@ -156,15 +176,24 @@ void agent_ends(struct cworld *w, struct task *t)
 	if (!sim_up(w->s, node) && !w->node[node].power_off) {
 		ev.fence.ok =
 			false; /* between two lives of its daemon: not to be told apart here */
-	} else if (t->c) {
+	} else if (t->c && works) {
 		switch_on(w, node, supplies);
-	} else if (works || sim_chance(w->s, 300000)) {
+	} else if (!t->c && (works || (reaches && sim_chance(w->s, 300000)))) {
 		switch_off(w, node, supplies);
 	}
 	sim_trace(w->s, "%s %s of n%u for n%u: %s", t->name, t->c ? "on" : "off", node, t->node,
 		  ev.fence.ok ? "done" : "failed");
 	if (listens(w, t->node) && t->instance == w->node[t->node].instance)
 		cw_event(w, t->node, &ev);
+}
+
+/* Who is about to switch a machine on, and has no time left. */
+static void leader_dies(struct cworld *w)
+{
+	unsigned leader = nemesis_leader(w);
+
+	if (leader && !w->no_feeder && sim_chance(w->s, 200000))
+		task_new(w, T_CRASH, leader, 1 + sim_rand(w->s, 100));
 }
 
 void agent_begins(struct cworld *w, unsigned node, const struct node_action *a)
@@ -176,6 +205,8 @@ void agent_begins(struct cworld *w, unsigned node, const struct node_action *a)
 	t->b = a->fence.node;
 	t->c = strcmp(a->fence.action, "on") == 0;
 	(void)snprintf(t->name, sizeof(t->name), "%s", a->fence.agent);
+	if (t->c)
+		leader_dies(w);
 }
 
 /* ---- judged --------------------------------------------------------------------------------------------------- */

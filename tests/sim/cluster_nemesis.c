@@ -19,16 +19,27 @@ void nemesis_cut(struct cworld *w, unsigned a, unsigned b, bool cut)
 	sim_cut(w->s, a, b, cut);
 }
 
-void nemesis_crash(struct cworld *w, unsigned node, bool power, uint64_t off_ms)
+static void crash(struct cworld *w, unsigned node, bool power)
 {
-	if (!sim_up(w->s, node) || sim_frozen(w->s, node))
-		return;
 	w->node[node].power_lost = power;
 	sim_crash(w->s, node, power);
 	w->node[node].power_lost = false;
 	if (power)
 		person_called(w, node);
+}
+
+void nemesis_crash(struct cworld *w, unsigned node, bool power, uint64_t off_ms)
+{
+	if (!sim_up(w->s, node) || sim_frozen(w->s, node))
+		return;
+	crash(w, node, power);
 	task_new(w, T_BOOT, node, off_ms);
+}
+
+void nemesis_power_lost(struct cworld *w, unsigned node)
+{
+	if (sim_up(w->s, node) && !sim_frozen(w->s, node))
+		crash(w, node, true);
 }
 
 void nemesis_isolate(struct cworld *w, unsigned node, bool in, bool out)

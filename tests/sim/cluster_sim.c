@@ -65,6 +65,7 @@ static const struct {
 	{ "fence-one-agent", NODE_DEFECT_FENCE_ONE_AGENT, true },
 	{ "quarantine-all", NODE_DEFECT_QUARANTINE_ALL, true },
 	{ "off-pays", NODE_DEFECT_OFF_PAYS, true },
+	{ "on-forgotten", NODE_DEFECT_ON_FORGOTTEN, true },
 	{ "detach-forgotten", NODE_DEFECT_DETACH_FORGOTTEN, true },
 	{ "detach-lease-kept", NODE_DEFECT_DETACH_LEASE_KEPT, true },
 	{ "detach-quiet", NODE_DEFECT_DETACH_QUIET, true },
@@ -209,6 +210,8 @@ static void rough(struct cworld *w)
 	c->loss_ppm = (uint32_t)sim_rand(w->s, 3) * 15000;
 	c->disk_max_ms = 40;
 	w->faults = true;
+	if (w->seed % 8 == 5)
+		w->reaches = 1 + (unsigned)(w->seed / 8 % w->nodes);
 	/* Not in all: who is shot at once has no chance to run twice. */
 	for (unsigned i = 1; i <= w->nodes && w->seed % 4 == 1; i++)
 		agents_set(w, i);
@@ -386,6 +389,8 @@ static void judge_end(struct cworld *w)
 	for (unsigned i = 1; why && i <= w->nodes; i++) {
 		struct node_self self;
 
+		if (!w->node[i].core)
+			continue;
 		node_get_self(w->node[i].core, &self);
 		sim_trace(w->s,
 			  "n%u life %d quorate %d leader n%u applied %" PRIu64

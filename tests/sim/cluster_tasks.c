@@ -19,6 +19,7 @@ static const struct {
 } kinds[] = {
 	[T_AGENT] = { .run = agent_ends, .outside = true },
 	[T_PERSON] = { .run = person_looks, .outside = true },
+	[T_SWITCH_ON] = { .run = person_switches_on, .outside = true },
 	[T_NEMESIS] = { .run = nemesis_step },
 	[T_CLIENT] = { .run = client_step },
 	[T_BOOT] = { .run = nemesis_boot, .outside = true },

@@ -324,6 +324,7 @@ struct cworld {
 	unsigned store_defects; /* STORE_DEFECT_* */
 	int64_t voters_away_ms;
 	int64_t quarantine_ms;
+	unsigned reaches; /* the node from which alone agents work; 0 = from all */
 	uint32_t snapshot_every;
 	uint32_t sim_defects;
 	bool witness;	    /* there is one: with an even number of nodes */
@@ -406,6 +407,7 @@ enum task_kind {
 	T_FREE,
 	T_AGENT,  /* a fence agent ends: a = its id, b = whom it switches, c = 1: on */
 	T_PERSON, /* somebody looks at node a */
+	T_SWITCH_ON, /* .. and switches it on, unless that is promised */
 	T_NEMESIS,
 	T_CLIENT,
 	T_BOOT,

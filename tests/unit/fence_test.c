@@ -27,16 +27,18 @@ static const struct state_agent agents[] = {
 };
 
 static struct fence_run run;
+static struct fence_rules rules;
 
 static enum fence_verdict ended(bool ok)
 {
-	return fence_run_ended(&run, agents, 3, ok, false, false, 1000);
+	return fence_run_ended(&run, agents, 3, ok, &rules, 1000);
 }
 
 static int begin(void **state)
 {
 	(void)state;
 	run = (struct fence_run){ 0 };
+	rules = (struct fence_rules){ .hands = 1 };
 	fence_run_begin(&run, 500);
 	return 0;
 }
@@ -90,8 +92,9 @@ static void tries(void **state)
 static void kept_off(void **state)
 {
 	(void)state;
-	(void)fence_run_ended(&run, agents, 3, true, true, false, 0);
-	assert_int_equal(fence_run_ended(&run, agents, 3, true, true, false, 0), FENCE_PROVEN);
+	rules.keep_off = true;
+	(void)ended(true);
+	assert_int_equal(ended(true), FENCE_PROVEN);
 	assert_int_equal(run.phase, FENCE_DONE);
 }
 
@@ -99,7 +102,53 @@ static void kept_off(void **state)
 static void one_is_enough(void **state)
 {
 	(void)state;
-	assert_int_equal(fence_run_ended(&run, agents, 3, true, false, true, 0), FENCE_PROVEN);
+	rules.one = true;
+	assert_int_equal(ended(true), FENCE_PROVEN);
+}
+
+/* All levels by one node, then all by the next one; after the last one a rest, and the leader begins anew. */
+static void from_node_to_node(void **state)
+{
+	(void)state;
+	rules.hands = 2;
+	(void)ended(false);
+	assert_int_equal(ended(false), FENCE_LEVEL_FAILED);
+	assert_int_equal(run.turn, 0);
+	assert_int_equal(ended(false), FENCE_LEVEL_FAILED);
+	assert_int_equal(run.phase, FENCE_OFF);
+	assert_int_equal(run.turn, 1);
+	assert_int_equal(run.at, 0);
+	(void)ended(false);
+	assert_int_equal(ended(false), FENCE_LEVEL_FAILED);
+	assert_int_equal(ended(false), FENCE_LEVEL_FAILED);
+	assert_int_equal(run.phase, FENCE_REST);
+	fence_run_begin(&run, 0);
+	assert_int_equal(run.turn, 0);
+}
+
+/* On by the node that could switch it off; then by each other one; then it is given up, and said. */
+static void on_from_node_to_node(void **state)
+{
+	(void)state;
+	rules.hands = 3;
+	(void)ended(false);
+	(void)ended(false);
+	(void)ended(false); /* the leader reaches nothing */
+	(void)ended(false);
+	(void)ended(false);
+	assert_int_equal(ended(true), FENCE_PROVEN);
+	assert_int_equal(run.turn, 1);
+	assert_int_equal(ended(false), FENCE_GO_ON);
+	assert_int_equal(run.turn, 2);
+	assert_int_equal(ended(true), FENCE_OVER);
+	assert_false(run.on_failed);
+
+	fence_run_begin_on(&run, 2, 0); /* of an earlier leader */
+	assert_int_equal(run.phase, FENCE_ON);
+	assert_int_equal(ended(false), FENCE_GO_ON);
+	assert_int_equal(ended(false), FENCE_GO_ON);
+	assert_int_equal(ended(false), FENCE_OVER);
+	assert_true(run.on_failed);
 }
 
 /* ---- what may be given to one ----------------------------------------------------------------------- */
@@ -199,6 +248,10 @@ static void its_last_words(void **state)
 	assert_string_equal(got.said, "login as *** on 10.0.0.1 failed");
 	agent("exit 1", "action=off\n", 10000);
 	assert_string_equal(got.said, "ended with status 1");
+	agent("echo '2026-11-22 10:52:14,570 ERROR: Failed: 10 tries'; exit 1", "action=off\n", 10000);
+	assert_string_equal(got.said, "ERROR: Failed: 10 tries");
+	agent("echo '2026-11-22 10'; exit 1", "action=off\n", 10000);
+	assert_string_equal(got.said, "2026-11-22 10");
 }
 
 static void much_is_said(void **state)
@@ -240,6 +293,8 @@ int main(void)
 		cmocka_unit_test_setup(one_is_enough, begin),
 		cmocka_unit_test_setup(tries, begin),
 		cmocka_unit_test_setup(kept_off, begin),
+		cmocka_unit_test_setup(from_node_to_node, begin),
+		cmocka_unit_test_setup(on_from_node_to_node, begin),
 		cmocka_unit_test(refusals),
 		cmocka_unit_test_setup_teardown(it_reads_its_input, make, unmake),
 		cmocka_unit_test_setup_teardown(its_last_words, make, unmake),

@@ -270,6 +270,82 @@ static void agents(void **state)
 	free(data);
 }
 
+/* ---- on again --------------------------------------------------------------------------------------- */
+
+static int off_by(uint32_t level)
+{
+	COMMAND(NODE_FENCED, NodeFenced, node_fenced);
+
+	m.node = 2;
+	m.incarnation = 1;
+	m.off = true;
+	m.level = level;
+	m.method = COMMAND_STRING("fence_x (level 3)");
+	m.by = COMMAND_STRING("node1");
+	m.text = COMMAND_STRING("");
+	return rig_apply(&c).code;
+}
+
+static int on_told(uint64_t incarnation, uint32_t level, const char *text)
+{
+	COMMAND(NODE_FENCED, NodeFenced, node_fenced);
+
+	m.node = 2;
+	m.incarnation = incarnation;
+	m.level = level;
+	m.on = true;
+	m.method = COMMAND_STRING("fence_x (level 3)");
+	m.by = COMMAND_STRING("node1");
+	m.text = COMMAND_STRING(text);
+	return rig_apply(&c).code;
+}
+
+/* Until it is told: also over its next admission, for it may have come back by one of two supplies. */
+static void on_is_owed(void **state)
+{
+	struct state copy;
+	uint8_t *data;
+	size_t len;
+
+	(void)state;
+	schema(4);
+	assert_int_equal(agents_set(0, 3, "fence_x", "ip=1"), 0);
+	OK(rig_failed(2));
+	assert_int_equal(off_by(3), 0);
+	assert_int_equal(state_node(&s, 2)->silent, 1);
+	assert_int_equal(state_node(&s, 2)->off_level, 3);
+	assert_int_equal(state_encode(&s, &data, &len), 0);
+	assert_int_equal(state_decode(data, len, &copy, NULL), 0);
+	assert_int_equal(state_hash(&copy), state_hash(&s));
+	assert_int_equal(state_node(&copy, 2)->off_level, 3);
+	state_fini(&copy);
+	free(data);
+	OK(rig_admit(2));
+	assert_int_equal(state_node(&s, 2)->off_level, 3);
+	assert_int_equal(on_told(2, 3, ""), -CL_EMOVED);
+	assert_int_equal(on_told(1, 1, ""), -CL_EMOVED);
+	assert_int_equal(on_told(1, 3, "no answer"), 0);
+	assert_int_equal(state_node(&s, 2)->off_level, 0);
+	assert_int_equal(on_told(1, 3, ""), -CL_EMOVED);
+}
+
+static void on_is_owed_by_who_is_there(void **state)
+{
+	(void)state;
+	schema(4);
+	assert_int_equal(agents_set(0, 3, "fence_x", "ip=1"), 0);
+	OK(rig_failed(2));
+	assert_int_equal(off_by(2), 0); /* it has none of that level any more */
+	assert_int_equal(state_node(&s, 2)->off_level, 0);
+	assert_int_equal(off_by(0), 0); /* is to stay off */
+	assert_int_equal(state_node(&s, 2)->off_level, 0);
+	/* Though it is known to be silent already: it was switched off all the same. */
+	assert_int_equal(off_by(3), 0);
+	assert_int_equal(state_node(&s, 2)->off_level, 3);
+	assert_int_equal(agents_set(1, 3, "fence_y", "ip=1"), 0);
+	assert_int_equal(state_node(&s, 2)->off_level, 0);
+}
+
 /* ---- quarantine ------------------------------------------------------------------------------------- */
 
 static void fails(uint32_t id)
@@ -435,6 +511,8 @@ int main(void)
 		TEST(forgotten_with_the_node),
 		TEST(not_before_its_schema),
 		TEST(agents),
+		TEST(on_is_owed),
+		TEST(on_is_owed_by_who_is_there),
 		TEST(raised_beyond_this_program),
 		TEST(quarantine),
 		TEST(an_hour_ago),
