@@ -65,6 +65,17 @@ static void mask_all(char *text, const char *input)
 	}
 }
 
+/* "2026-11-22 10:30:00,123 ERROR: Failed: ..": the agents' library logs so; when it was is known. */
+static const char *without_time(const char *line)
+{
+	static const char form[] = "9999-99-99 99:99:99,999 ";
+	size_t i = 0;
+
+	while (form[i] && (form[i] == '9' ? isdigit((unsigned char)line[i]) : line[i] == form[i]))
+		i++;
+	return form[i] ? line : line + i;
+}
+
 void fence_last_words(const char *said, const char *input, char ret[FENCE_SAID_MAX])
 {
 	_cleanup_free_ char *text = strdup(said);
@@ -81,7 +92,7 @@ void fence_last_words(const char *said, const char *input, char ret[FENCE_SAID_M
 		if (!isprint((unsigned char)*line))
 			*line = '?';
 	if (last)
-		(void)snprintf(ret, FENCE_SAID_MAX, "%s", last);
+		(void)snprintf(ret, FENCE_SAID_MAX, "%s", without_time(last));
 }
 
 /* The newest part is what counts: it says why at its end. */
