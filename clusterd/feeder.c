@@ -116,6 +116,21 @@ static void never_wait_for_the_log(void)
 		(void)fcntl(STDERR_FILENO, F_SETFL, O_WRONLY | O_NONBLOCK);
 }
 
+static void end_in_order(struct guard *g)
+{
+	int timeout_ms = g->watchdog.timeout_ms;
+
+	if (!feeder_watchdog_end(&g->watchdog)) {
+		/* The next process has to go on petting it, whatever the lease says: the file stays as it is. */
+		log_crit("%s cannot be turned off: it resets the machine in %d ms, unless a feeder is "
+			 "started again",
+			 g->watchdog.device, timeout_ms);
+		return;
+	}
+	(void)feeder_files_say(&g->files, -1, "");
+	log_notice("ends in order: the watchdog is off, nothing is guarded any more");
+}
+
 static int run(struct guard *g)
 {
 	const struct timespec pause = { 0, FEEDER_LOOK_MS * 1000000L };
@@ -130,9 +145,7 @@ static int run(struct guard *g)
 		(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
 	}
 	/* What is frozen stays so; the next process goes on from there. */
-	feeder_watchdog_end(&g->watchdog);
-	(void)feeder_files_say(&g->files, -1, "");
-	log_notice("ends in order: the watchdog is off, nothing is guarded any more");
+	end_in_order(g);
 	return 0;
 }
 

@@ -9,12 +9,15 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "lib/cleanup.h"
 #include "lib/log.h"
 
 #define RETRY_MS 5000
+#define MISC_MAJOR 10 /* /dev/watchdog, an old name of /dev/watchdog0 that sysfs knows nothing of */
 
 void feeder_watchdog_init(struct feeder_watchdog *w, const char *device, int timeout_s)
 {
@@ -45,6 +48,31 @@ static int set_timeout(struct feeder_watchdog *w)
 	return 0;
 }
 
+/* By its driver's option nowayout, of which only sysfs tells. */
+static bool has_no_way_out(int fd)
+{
+	char path[64] = "/sys/class/watchdog/watchdog0/nowayout", is = '0';
+	_cleanup_close_ int file = -1;
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || !S_ISCHR(st.st_mode))
+		return false;
+	if (major(st.st_rdev) != MISC_MAJOR)
+		(void)snprintf(path, sizeof(path), "/sys/dev/char/%u:%u/nowayout",
+			       major(st.st_rdev), minor(st.st_rdev));
+	file = open(path, O_RDONLY | O_CLOEXEC);
+	return file >= 0 && read(file, &is, 1) == 1 && is == '1';
+}
+
+/* Whether it runs on whatever is written before it is closed. */
+static bool is_for_ever(int fd)
+{
+	struct watchdog_info info;
+
+	return has_no_way_out(fd) || (ioctl(fd, WDIOC_GETSUPPORT, &info) == 0 &&
+				      !(info.options & WDIOF_MAGICCLOSE));
+}
+
 bool feeder_watchdog_arm(struct feeder_watchdog *w, int64_t now_ms)
 {
 	if (w->fd >= 0 || !*w->device || now_ms < w->retry_ms)
@@ -59,10 +87,11 @@ bool feeder_watchdog_arm(struct feeder_watchdog *w, int64_t now_ms)
 	w->timeout_ms = set_timeout(w);
 	if (!w->timeout_ms) {
 		complain(w, "its timeout cannot be set or read");
-		feeder_watchdog_end(w);
+		(void)feeder_watchdog_end(w);
 		return false;
 	}
 	w->complained = false;
+	w->for_ever = is_for_ever(w->fd);
 	log_notice("feeds %s, which resets the machine after %d ms without", w->device,
 		   w->timeout_ms);
 	return true;
@@ -78,11 +107,16 @@ void feeder_watchdog_pet(struct feeder_watchdog *w)
 	w->timeout_ms = 0;
 }
 
-void feeder_watchdog_end(struct feeder_watchdog *w)
+bool feeder_watchdog_end(struct feeder_watchdog *w)
 {
-	if (w->fd >= 0 && write(w->fd, "V", 1) != 1)
+	bool off = w->fd < 0 || !w->for_ever;
+
+	if (w->fd >= 0 && write(w->fd, "V", 1) != 1) {
 		complain(w, "cannot be closed in order");
+		off = false;
+	}
 	cl_closep(&w->fd);
 	w->fd = -1;
 	w->timeout_ms = 0;
+	return off;
 }

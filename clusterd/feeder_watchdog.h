@@ -20,6 +20,7 @@ struct feeder_watchdog {
 	int timeout_ms; /* as it is; 0 = none is open */
 	int64_t retry_ms;
 	bool complained;
+	bool for_ever; /* nobody can turn it off: nowayout, or no magic close */
 };
 
 void feeder_watchdog_init(struct feeder_watchdog *w, const char *device, int timeout_s);
@@ -27,7 +28,7 @@ void feeder_watchdog_init(struct feeder_watchdog *w, const char *device, int tim
 /* Opens it when it is not open; tried again every few seconds. True: it has just been opened. */
 bool feeder_watchdog_arm(struct feeder_watchdog *w, int64_t now_ms);
 void feeder_watchdog_pet(struct feeder_watchdog *w);
-/* In order: nobody is to be reset for it. */
-void feeder_watchdog_end(struct feeder_watchdog *w);
+/* In order: nobody is to be reset for it. False: the machine will be, unless somebody else feeds it. */
+bool feeder_watchdog_end(struct feeder_watchdog *w);
 
 #endif
