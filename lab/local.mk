@@ -13,5 +13,5 @@ lab/delay.so: lab/delay.c
 CLEANFILES += lab/delay.so
 
 EXTRA_DIST += \
-	lab/build.sh lab/cluster.sh lab/common.sh lab/delay.c lab/demo.sh lab/fetch lab/istgt-conf lab/istgt.sh lab/lab lab/net.sh \
+	lab/bmc.sh lab/build.sh lab/cluster.sh lab/common.sh lab/delay.c lab/demo.sh lab/fetch lab/istgt-conf lab/istgt.sh lab/lab lab/net.sh \
 	lab/node-root.sh lab/node.sh lab/packages lab/target.sh lab/vm.sh

@@ -9,11 +9,12 @@
 
 switch_pid() { cat "$RUN/switch.pid"; }
 in_switch() { nsenter -t "$(switch_pid)" -n -- "$@"; }
-plug_name() {	# node2|target1|collector NET
+plug_name() {	# node2|target1|collector|bmc NET
 	case $1 in
 	node*) echo "n${1#node}-$2" ;;
 	target*) echo "t${1#target}-$2" ;;
 	collector) echo "c-$2" ;;
+	bmc) echo "b-$2" ;;
 	esac
 }
 mac_of() { printf '02:6c:%02x:%02x:%02x:%02x' $((NAME_SUM % 256)) "$1" "$2" "$3"; }

@@ -21,3 +21,5 @@ EXTRA_DIST += $(GUEST_TINY_SRC) lab/guest/tiny/tiny.ld lab/guest/tiny/hw.h \
 
 # The Linux guest needs an unpacked kernel: lab/guest/build makes it, not make.
 EXTRA_DIST += lab/guest/build lab/guest/linux/init.c
+# A node as a virtual machine: likewise.
+EXTRA_DIST += lab/guest/node-build lab/guest/node-corosync.conf lab/guest/node-init
