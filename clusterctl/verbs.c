@@ -99,6 +99,12 @@ static const struct verb_option stop_options[] = {
 	{ NULL, NULL, false, NULL },
 };
 
+static const struct verb_option stop_node_options[] = {
+	{ "save", NULL, false, "keep the memory of VMs that no other node takes" },
+	{ "force", NULL, false, "pull its VMs' plugs instead of moving them" },
+	{ NULL, NULL, false, NULL },
+};
+
 static const struct verb_option stop_cluster_options[] = {
 	{ "save", NULL, false,
 	  "keep the memory of VMs on their volumes; they go on where they were" },
@@ -201,6 +207,9 @@ const struct verb verbs[] = {
 	{ "delete", "NAME", 1, 1, 0, "name", delete_options,
 	  "forget a resource that is stopped, or a volume that nothing uses",
 	  "clusterctl delete web", NULL },
+	{ "stop node", "[NODE]", 0, 1, 0, "node", stop_node_options,
+	  "move everything away from NODE, or this node; then its machine may be switched off",
+	  "clusterctl stop node node3", NULL },
 	{ "stop cluster", "", 0, 0, 0, "", stop_cluster_options,
 	  "shut every VM down and start none, until `start cluster`; then machines may be switched "
 	  "off",

@@ -169,6 +169,16 @@ int do_evict(struct ask *ask, struct cl_error *err)
 	return change(ask, name, make_without, &p, err);
 }
 
+int do_stop_node(struct ask *ask, struct cl_error *err)
+{
+	struct node_request req = { .verb = NODE_STOP_NODE };
+
+	req.object = ask->msg->n_args ? ask->msg->args[0] : ask->rq->d->name;
+	req.quick = ask_option(ask, "save") != NULL;
+	req.force = ask_option(ask, "force") != NULL;
+	return request_core(ask, &req, err);
+}
+
 int do_stop_cluster(struct ask *ask, struct cl_error *err)
 {
 	struct node_request req = { .verb = NODE_STOP_CLUSTER, .object = "cluster", .on = true };

@@ -124,17 +124,19 @@ clusterd_clusterd_LDADD = clusterd/libclusterd.a clusterd/libfeeder.a clusterd/l
 
 # systemd: where the paths are this build's.
 systemdunitdir = $(prefix)/lib/systemd/system
-nodist_systemdunit_DATA = units/clusterd.service units/clusterd-feeder.service \
+nodist_systemdunit_DATA = units/clusterd.service units/clusterd-feeder.service units/clusterd-goodbye.service \
 	units/csvd.service units/witnessd.service
-EXTRA_DIST += units/clusterd.service.in units/clusterd-feeder.service.in \
+EXTRA_DIST += units/clusterd.service.in units/clusterd-feeder.service.in units/clusterd-goodbye.service.in \
 	units/csvd.service.in units/witnessd.service.in
 CLEANFILES += $(nodist_systemdunit_DATA)
 units/clusterd.service: units/clusterd.service.in
 units/clusterd-feeder.service: units/clusterd-feeder.service.in
+units/clusterd-goodbye.service: units/clusterd-goodbye.service.in
 units/csvd.service: units/csvd.service.in
 units/witnessd.service: units/witnessd.service.in
 $(nodist_systemdunit_DATA): Makefile
 	$(AM_V_GEN)$(MKDIR_P) units && sed -e 's|@sbindir[@]|$(sbindir)|g' \
+		-e 's|@bindir[@]|$(bindir)|g' \
 		-e 's|@pkglibexecdir[@]|$(pkglibexecdir)|g' $(srcdir)/$@.in >$@
 
 # What tests/bench/log measures with, and what the drill of garbage on the sockets sends it with.

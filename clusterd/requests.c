@@ -379,6 +379,7 @@ static const struct {
 	{ "create vm", IPC_ADMIN, 1, 1, do_create_vm },
 	{ "create volume", IPC_ADMIN, 1, 1, do_create_volume },
 	{ "delete", IPC_ADMIN, 1, 1, do_delete },
+	{ "stop node", IPC_ADMIN, 0, 1, do_stop_node },
 	{ "stop cluster", IPC_ADMIN, 0, 0, do_stop_cluster },
 	{ "start cluster", IPC_ADMIN, 0, 0, do_start_cluster },
 	{ "start", IPC_OP, 1, 2, do_start },

@@ -92,6 +92,7 @@ int do_leave(struct ask *ask, struct cl_error *err);
 int do_evict(struct ask *ask, struct cl_error *err);
 int do_rotate(struct ask *ask, struct cl_error *err);
 int do_stop_cluster(struct ask *ask, struct cl_error *err);
+int do_stop_node(struct ask *ask, struct cl_error *err);
 int do_start_cluster(struct ask *ask, struct cl_error *err);
 
 /* ---- quorum_requests.c --------------------------------------------------------------------------- */

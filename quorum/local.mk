@@ -32,7 +32,7 @@ quorum_libstate_a_SOURCES = \
 	quorum/state.c quorum/state.h quorum/state_apply.h \
 	quorum/state_codec.c \
 	quorum/state_agents.c \
-	quorum/state_fence.c quorum/state_fence.h \
+	quorum/state_fence.c quorum/state_fence.h quorum/state_goodbye.c \
 	quorum/state_force.c quorum/state_force.h \
 	quorum/state_migrate.c \
 	quorum/state_node.c \
@@ -69,6 +69,10 @@ check_PROGRAMS += tests/unit/witness_test
 tests_unit_witness_test_SOURCES = tests/unit/witness_test.c
 tests_unit_witness_test_LDADD = quorum/libstate.a quorum/libquorum.a proto/libpb.a lib/libcl.a \
 	$(PROTOBUFC_LIBS) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/goodbye_test
+tests_unit_goodbye_test_SOURCES = tests/unit/goodbye_test.c $(STATE_RIG)
+tests_unit_goodbye_test_LDADD = $(tests_unit_detach_test_LDADD)
 
 check_PROGRAMS += tests/unit/detach_test
 tests_unit_detach_test_SOURCES = tests/unit/detach_test.c $(STATE_RIG)

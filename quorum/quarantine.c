@@ -9,7 +9,7 @@
 
 bool state_gets_nothing(const struct state_node *n)
 {
-	return n->draining || n->quarantined;
+	return n->draining || n->quarantined || n->stopping;
 }
 
 uint32_t quarantine_most(const struct state *s)

@@ -397,6 +397,8 @@ static void apply_dispatch(struct apply *ap, const Log__Command *c)
 		APPLY(NODE_FAILED, node_failed);
 		APPLY(NODE_SILENT, node_silent);
 		APPLY(NODE_DETACH, node_detach);
+		APPLY(NODE_STOP, node_stop);
+		APPLY(NODE_GOODBYE, node_goodbye);
 		APPLY(NODE_FENCED, node_fenced);
 		APPLY(NODE_FENCE_SET, node_fence_set);
 		APPLY(NODE_FENCE_FORGET, node_fence_forget);
@@ -417,6 +419,7 @@ static void apply_dispatch(struct apply *ap, const Log__Command *c)
 		APPLY(RESOURCE_DESIRE, resource_desire);
 		APPLY(RESOURCE_PLACE, resource_place);
 		APPLY(RESOURCE_STARTED, resource_started);
+		APPLY(RESOURCE_YIELD, resource_yield);
 		APPLY(RESOURCE_STOPPED, resource_stopped);
 		APPLY(MIGRATE_BEGIN, migrate_begin);
 		APPLY(MIGRATE_SWITCH, migrate_switch);

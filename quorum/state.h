@@ -70,12 +70,16 @@ struct state_node {
 	uint64_t instance;    /* process that it was given to: another life must not take it on */
 	uint64_t silent;      /* all incarnations <= this are proven to execute nothing any more */
 	uint64_t quiet;	      /* likewise, by their storage heartbeats: good for start-after auto */
-	uint32_t heard_silent;	/* FAILED: volumes on which its heartbeat was found to stand */
-	bool heard_moving;	/* or one, at least, on which that could not be said */
-	uint64_t detaches;	/* how often its clusterd went, and came back, as planned */
-	uint32_t detached_ms;	/* it is away as planned, for so long; 0 = it is not */
-	bool draining;		/* gets nothing, gives away what it has (`drain`, until `resume`) */
-	bool leaving;		/* and then goes for good: not admitted again */
+	uint32_t heard_silent; /* FAILED: volumes on which its heartbeat was found to stand */
+	bool heard_moving;     /* or one, at least, on which that could not be said */
+	uint64_t detaches;     /* how often its clusterd went, and came back, as planned */
+	uint32_t detached_ms;  /* it is away as planned, for so long; 0 = it is not */
+	bool draining;	       /* gets nothing, gives away what it has (`drain`, until `resume`) */
+	bool leaving;	       /* and then goes for good: not admitted again */
+	bool stopping;	       /* its machine is about to be switched off: gives all away */
+	bool stop_saves;       /* .. the memory of what nobody takes is kept */
+	bool stop_now;	       /* .. nothing is moved */
+	bool goodbye; /* FAILED: in order, said by .instance, which is not admitted again */
 	uint64_t fence_version; /* of its agents */
 	uint32_t fenced;	/* times within the hour (quarantine.h) */
 	bool quarantined;	/* gets nothing, until `resume` */

@@ -53,6 +53,14 @@ void apply_fences_forget(struct apply *ap, uint32_t node);
 void apply_fence_proof(struct apply *ap, const struct state_node *n, const char *method,
 		       const char *text);
 
+/* Fences owed by the node on all volumes. */
+void apply_debts_of(struct apply *ap, const struct state_node *n);
+/* The only writer of a node's phase. */
+void apply_node_enter(struct apply *ap, struct state_node *n, enum state_node_phase phase,
+		      const char *reason);
+/* It is not being stopped any more. */
+void apply_stop_ends(struct state_node *n);
+
 void apply_schema_raise(struct apply *ap, const Log__SchemaRaise *c);
 void apply_node_add(struct apply *ap, const Log__NodeAdd *c);
 void apply_node_admit(struct apply *ap, const Log__NodeAdmit *c);
@@ -61,6 +69,8 @@ void apply_node_silent(struct apply *ap, const Log__NodeSilent *c);
 void apply_node_fenced(struct apply *ap, const Log__NodeFenced *c);
 void apply_node_fence_set(struct apply *ap, const Log__NodeFenceSet *c);
 void apply_node_detach(struct apply *ap, const Log__NodeDetach *c);
+void apply_node_stop(struct apply *ap, const Log__NodeStop *c);
+void apply_node_goodbye(struct apply *ap, const Log__NodeGoodbye *c);
 void apply_node_drain(struct apply *ap, const Log__NodeDrain *c);
 void apply_node_remove(struct apply *ap, const Log__NodeRemove *c);
 void apply_cluster_stop(struct apply *ap, const Log__ClusterStop *c);
@@ -78,6 +88,7 @@ void apply_resource_delete(struct apply *ap, const Log__ResourceDelete *c);
 void apply_resource_desire(struct apply *ap, const Log__ResourceDesire *c);
 void apply_resource_place(struct apply *ap, const Log__ResourcePlace *c);
 void apply_resource_started(struct apply *ap, const Log__ResourceStarted *c);
+void apply_resource_yield(struct apply *ap, const Log__ResourceYield *c);
 void apply_resource_stopped(struct apply *ap, const Log__ResourceStopped *c);
 void apply_migrate_begin(struct apply *ap, const Log__MigrateBegin *c);
 void apply_migrate_switch(struct apply *ap, const Log__MigrateSwitch *c);

@@ -43,6 +43,10 @@ static void encode_node(Log__Node *to, const struct state_node *n)
 	to->silent = n->silent;
 	to->draining = n->draining;
 	to->leaving = n->leaving;
+	to->stopping = n->stopping;
+	to->stop_saves = n->stop_saves;
+	to->stop_now = n->stop_now;
+	to->goodbye = n->goodbye;
 	to->since_ms = n->since_ms;
 	to->reason = (char *)n->reason;
 	to->instance = n->instance;
@@ -337,6 +341,10 @@ static bool decode_node(struct state *s, const Log__Node *from)
 		.off_incarnation = from->off_incarnation,
 		.draining = from->draining,
 		.leaving = from->leaving,
+		.stopping = from->stopping,
+		.stop_saves = from->stop_saves,
+		.stop_now = from->stop_now,
+		.goodbye = from->goodbye,
 		.since_ms = from->since_ms,
 	};
 

@@ -18,6 +18,8 @@ static void node_left(struct state_node *n, uint64_t jump, int64_t time_ms, cons
 	n->heard_silent = 0;
 	n->heard_moving = true;
 	quarantine_end(n);
+	apply_stop_ends(n);
+	n->goodbye = false;
 	n->since_ms = time_ms;
 	STATE_COPY(n->reason, cause);
 }

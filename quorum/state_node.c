@@ -16,9 +16,8 @@ static const struct sm_state node_phases[] = {
 	[STATE_NODE_FAILED] = { "failed", SM_TO(STATE_NODE_LIVING), SM_INITIAL },
 };
 
-/* The only writer of a node's phase. */
-static void node_enter(struct apply *ap, struct state_node *n, enum state_node_phase phase,
-		       const char *reason)
+void apply_node_enter(struct apply *ap, struct state_node *n, enum state_node_phase phase,
+		      const char *reason)
 {
 	struct sm sm;
 
@@ -130,7 +129,8 @@ void apply_node_admit(struct apply *ap, const Log__NodeAdmit *c)
 		n->incarnation++;
 	n->instance = c->instance;
 	n->detached_ms = 0;
-	node_enter(ap, n, STATE_NODE_LIVING, "");
+	n->goodbye = false;
+	apply_node_enter(ap, n, STATE_NODE_LIVING, "");
 	ap->result->number = n->incarnation;
 	apply_changed(ap, STATE_CHANGED_NODE, n->name, n->id, n->incarnation, "node-admitted", -1,
 		      "");
@@ -138,7 +138,7 @@ void apply_node_admit(struct apply *ap, const Log__NodeAdmit *c)
 }
 
 /* One debt per volume, whether or not a key of the node is known there (design: section 6). */
-static void debts_of(struct apply *ap, const struct state_node *n)
+void apply_debts_of(struct apply *ap, const struct state_node *n)
 {
 	struct state *s = ap->state;
 
@@ -175,15 +175,16 @@ void apply_node_failed(struct apply *ap, const Log__NodeFailed *c)
 		apply_refuse(ap, -CL_EMOVED, "node '%s' is no living member", n->name);
 		return;
 	}
-	node_enter(ap, n, STATE_NODE_FAILED, c->cause);
+	apply_node_enter(ap, n, STATE_NODE_FAILED, c->cause);
 	n->heard_silent = 0;
 	n->heard_moving = false;
+	apply_stop_ends(n);
 	if (ap->defects & STATE_DEFECT_BOUND_SKIPPED)
 		n->silent = n->incarnation;
 	apply_changed(ap, STATE_CHANGED_NODE, n->name, n->id, n->incarnation, "node-failed", -1,
 		      c->cause);
 	if (!(ap->defects & STATE_DEFECT_FENCE_SKIPPED))
-		debts_of(ap, n);
+		apply_debts_of(ap, n);
 	if (c->fence)
 		quarantine_count(ap, n);
 	apply_node_failed_resources(ap, n);
@@ -257,11 +258,14 @@ void apply_node_drain(struct apply *ap, const Log__NodeDrain *c)
 	struct state_node *n = apply_node(ap, c->node);
 
 	if (!n || (n->draining == !!c->on && n->leaving == (c->on && (n->leaving || c->leave)) &&
-		   (c->on || (!n->quarantined && !n->fenced))))
+		   (c->on || (!n->quarantined && !n->fenced && !n->stopping && !n->goodbye))))
 		return;
 	/* Somebody has looked: what was before does not count any more. */
-	if (!c->on)
+	if (!c->on) {
 		quarantine_end(n);
+		apply_stop_ends(n);
+		n->goodbye = false;
+	}
 	n->leaving = c->on && (n->leaving || c->leave);
 	n->draining = c->on;
 	if (n->phase == STATE_NODE_LIVING)

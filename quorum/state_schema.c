@@ -24,6 +24,10 @@ uint32_t schema_of(const Log__Command *c)
 	case LOG__COMMAND__WHAT_QUORUM_SET:
 	case LOG__COMMAND__WHAT_SCHEMA_RAISE:
 		return 2;
+	case LOG__COMMAND__WHAT_NODE_STOP:
+	case LOG__COMMAND__WHAT_NODE_GOODBYE:
+	case LOG__COMMAND__WHAT_RESOURCE_YIELD:
+		return 4;
 	case LOG__COMMAND__WHAT_NODE_FENCED:
 		return c->node_fenced->level || c->node_fenced->on ? SCHEMA_ON : 3;
 	case LOG__COMMAND__WHAT_NODE_FENCE_FORGET:

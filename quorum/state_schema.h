@@ -12,6 +12,7 @@
  *   schema 3   memory that is kept over a stop: ClusterStop.save, ResourceStopped.saved
  *   schema 4   nobody is quiet by its heartbeats while its clusterd is away as planned
  *   schema 4   what agents switched off is to be switched on again: NodeFenced.level, .on
+ *   schema 4   a node that is stopped in order: NodeStop, NodeGoodbye, ResourceYield
  *
  * A program that is older than the database's schema cannot read it, and does not run.
  */

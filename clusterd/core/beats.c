@@ -69,6 +69,7 @@ static void beat_send(struct node *n)
 	m.asks_acks = n->life == NODE_UP || n->life == NODE_ISOLATED;
 	m.cleaned = n->cleaned && !m.asks_acks;
 	m.ended = n->ended;
+	m.goodbye = m.cleaned && n->goodbye;
 	m.isolated = n->life == NODE_ISOLATED;
 	m.applied = n->state.applied;
 	m.slow_ms = slow_ms(n);
@@ -220,6 +221,7 @@ void beats_on_beat(struct node *n, const Core__Message *in)
 	p->schema = in->beat->schema ? in->beat->schema : 1;
 	p->cleaned = in->beat->cleaned;
 	p->ended = in->beat->ended;
+	p->goodbye = in->beat->goodbye;
 	p->applied = in->beat->applied;
 	p->setup_written = in->beat->setup_written;
 	p->setup_loaded = in->beat->setup_loaded;

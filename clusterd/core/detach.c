@@ -31,6 +31,7 @@ enum {
 	DETACH_MS = 120000,
 	DETACH_MARGIN_MS = DETACH_MS / 50, /* clocks, a hundredth each */
 	DETACH_ASK_MS = 3000,		   /* nobody notes it: then it ends without */
+	DETACH_GOODBYE_MS = 10000, /* its machine goes down: so long it may take to end all */
 };
 
 static void propose(struct node *n, const struct state_node *s, uint32_t for_ms)
@@ -93,15 +94,31 @@ void detach_ask(struct node *n)
 		return;
 	n->detach.asked_ms = n->now_ms;
 	n->detach.number = s ? s->detaches : 0;
+	if (s && (s->stopping || s->goodbye))
+		return; /* goodbye_step() */
 	if (!s || n->life != NODE_UP || !n->incarnation || s->incarnation != n->incarnation)
 		end(n, "it has nothing to say to the others");
+}
+
+/*
+ * Its machine goes down: nobody will take over what runs here, and two minutes would be waited for nothing. What is
+ * left is killed now (node.c), and the others told; when that does not succeed it fails as any other.
+ */
+static void goodbye_step(struct node *n, const struct state_node *s)
+{
+	if (s->goodbye)
+		end(n, "it has said goodbye");
+	else if (n->now_ms - n->detach.asked_ms >= DETACH_GOODBYE_MS)
+		end(n, "it could not say goodbye in time");
 }
 
 static void ending_step(struct node *n, const struct state_node *s)
 {
 	if (n->detach.ended)
 		return;
-	if (!s || n->life != NODE_UP || s->incarnation != n->incarnation)
+	if (s && (s->stopping || s->goodbye))
+		goodbye_step(n, s);
+	else if (!s || n->life != NODE_UP || s->incarnation != n->incarnation)
 		end(n, "the others could not be told");
 	else if (s->detaches == n->detach.number + 1 && s->detached_ms)
 		noted(n);

@@ -14,6 +14,7 @@
  *   job.c       what an operator asks of some node's csvd
  *   fence.c     what a person knows of a failed node; fence_agents.c: its fence agents, run one by one;
  *               fence_hand.c: by this node
+ *   manager_stop.c  a node whose machine is switched off in order
  *   force.c     a new line of history
  *   slow.c      whether writes to our database are slow
  *   audit.c     who asked for what
@@ -97,6 +98,7 @@ struct peer {
 	char times[STATE_REASON_MAX]; /* what does not hold of its configured times */
 	bool cleaned; /* it has ended all of incarnations <= ended, and asks for admission */
 	uint64_t ended;
+	bool goodbye; /* .. in order, as one that is stopped */
 	uint64_t applied, setup_written, setup_loaded;
 	struct peer_volume_vec volumes;
 	struct peer_vm_vec vms;
@@ -331,6 +333,8 @@ CL_DEFINE_VEC(fence_note_vec, struct fence_note);
 struct manager {
 	bool active;
 	int64_t since_ms;
+	int64_t handed_ms;   /* told raft to make another one the leader */
+	int64_t no_place_ms; /* a stopped node's VM has none, since; INT64_MAX: all have */
 	struct away_vec away;
 	struct fencing_vec fencing;
 	int64_t stirred_ms; /* somebody came, went or was slow */
@@ -363,6 +367,7 @@ struct pending {
 	uint8_t *packed;  /* core.Request */
 	size_t len;
 	int64_t accepted_ms;
+	int64_t alone_ms; /* without a quorum since; 0 = with one */
 };
 CL_DEFINE_VEC(pending_vec, struct pending);
 
@@ -408,6 +413,7 @@ struct node {
 	uint64_t cleaning;    /* +1; 0 = no cleanup under way */
 	bool cleaned;	      /* all of incarnations <= ended is over */
 	uint64_t ended;
+	bool goodbye; /* .. in order, by this process, which lived at .ended */
 
 	/* log.c */
 	struct raft *raft; /* NULL: empty database */
@@ -655,6 +661,14 @@ void fence_on_answer(struct node *n, const Core__Message *msg);
 void fence_hand_on_ask(struct node *n, const Core__Message *msg);
 void fence_hand_on_event(struct node *n, const struct node_fence_event *ev);
 void fence_hand_step(struct node *n);
+
+/* ---- manager_stop.c ----------------------------------------------------------------------------- */
+
+void manager_stop_node(struct node *n, struct asked *q);
+/* What a stopped node still has, and cannot be moved, yields. */
+void manager_stop_step(struct node *n);
+/* It has ended all: in order, when it was stopped and says so; else as a failure that does no harm. */
+void manager_ended(struct node *n, const struct state_node *s);
 
 /* ---- quarantine.c ------------------------------------------------------------------------------ */
 

@@ -26,6 +26,7 @@ clusterd_libcore_a_SOURCES = \
 	clusterd/core/manager_request.c \
 	clusterd/core/manager_volume.c \
 	clusterd/core/manager_schema.c \
+	clusterd/core/manager_stop.c \
 	clusterd/core/manager_voters.c \
 	clusterd/core/message.c \
 	clusterd/core/node.c clusterd/core/node.h \

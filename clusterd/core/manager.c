@@ -166,7 +166,7 @@ static void on_ring(struct node *n, const struct state_node *s)
 	int64_t heard_ms = p ? p->heard_ms : INT64_MIN;
 
 	if (p && p->cleaned && p->ended >= s->incarnation) {
-		manager_propose_failed(n, s, s->leaving ? "has left" : "was restarted");
+		manager_ended(n, s);
 		return;
 	}
 	if (heard_ms < n->mgr.since_ms)
@@ -227,15 +227,17 @@ static struct raft_id raft_id_of(const struct state_node *s)
 	return id;
 }
 
-/* Back, or new: it has ended all of its last incarnation, is heard and has the log. */
+/* Back, or new: it has ended all of its last incarnation, is heard and has the log. Who has said goodbye is about to be
+ * switched off. */
 static void admit_step(struct node *n, const struct state_node *s)
 {
 	const struct peer *p = beats_peer(n, s->id);
 	struct raft_id id = raft_id_of(s);
 	COMMAND(NODE_ADMIT, NodeAdmit, node_admit);
 
-	if (s->leaving || !p || !p->cleaned || p->ended < s->incarnation ||
-	    !beats_heard(n, s->id) || !raft_config_find(raft_config(n->raft), &id))
+	if (s->leaving || (s->goodbye && p && p->instance == s->instance) || !p || !p->cleaned ||
+	    p->ended < s->incarnation || !beats_heard(n, s->id) ||
+	    !raft_config_find(raft_config(n->raft), &id))
 		return;
 	m.node = s->id;
 	m.incarnation = s->incarnation;
@@ -249,7 +251,7 @@ static void node_step_one(struct node *n, const struct state_node *s)
 		return;
 	if (s->phase == STATE_NODE_LIVING && s->id == n->cfg.id) {
 		if (n->cleaned && n->ended >= s->incarnation)
-			manager_propose_failed(n, s, s->leaving ? "has left" : "was restarted");
+			manager_ended(n, s);
 	} else if (s->phase == STATE_NODE_LIVING) {
 		bound_drop(n, s->id, true);
 		if (beats_in_ring(n, s->id))
@@ -405,6 +407,7 @@ void manager_step(struct node *n)
 	if (!n->mgr.active) {
 		n->mgr.active = true;
 		n->mgr.since_ms = n->mgr.stirred_ms = n->now_ms;
+		n->mgr.no_place_ms = INT64_MAX;
 	}
 	manager_schema_step(n);
 	manager_voters_step(n);
@@ -413,5 +416,6 @@ void manager_step(struct node *n)
 	fence_agents_step(n);
 	manager_volumes_step(n);
 	manager_place_step(n);
+	manager_stop_step(n);
 	manager_move_step(n);
 }

@@ -157,9 +157,17 @@ static void drain_step(struct node *n, const struct state_node *s)
 		    manager_backs_off(n, r->name))
 			continue;
 		to = manager_choose(n, r, 0, s->id, why);
-		if (to && manager_begin_move(n, r, to, false, "its node is drained", NULL))
+		if (to &&
+		    manager_begin_move(n, r, to, false,
+				       s->stopping ? "its node is stopped" : "its node is drained",
+				       NULL))
 			moving++;
 	}
+}
+
+static bool is_emptied(const struct state_node *s)
+{
+	return s->phase == STATE_NODE_LIVING && (s->draining || (s->stopping && !s->stop_now));
 }
 
 void manager_place_step(struct node *n)
@@ -171,6 +179,6 @@ void manager_place_step(struct node *n)
 	if (waiting && n->view.quorate)
 		place_waiting(n, waiting);
 	for (size_t i = 0; i < n->state.nodes.n; i++)
-		if (n->state.nodes.v[i].draining && n->state.nodes.v[i].phase == STATE_NODE_LIVING)
+		if (is_emptied(&n->state.nodes.v[i]))
 			drain_step(n, &n->state.nodes.v[i]);
 }

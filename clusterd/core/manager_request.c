@@ -59,9 +59,12 @@ static bool target_asked(struct node *n, const struct asked *q, uint32_t *ret_id
 			       "node '%s' is quarantined: it failed too often", s->name);
 		return false;
 	}
-	if (s->phase != STATE_NODE_LIVING || s->draining) {
+	if (s->phase != STATE_NODE_LIVING || s->draining || s->stopping) {
 		manager_answer(n, q, -CL_EREFUSED, "clusterctl status shows why", "node '%s' is %s",
-			       s->name, s->draining ? "drained" : "not up");
+			       s->name,
+			       s->draining   ? "drained"
+			       : s->stopping ? "being stopped"
+					     : "not up");
 		return false;
 	}
 	*ret_id = s->id;
@@ -392,6 +395,9 @@ void manager_on_request(struct node *n, const Core__Message *msg)
 	case NODE_LEAVE:
 	case NODE_EVICT:
 		go_for_good(n, &q, msg->request->verb == NODE_EVICT);
+		break;
+	case NODE_STOP_NODE:
+		manager_stop_node(n, &q);
 		break;
 	case NODE_SET_FENCE:
 		fence_set(n, &q);

@@ -47,7 +47,8 @@ static void clean(struct node *n, uint64_t incarnation)
 		return;
 	n->cleaned = false;
 	n->cleaning = incarnation + 1;
-	if (n->cfg.defects & NODE_DEFECT_UNCLEAN_ADMISSION) {
+	if ((n->cfg.defects & NODE_DEFECT_UNCLEAN_ADMISSION) ||
+	    (n->goodbye && (n->cfg.defects & NODE_DEFECT_GOODBYE_EARLY))) {
 		n->cleaning = 0;
 		n->cleaned = true;
 		n->ended = incarnation;
@@ -70,7 +71,7 @@ static void on_cleaned(struct node *n, uint64_t incarnation)
 static void take_on(struct node *n, uint64_t incarnation)
 {
 	n->incarnation = incarnation;
-	n->cleaned = false;
+	n->cleaned = n->goodbye = false;
 	lease_reset(&n->lease);
 	core_emit(n, NODE_DO_INCARNATION)->incarnation = incarnation;
 }
@@ -148,13 +149,41 @@ static const char *why_fenced(const struct state_node *s)
 {
 	if (s->leaving)
 		return "this node is leaving the cluster";
+	if (s->stopping)
+		return "this node is being stopped";
 	return s->phase == STATE_NODE_FAILED ? s->reason : "this machine was restarted";
 }
 
-/* One that leaves and has nothing any more ends its life by itself. */
+/* One that leaves, or is stopped, and has nothing any more ends its life by itself; one whose time is over with all. */
 static bool has_left(const struct node *n, const struct state_node *s)
 {
-	return s->leaving && setup_holds_nothing(n, s->id) && n->locals.n == 0;
+	if (s->stopping &&
+	    (s->stop_now || n->detach.asked_ms || (n->cfg.defects & NODE_DEFECT_GOODBYE_EARLY)))
+		return true;
+	return (s->leaving || s->stopping) && setup_holds_nothing(n, s->id) && n->locals.n == 0;
+}
+
+/* Said only by who lived that life: of what an earlier process left, or the power took, nobody knows how it ended. */
+static bool says_goodbye(const struct node *n, const struct state_node *s)
+{
+	return s->stopping && s->phase == STATE_NODE_LIVING && n->incarnation == s->incarnation;
+}
+
+static void life_ended(struct node *n, const struct state_node *s)
+{
+	char why[STATE_REASON_MAX];
+
+	n->goodbye = n->goodbye || says_goodbye(n, s);
+	clean(n, s->incarnation);
+	if (s->goodbye && s->instance == n->cfg.instance)
+		(void)snprintf(why, sizeof(why),
+			       "it was stopped in order: its machine may be switched off, or "
+			       "`clusterctl resume %s`",
+			       s->name);
+	else
+		(void)snprintf(why, sizeof(why), "%.90s; %s", why_fenced(s),
+			       n->cleaned ? "waiting to be admitted again" : "ending all that ran");
+	life_enter(n, NODE_FENCED, why);
 }
 
 /* Our row; one of our id with another database is of whoever had the number before. */
@@ -168,7 +197,6 @@ static const struct state_node *own_row(const struct node *n)
 static void life_step(struct node *n)
 {
 	const struct state_node *s = own_row(n);
-	char why[STATE_REASON_MAX];
 
 	if (n->first_blob) {
 		return; /* in a moment there is one */
@@ -190,10 +218,7 @@ static void life_step(struct node *n)
 		clean(n, s->incarnation);
 		life_enter(n, NODE_JOINING, "waiting to be admitted");
 	} else {
-		clean(n, s->incarnation);
-		(void)snprintf(why, sizeof(why), "%.90s; %s", why_fenced(s),
-			       n->cleaned ? "waiting to be admitted again" : "ending all that ran");
-		life_enter(n, NODE_FENCED, why);
+		life_ended(n, s);
 	}
 }
 

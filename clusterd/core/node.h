@@ -136,6 +136,7 @@ enum node_verb {
 	NODE_STOP_CLUSTER,  /* on: every VM ends, none is started until it is off */
 	NODE_SET_QUORUM, /* object: "witness"; url ("" = none), uuid: of a LUN that was made one */
 	NODE_SET_FENCE,	 /* object: a node; spec: a packed Log.NodeFenceSet */
+	NODE_STOP_NODE, /* object: a node that is up; quick: memory is kept; force: nothing is moved */
 	NODE_FENCE_CONFIRM, /* object: a node that user has seen to be off */
 	NODE_RESTORE, /* spec: the state of a backup, line, uuid: random; force: though other nodes
 			       run clusterd. Makes a new line of it with this node alone */

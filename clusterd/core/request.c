@@ -441,6 +441,25 @@ static enum truth gone_for_good(const struct node *n, const struct pending *p)
 	return s->leaving ? NOT_YET : NEVER;
 }
 
+/* All machines may be switched off at once: who is left alone must not wait for the others. */
+static bool is_alone(const struct node *n, struct pending *p)
+{
+	if (n->view.quorate)
+		p->alone_ms = 0;
+	else if (!p->alone_ms)
+		p->alone_ms = n->now_ms;
+	return p->alone_ms && n->now_ms - p->alone_ms >= CORE_NO_LEADER_MS;
+}
+
+static enum truth said_goodbye(const struct node *n, struct pending *p)
+{
+	const struct state_node *s = state_node_by_name(&n->state, p->object);
+
+	if (s && s->goodbye)
+		return IS_TRUE;
+	return s && s->stopping && !is_alone(n, p) ? NOT_YET : NEVER;
+}
+
 static enum truth stopped(const struct node *n, const struct pending *p)
 {
 	if (n->state.stopped != p->on)
@@ -451,7 +470,7 @@ static enum truth stopped(const struct node *n, const struct pending *p)
 	return IS_TRUE;
 }
 
-static enum truth truth_of(const struct node *n, const struct pending *p)
+static enum truth truth_of(const struct node *n, struct pending *p)
 {
 	const struct state_resource *r = state_resource(&n->state, p->object);
 
@@ -476,6 +495,8 @@ static enum truth truth_of(const struct node *n, const struct pending *p)
 		return setup_everywhere(n, p->number) ? IS_TRUE : NOT_YET;
 	case NODE_STOP_CLUSTER:
 		return stopped(n, p);
+	case NODE_STOP_NODE:
+		return said_goodbye(n, p);
 	case NODE_LEAVE:
 	case NODE_EVICT:
 		return gone_for_good(n, p);
@@ -494,6 +515,9 @@ static const char *never_text(const struct node *n, const struct pending *p)
 
 	if (p->verb == NODE_MOVE && state_volume(&n->state, p->object))
 		return "the node that it was to go to has failed meanwhile";
+	if (p->verb == NODE_STOP_NODE)
+		return p->alone_ms ? "no majority is left that could take note of its goodbye"
+				   : "it failed, or was resumed, before it could say goodbye";
 	return r && r->reason[0] ? r->reason : "somebody asked for something else meanwhile";
 }
 

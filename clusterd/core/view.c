@@ -174,6 +174,14 @@ const char *node_get_node_word(const struct node *n, const struct state_node *s,
 	core_copy(reason, STATE_REASON_MAX, why_missed(p, s->reason));
 	if (s->phase == STATE_NODE_KNOWN)
 		return "joining";
+	if (s->goodbye && s->phase == STATE_NODE_FAILED) {
+		(void)snprintf(reason, STATE_REASON_MAX, "it was stopped in order%s",
+			       p && beats_heard(n, s->id) && p->instance == s->instance
+				       ? ": its machine may be switched off; `clusterctl resume` "
+					 "takes it back"
+				       : "");
+		return "down";
+	}
 	if (s->phase == STATE_NODE_FAILED && s->silent < s->incarnation)
 		fence_reason(n, s, reason);
 	if (s->phase == STATE_NODE_FAILED)
@@ -186,15 +194,22 @@ const char *node_get_node_word(const struct node *n, const struct state_node *s,
 	}
 	if (s->id != n->cfg.id && !beats_heard(n, s->id)) {
 		core_copy(reason, STATE_REASON_MAX,
-			  why_missed(p, detach_holds(n, s)
-						? "its clusterd was told to end: its VMs run on, for two "
-						  "minutes at most"
-						: "nothing is heard of it"));
+			  why_missed(
+				  p,
+				  detach_holds(n, s)
+					  ? "its clusterd was told to end: its VMs run on, for two "
+					    "minutes at most"
+					  : "nothing is heard of it"));
 		return "isolated";
 	}
 	if (p && p->isolated) {
 		core_copy(reason, STATE_REASON_MAX, "has no run lease: its VMs are paused");
 		return "isolated";
+	}
+	if (s->stopping) {
+		core_copy(reason, STATE_REASON_MAX,
+			  "is being stopped: what it runs is moved away, or shut down");
+		return "draining";
 	}
 	if (s->draining)
 		return drain_word(n, s, reason);

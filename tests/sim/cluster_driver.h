@@ -14,6 +14,7 @@
  *   cluster_witness.c  the witness's LUN and each node's witnessd
  *   cluster_force.c    most nodes are destroyed         cluster_members.c   nodes that go, and come anew
  *   cluster_hang.c     a clusterd that hangs             cluster_feeder.c    the watchdog feeders
+ *   cluster_planned.c  planned stops of clusterd         cluster_goodbye.c   machines switched off in order
  *
  * A new part brings a file of its own. It adds its kinds of tasks to enum task_kind and to the table in
  * cluster_tasks.c, its faults to the table in cluster_nemesis.c, its actions to carry_out() in
@@ -192,6 +193,15 @@ void agent_ends(struct cworld *w, struct task *t);
 void judge_off(struct cworld *w, const struct state *s);
 void judge_quarantine(struct cworld *w, const struct state *s);
 void person_slips(struct cworld *w, unsigned node, unsigned m);
+
+/* ---- cluster_goodbye.c ----------------------------------------------------------------------------- */
+
+void goodbye_begin(struct cworld *w);
+void goodbye_task(struct cworld *w, struct task *t);
+bool goodbye_seed(const struct cworld *w);
+/* Its clusterd has ended as it was told to, and the machine goes down: then its power is off. */
+bool goodbye_ends(struct cworld *w, unsigned node);
+void judge_goodbye(struct cworld *w, const struct state *s);
 
 /* ---- cluster_sim.c ------------------------------------------------------------------------------- */
 

@@ -57,6 +57,8 @@ void planned_end(struct cworld *w, unsigned node)
 	struct cnode *c = &w->node[node];
 	bool noted = is_noted(w, node);
 
+	if (goodbye_ends(w, node))
+		return;
 	c->away = noted && state_schema(node_state(c->core)) >= SCHEMA_UNWATCHED;
 	c->comes_back = noted;
 	sim_trace(w->s, "n%u ends as planned%s", node, noted ? "" : ", and nobody knows");

@@ -71,6 +71,7 @@ static const struct {
 	{ "detach-quiet", NODE_DEFECT_DETACH_QUIET, true },
 	{ "detach-watched", NODE_DEFECT_DETACH_WATCHED, true },
 	{ "detach-watch-late", NODE_DEFECT_DETACH_WATCH_LATE, true },
+	{ "goodbye-early", NODE_DEFECT_GOODBYE_EARLY, true },
 	{ "removed-votes", NODE_DEFECT_REMOVED_VOTES, true },
 	{ "leaves-alone", NODE_DEFECT_LEAVES_ALONE, true },
 	{ "save-twice", NODE_DEFECT_SAVE_TWICE, true },
@@ -219,6 +220,7 @@ static void rough(struct cworld *w)
 	task_new(w, T_CLIENT, 0, 500);
 	task_new(w, T_MEMBERS, 0, 500);
 	task_new(w, T_LUN_FORGETS, 0, 500);
+	goodbye_begin(w);
 }
 
 /* Everything is well again, and every VM is wanted. */

@@ -49,6 +49,7 @@ static const struct {
 	[T_HUNG] = { .run = hang_end },
 	[T_FEED] = { .run = feeder_due },
 	[T_FROZEN] = { .run = feeder_froze },
+	[T_GOODBYE] = { .run = goodbye_task, .outside = true },
 	[T_PLANNED] = { .run = planned_task, .outside = true },
 	[T_HB] = { .run = hb_due },
 	[T_HB_ASK] = { .run = hb_ask },

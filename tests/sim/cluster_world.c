@@ -178,6 +178,7 @@ static void check_state(struct cworld *w, unsigned node)
 	judge_voters(w, node_voters(c->core), s);
 	if (s->applied > w->log.applied)
 		see_log(w, s, self.line);
+	judge_goodbye(w, s);
 	h = state_hash(s);
 	if (s->applied >= w->n_hash) {
 		size_t n = s->applied * 2 + 64;

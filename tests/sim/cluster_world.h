@@ -287,6 +287,7 @@ struct cnode {
 	uint64_t cpu_usec;
 	bool away; /* its clusterd, as planned, and its guests need no heartbeat */
 	bool comes_back;
+	bool going_down; /* the machine, in order */
 };
 
 /*
@@ -428,6 +429,7 @@ enum task_kind {
 	T_HUNG,	      /* and goes on */
 	T_FEED,	      /* the feeder looks */
 	T_FROZEN,     /* what it froze stands */
+	T_GOODBYE,    /* a machine is switched off in order: a = what */
 	T_PLANNED,    /* around a planned stop: a = what */
 	T_HB,	      /* heartbeats are due */
 	T_HB_ASK,     /* csvd asks whether they are heeded: a = its incarnation */

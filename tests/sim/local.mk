@@ -9,7 +9,7 @@ tests_sim_sim_SOURCES = \
 	tests/sim/cluster_sim.c tests/sim/cluster_world.c tests/sim/cluster_world.h \
 	tests/sim/cluster_client.c tests/sim/cluster_csvd.c \
 	tests/sim/cluster_disk.c tests/sim/cluster_driver.c tests/sim/cluster_driver.h \
-	tests/sim/cluster_planned.c \
+	tests/sim/cluster_goodbye.c tests/sim/cluster_planned.c \
 	tests/sim/cluster_faults.c tests/sim/cluster_feeder.c tests/sim/cluster_fence.c \
 	tests/sim/cluster_force.c tests/sim/cluster_hang.c \
 	tests/sim/cluster_judge.c tests/sim/cluster_lun.c \
