@@ -185,6 +185,9 @@ const struct verb verbs[] = {
 	{ "set node", "NODE fence AGENT|none", 3, 3, 0, "node", set_node_options,
 	  "add a fence agent that can switch NODE off, or take its agents away",
 	  "clusterctl set node node3 fence fence_ipmilan --file /root/node3.bmc", NULL },
+	{ "set vm", "NAME start-after auto|fence|lease", 3, 3, 0, "vm", NULL,
+	  "say after what of its failed node NAME is started elsewhere",
+	  "clusterctl set vm web start-after lease", NULL },
 	{ "set quorum", "witness URL|none", 2, 2, 0, "", set_quorum_options,
 	  "make a LUN, or a directory on a share, the witness: one more vote for an even number of "
 	  "nodes",

@@ -47,7 +47,7 @@ static int read_number(const char *key, const char *text, unsigned long max, uin
 	return 0;
 }
 
-static int read_start_after(const char *value, enum state_start_after *ret, struct cl_error *err)
+int create_start_after(const char *value, enum state_start_after *ret, struct cl_error *err)
 {
 	for (unsigned i = STATE_AFTER_AUTO; i <= STATE_AFTER_LEASE; i++)
 		if (strcmp(value, state_start_after_name((enum state_start_after)i)) == 0) {
@@ -72,7 +72,7 @@ static int read_options(const Ipc__Request *msg, struct create_vm *vm, struct vm
 		if (strcmp(key, "priority") == 0)
 			r = read_number(key, value, 4000, &vm->req.priority, err);
 		else if (strcmp(key, "start-after") == 0)
-			r = read_start_after(value, &vm->req.start_after, err);
+			r = create_start_after(value, &vm->req.start_after, err);
 		else
 			r = vm_spec_set(spec, key, strcmp(key, "start") == 0 ? "yes" : value, err);
 	}

@@ -32,6 +32,9 @@ struct create_volume {
 int create_volume_read(const Ipc__Request *msg, const struct node *node, struct create_volume *ret,
 		       struct cl_error *err);
 
+/* -EINVAL: it is not auto, fence or lease. */
+int create_start_after(const char *value, enum state_start_after *ret, struct cl_error *err);
+
 /* Whether `move name target` would be begun, as far as this node knows. */
 int create_check_move(const struct node *node, const char *name, const char *target,
 		      struct cl_error *err);

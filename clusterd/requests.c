@@ -291,6 +291,20 @@ static int do_delete(struct ask *ask, struct cl_error *err)
 	return ask_not_found(name, err);
 }
 
+static int do_set_vm(struct ask *ask, struct cl_error *err)
+{
+	struct node_request req = { .verb = NODE_SET_VM, .object = ask_operand(ask, 0) };
+
+	if (strcmp(ask_operand(ask, 1), "start-after") != 0) {
+		(void)cl_error_set(err, -EINVAL, "a VM has no setting '%.40s'",
+				   ask_operand(ask, 1));
+		return cl_error_hint(err, "set vm NAME start-after auto|fence|lease");
+	}
+	if (create_start_after(ask_operand(ask, 2), &req.start_after, err) < 0)
+		return -EINVAL;
+	return request_core(ask, &req, err);
+}
+
 static int do_create_vm(struct ask *ask, struct cl_error *err)
 {
 	struct create_vm vm;
@@ -371,6 +385,7 @@ static const struct {
 	{ "rotate", IPC_ADMIN, 1, 1, do_rotate },
 	{ "set quorum", IPC_ADMIN, 2, 2, do_set_quorum },
 	{ "set node", IPC_ADMIN, 3, 3, do_set_node },
+	{ "set vm", IPC_ADMIN, 3, 3, do_set_vm },
 	{ "fence test", IPC_ADMIN, 1, 1, do_fence_test },
 	{ "fence confirm", IPC_ADMIN, 1, 1, do_fence_confirm },
 	{ "fence history", IPC_VIEW, 0, 1, do_fence_history },

@@ -417,6 +417,7 @@ static void apply_dispatch(struct apply *ap, const Log__Command *c)
 		APPLY(RESOURCE_CREATE, resource_create);
 		APPLY(RESOURCE_DELETE, resource_delete);
 		APPLY(RESOURCE_DESIRE, resource_desire);
+		APPLY(RESOURCE_SET, resource_set);
 		APPLY(RESOURCE_PLACE, resource_place);
 		APPLY(RESOURCE_STARTED, resource_started);
 		APPLY(RESOURCE_YIELD, resource_yield);

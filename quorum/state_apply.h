@@ -86,6 +86,7 @@ void apply_debt_paid(struct apply *ap, const Log__DebtPaid *c);
 void apply_resource_create(struct apply *ap, const Log__ResourceCreate *c);
 void apply_resource_delete(struct apply *ap, const Log__ResourceDelete *c);
 void apply_resource_desire(struct apply *ap, const Log__ResourceDesire *c);
+void apply_resource_set(struct apply *ap, const Log__ResourceSet *c);
 void apply_resource_place(struct apply *ap, const Log__ResourcePlace *c);
 void apply_resource_started(struct apply *ap, const Log__ResourceStarted *c);
 void apply_resource_yield(struct apply *ap, const Log__ResourceYield *c);

@@ -171,6 +171,23 @@ void apply_resource_desire(struct apply *ap, const Log__ResourceDesire *c)
 			      c->wanted ? "vm-start-asked" : "vm-stop-asked", -1, "");
 }
 
+/* It counts at once, also of one that waits for its failed owner. */
+void apply_resource_set(struct apply *ap, const Log__ResourceSet *c)
+{
+	struct state_resource *r = apply_resource(ap, c->name);
+
+	if (!r)
+		return;
+	if (c->start_after > STATE_AFTER_LEASE) {
+		apply_refuse(ap, -EINVAL, "start-after %u is not known", c->start_after);
+		return;
+	}
+	r->start_after = (enum state_start_after)c->start_after;
+	apply_changed(ap, STATE_CHANGED_RESOURCE, r->name, r->owner, r->generation, "vm-set", -1,
+		      state_start_after_name(r->start_after));
+	apply_settle(ap);
+}
+
 /*
  * All at once, and remembered: what is wanted stays, so that `start cluster` starts what ran. One that is
  * handed over this moment ends when that is over: the leader says it again. Debts, leases and `silent` count

@@ -30,6 +30,8 @@ uint32_t schema_of(const Log__Command *c)
 		return 4;
 	case LOG__COMMAND__WHAT_NODE_FENCED:
 		return c->node_fenced->level || c->node_fenced->on ? SCHEMA_ON : 3;
+	case LOG__COMMAND__WHAT_RESOURCE_SET:
+		return 4;
 	case LOG__COMMAND__WHAT_NODE_FENCE_FORGET:
 	case LOG__COMMAND__WHAT_NODE_FENCE_SET:
 	case LOG__COMMAND__WHAT_NODE_DETACH:

@@ -13,6 +13,7 @@
  *   schema 4   nobody is quiet by its heartbeats while its clusterd is away as planned
  *   schema 4   what agents switched off is to be switched on again: NodeFenced.level, .on
  *   schema 4   a node that is stopped in order: NodeStop, NodeGoodbye, ResourceYield
+ *   schema 4   a VM's start-after is changed later: ResourceSet
  *
  * A program that is older than the database's schema cannot read it, and does not run.
  */

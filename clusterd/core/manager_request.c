@@ -129,6 +129,16 @@ static void delete_vm(struct node *n, struct asked *q)
 	(void)log_propose(n, m.name, &c);
 }
 
+static void set_vm(struct node *n, struct asked *q)
+{
+	COMMAND(RESOURCE_SET, ResourceSet, resource_set);
+
+	m.name = q->rq->object;
+	m.start_after = q->rq->start_after;
+	c.request = &q->id;
+	(void)log_propose(n, m.name, &c);
+}
+
 static void start_stop(struct node *n, struct asked *q, bool on)
 {
 	uint32_t prefer;
@@ -398,6 +408,9 @@ void manager_on_request(struct node *n, const Core__Message *msg)
 		break;
 	case NODE_STOP_NODE:
 		manager_stop_node(n, &q);
+		break;
+	case NODE_SET_VM:
+		set_vm(n, &q);
 		break;
 	case NODE_SET_FENCE:
 		fence_set(n, &q);

@@ -140,6 +140,7 @@ enum node_verb {
 	NODE_FENCE_CONFIRM, /* object: a node that user has seen to be off */
 	NODE_RESTORE, /* spec: the state of a backup, line, uuid: random; force: though other nodes
 			       run clusterd. Makes a new line of it with this node alone */
+	NODE_SET_VM,  /* object: a VM; start_after */
 };
 
 /* Strings are borrowed for the step. client is the driver's own number; it comes back in replies.

@@ -264,6 +264,30 @@ static void test_a_new_line(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static void set(const char *name, uint32_t when, int code)
+{
+	COMMAND(RESOURCE_SET, ResourceSet, resource_set);
+
+	m.name = S(name);
+	m.start_after = when;
+	assert_int_equal(rig_apply(&c).code, code);
+}
+
+/* It counts at once: what waited for the lease is free by the debts that are paid. */
+static void test_changed_while_it_waits(void **state)
+{
+	(void)state;
+	vm("web", "vol1", STATE_AFTER_LEASE);
+	node_fails();
+	assert_int_equal(paid("vol1", 1, HEARTBEAT_UNKNOWN), 0);
+	(void)paid("vol2", 1, HEARTBEAT_UNKNOWN);
+	assert_int_equal(state_resource(&s, "web")->phase, STATE_DISPLACED);
+	set("web", STATE_AFTER_LEASE + 1, -EINVAL);
+	set("nobody", STATE_AFTER_FENCE, -ENOENT);
+	set("web", STATE_AFTER_FENCE, 0);
+	assert_int_equal(state_resource(&s, "web")->phase, STATE_WAITING);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -276,6 +300,7 @@ int main(void)
 		T(test_an_older_schema),
 		T(test_a_new_field_is_a_new_command),
 		T(test_a_new_line),
+		T(test_changed_while_it_waits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
