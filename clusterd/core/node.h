@@ -113,6 +113,7 @@ struct node_view {
 	size_t n_group;
 };
 
+/* On the wire by their numbers: a new one goes to the end. */
 enum node_verb {
 	NODE_INIT = 1, /* object: the cluster's name. Makes line 1 with this node alone; force: line
 			       + 1 from this node's database, volumes: names of nodes that are left
@@ -136,10 +137,10 @@ enum node_verb {
 	NODE_STOP_CLUSTER,  /* on: every VM ends, none is started until it is off */
 	NODE_SET_QUORUM, /* object: "witness"; url ("" = none), uuid: of a LUN that was made one */
 	NODE_SET_FENCE,	 /* object: a node; spec: a packed Log.NodeFenceSet */
-	NODE_STOP_NODE, /* object: a node that is up; quick: memory is kept; force: nothing is moved */
 	NODE_FENCE_CONFIRM, /* object: a node that user has seen to be off */
 	NODE_RESTORE, /* spec: the state of a backup, line, uuid: random; force: though other nodes
 			       run clusterd. Makes a new line of it with this node alone */
+	NODE_STOP_NODE, /* object: a node that is up; quick: memory is kept; force: nothing is moved */
 	NODE_SET_VM,  /* object: a VM; start_after */
 };
 
