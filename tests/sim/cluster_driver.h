@@ -13,6 +13,7 @@
  *   cluster_faults.c   disks, target, clocks             cluster_disk.c      databases
  *   cluster_witness.c  the witness's LUN and each node's witnessd
  *   cluster_force.c    most nodes are destroyed         cluster_members.c   nodes that go, and come anew
+ *   cluster_stale.c    a leader that was left
  *   cluster_hang.c     a clusterd that hangs             cluster_feeder.c    the watchdog feeders
  *   cluster_planned.c  planned stops of clusterd         cluster_goodbye.c   machines switched off in order
  *
@@ -56,6 +57,7 @@ void load_step(struct cworld *w, struct task *t);
 
 void guest_step(struct cworld *w, struct task *t);
 void lun_land(struct cworld *w, struct task *t);
+void guests_issue(struct cworld *w, unsigned node);
 /* A request that its csvd still has: it is given up. */
 void guest_forget(struct qemu *q);
 /* The target stands still: t comes again when it goes on. */
@@ -133,6 +135,9 @@ void judge_start(struct cworld *w, const char *name, unsigned node);
 void judge_voters(struct cworld *w, const struct raft_config *c, const struct state *s);
 /* An order to end a VM. */
 void judge_kill(struct cworld *w, const struct node_action *a, unsigned node);
+/* `go` for an epoch; that of the log was another when it was asked for. */
+void judge_go_answer(struct cworld *w, unsigned node, unsigned l, uint64_t epoch,
+		     uint64_t asked_at);
 /* A coordinator begins to serve. */
 void judge_opened(struct cworld *w, unsigned node, unsigned l);
 /* q is given its number. */
@@ -142,6 +147,7 @@ void judge_number(struct cworld *w, const struct qemu *q);
 
 void world_again(struct cworld *w, struct task *t);
 void world_view(struct cworld *w, struct task *t);
+void world_late_view(struct cworld *w, struct task *t);
 
 /* ---- cluster_faults.c: n and m are random nodes, perhaps the same ------------------------------ */
 
@@ -207,6 +213,10 @@ void judge_goodbye(struct cworld *w, const struct state *s);
 
 /* Faults end, and everything is mended. */
 void cw_heal(struct cworld *w);
+
+/* ---- cluster_stale.c ----------------------------------------------------------------------------- */
+
+void stale_step(struct cworld *w, struct task *t);
 
 /* ---- cluster_force.c: in a healed world ------------------------------------------------------------ */
 

@@ -11,6 +11,8 @@
  *   free-but-runs a VM that the state calls free after generation g executes at none up to g
  *   voters       one voter more or less at a time; fewer than three only for a moment, in which one
  *                with a new database takes the place of its old self, and has what is committed
+ *   stale-go     what is allowed was not over already when it was asked for
+ *   opened-early a volume on which a fence is owed is opened by nobody
  *   early-start  none starts while a failed node that had it can still write
  */
 #include "config.h"
@@ -118,6 +120,19 @@ void judge_start(struct cworld *w, const char *name, unsigned node)
 	}
 	for (unsigned i = 1; i <= w->nodes; i++)
 		w->node[i].unclean[vm] = 0;
+}
+
+/* Lines are not compared: who lives in the older one is told by the volume's own epoch. */
+void judge_go_answer(struct cworld *w, unsigned node, unsigned l, uint64_t epoch, uint64_t asked_at)
+{
+	struct node_self self;
+
+	node_get_self(w->node[node].core, &self);
+	if (self.line == w->log.line && asked_at > epoch)
+		sim_fail(w->s, "stale-go",
+			 "n%u may coordinate %s at %" PRIu64 ", and it was at %" PRIu64
+			 " when it asked",
+			 node, cw_volumes[l], epoch, asked_at);
 }
 
 /* By its own tables: what else it could know it. */

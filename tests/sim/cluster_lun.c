@@ -50,6 +50,14 @@ static void guest_write(struct cworld *w, struct qemu *q)
 		issue(w, q);
 }
 
+/* What waits for a way is sent. */
+void guests_issue(struct cworld *w, unsigned node)
+{
+	for (unsigned i = 0; i < CW_QEMUS; i++)
+		if (w->qemu[i].state != Q_NONE && w->qemu[i].node == node && w->qemu[i].queued)
+			issue(w, &w->qemu[i]);
+}
+
 void guest_forget(struct qemu *q)
 {
 	q->writing = q->writing && !q->queued;

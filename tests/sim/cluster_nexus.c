@@ -72,6 +72,8 @@ static bool on_registered(void *user, uint64_t key)
 {
 	struct svol *v = user;
 
+	if (v->w->hb_defects & SIM_DEFECT_NO_GO)
+		guests_issue(v->w, v->node);
 	if (v->welcome)
 		say(v, v->link, SAY_REGISTERED, v->session, key);
 	return v->welcome;

@@ -191,7 +191,7 @@ enum lun_result lun_session_command(struct lun_session *s, struct lun_cmd *cmd)
 
 static bool answer_lost(struct cworld *w)
 {
-	return w->faults && env_rand(w, 100) < 15;
+	return w->faults && env_rand(w, 100) < 8;
 }
 
 /* It reaches the target; what has lain in a buffer does so whatever the sender's path is like now. */

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "tests/sim/cluster_target.h"
+#include "tests/sim/lun_env.h"
 #include "quorum/state_schema.h"
 #include "tests/sim/suite.h"
 
@@ -85,14 +86,14 @@ static const struct {
 	{ "bound-unapplied", NODE_DEFECT_BOUND_UNAPPLIED, false },
 	{ "ack-old-voters", NODE_DEFECT_ACK_OLD_VOTERS, false },
 	{ "bound-fresh-config", NODE_DEFECT_FRESH_CONFIG, false },
-	{ "go-unread", NODE_DEFECT_GO_UNREAD, false },
+	{ "go-unread", NODE_DEFECT_GO_UNREAD, true },
 	{ "younger-killed", NODE_DEFECT_YOUNGER_KILLED, true },
 	{ "requests-anew", NODE_DEFECT_REQUESTS_ANEW, false },
 	{ "csvd-no-barrier", 0, true, 0, STORE_DEFECT_NO_BARRIER },
 	{ "csvd-no-repeat", 0, true, 0, STORE_DEFECT_NO_REPEAT },
 	{ "csvd-no-check", 0, true, 0, STORE_DEFECT_NO_CHECK },
 	{ "csvd-no-verify", 0, true, 0, STORE_DEFECT_NO_VERIFY },
-	{ "csvd-no-go", 0, false, SIM_DEFECT_NO_GO },
+	{ "csvd-no-go", 0, true, SIM_DEFECT_NO_GO },
 	{ "csvd-debt-open", 0, true, SIM_DEFECT_DEBT_OPEN },
 	{ "csvd-claim-unasked", 0, false, SIM_DEFECT_CLAIM_UNASKED },
 };
@@ -221,6 +222,7 @@ static void rough(struct cworld *w)
 	task_new(w, T_MEMBERS, 0, 500);
 	task_new(w, T_LUN_FORGETS, 0, 500);
 	goodbye_begin(w);
+	task_new(w, T_STALE, 0, 5000 + env_rand(w, 60000));
 }
 
 /* Everything is well again, and every VM is wanted. */

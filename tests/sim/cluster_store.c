@@ -88,8 +88,10 @@ void store_ask(struct cworld *w, struct task *t)
 
 	if (!v->asking || v->store_epoch != t->a)
 		return;
+	v->asked_at = w->log.epoch[t->slot];
 	v->asks = true; /* an answer that came before was to an earlier claim's question */
 	if (t->b) {
+		v->asked_at = 0;
 		store_go(w, t->node, t->slot, t->a, true);
 		return;
 	}
@@ -112,6 +114,8 @@ void store_go(struct cworld *w, unsigned node, unsigned l, uint64_t epoch, bool 
 	if (!v->asks || v->store_epoch != epoch || !v->store)
 		return;
 	v->asks = v->asking = false;
+	if (yes)
+		judge_go_answer(w, node, l, epoch, v->asked_at);
 	for (unsigned i = 1; i <= w->nodes; i++)
 		if (tab->living[i] && i != node)
 			living[n++] = (struct store_node){ i, tab->living[i] };

@@ -67,7 +67,7 @@ uint64_t target_holds_ms(struct cworld *w, unsigned l)
 	struct target *t = target_of(w, l);
 	int64_t until;
 
-	if (!w->faults || env_rand(w, 100) >= 4)
+	if (!w->faults || env_rand(w, 1000) >= 4)
 		return 0;
 	until = sim_now(w->s) + 1 + (int64_t)env_rand(w, 4000);
 	if (until > t->drain_ms)

@@ -38,6 +38,8 @@ static const struct {
 	[T_LUN_LOGIN] = { .run = target_login },
 	[T_LUN_COMMAND] = { .run = target_command, .outside = true },
 	[T_LUN_ANSWER] = { .run = target_answer },
+	[T_STALE] = { .run = stale_step, .outside = true },
+	[T_LATE_VIEW] = { .run = world_late_view },
 	[T_LUN_FORGETS] = { .run = target_forgets, .outside = true },
 	[T_CLEANED] = { .run = driver_cleaned },
 	[T_CSVD] = { .run = csvd_step },

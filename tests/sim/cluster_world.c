@@ -136,6 +136,9 @@ static void see_log(struct cworld *w, const struct state *s, uint64_t line)
 {
 	w->log.line = line;
 	w->log.applied = s->applied;
+	for (unsigned l = 0; l < CW_VOLS; l++)
+		if (state_volume(s, cw_volumes[l]))
+			w->log.epoch[l] = state_volume(s, cw_volumes[l])->epoch;
 	for (unsigned i = 1; i <= w->nodes; i++) {
 		const struct state_node *n = state_node(s, i);
 
@@ -257,10 +260,9 @@ void world_view(struct cworld *w, struct task *t)
 	tell_view(w, t->node);
 }
 
-static void ring(struct sim *s, unsigned node, const uint32_t *members, uint32_t n_members,
-		 const uint32_t *group, uint32_t n_group)
+static void take_ring(struct cworld *w, unsigned node, const uint32_t *members, uint32_t n_members,
+		      const uint32_t *group, uint32_t n_group)
 {
-	struct cworld *w = sim_user(s);
 	struct cnode *c = &w->node[node];
 
 	memcpy(c->ring, members, n_members * sizeof(*members));
@@ -271,6 +273,35 @@ static void ring(struct sim *s, unsigned node, const uint32_t *members, uint32_t
 	c->n_ring = n_members;
 	c->n_group = n_group;
 	tell_view(w, node);
+}
+
+static void ring(struct sim *s, unsigned node, const uint32_t *members, uint32_t n_members,
+		 const uint32_t *group, uint32_t n_group)
+{
+	struct cworld *w = sim_user(s);
+	struct cnode *c = &w->node[node];
+
+	if (sim_now(s) >= c->view_late_ms) {
+		c->late.any = false;
+		take_ring(w, node, members, n_members, group, n_group);
+		return;
+	}
+	memcpy(c->late.ring, members, n_members * sizeof(*members));
+	memcpy(c->late.group, group, n_group * sizeof(*group));
+	c->late.n_ring = n_members;
+	c->late.n_group = n_group;
+	if (!c->late.any)
+		task_new(w, T_LATE_VIEW, node, (uint64_t)(c->view_late_ms - sim_now(s)));
+	c->late.any = true;
+}
+
+void world_late_view(struct cworld *w, struct task *t)
+{
+	struct cnode *c = &w->node[t->node];
+
+	if (c->late.any)
+		take_ring(w, t->node, c->late.ring, c->late.n_ring, c->late.group, c->late.n_group);
+	c->late.any = false;
 }
 
 static void boot(struct sim *s, unsigned node)
@@ -324,6 +355,8 @@ static void boot(struct sim *s, unsigned node)
 		sim_fail(s, "restart", "n%u: its own disk was refused: %s", node, err.msg);
 	c->checked = 0;
 	c->n_ring = c->n_group = 0;
+	c->late.any = false;
+	c->view_late_ms = 0;
 	if (c->expected_votes == 0)
 		c->expected_votes = w->nodes + w->witness;
 	driver_boot(w, node);

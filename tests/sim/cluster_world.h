@@ -179,6 +179,7 @@ struct svol {
 	unsigned node, l;
 	struct store *store;
 	uint64_t store_epoch, store_incarnation, running_epoch, epoch;
+	uint64_t asked_at; /* the volume's epoch in the log when this csvd asked */
 	bool wanted, spoilt, claiming, asking, asks, paying, running, closed;
 	int fenced; /* 1: paid, -1: it failed, 0: not known yet */
 	int64_t paused_until;
@@ -251,6 +252,11 @@ struct cnode {
 	uint32_t ring[CW_NODES], group[CW_NODES];
 	uint32_t n_ring, n_group;
 	uint64_t ring_seq;
+	int64_t view_late_ms; /* until then it hears of no new ring */
+	struct {
+		bool any;
+		uint32_t ring[CW_NODES], group[CW_NODES], n_ring, n_group;
+	} late; /* what it is told then */
 	bool destroyed;
 	enum member going;
 	int64_t asked_ms;    /* for what is to become of its membership */
@@ -299,6 +305,7 @@ struct log_seen {
 	uint64_t living[CW_NODES + 1]; /* incarnation; 0 = does not live */
 	bool member[CW_NODES + 1];
 	bool leaves[CW_NODES + 1]; /* was to go for good, and has not been admitted since */
+	uint64_t epoch[CW_VOLS];   /* of each volume's coordinator */
 };
 
 struct task {
@@ -455,6 +462,8 @@ enum task_kind {
 	T_LUN_COMMAND, /* a command reaches the target */
 	T_LUN_ANSWER,  /* .. and its answer the node */
 	T_LUN_FORGETS, /* the target forgets a registration */
+	T_STALE,     /* the leader is left, and does not hear of it: a = 1: its coordinator asks */
+	T_LATE_VIEW, /* it hears of it */
 };
 
 #endif

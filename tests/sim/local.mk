@@ -17,7 +17,7 @@ tests_sim_sim_SOURCES = \
 	tests/sim/cluster_nemesis.c tests/sim/cluster_tasks.c tests/sim/cluster_vm.c \
 	tests/sim/cluster_split.c tests/sim/cluster_witness.c \
 	tests/sim/cluster_store.c tests/sim/cluster_store.h tests/sim/cluster_nexus.c \
-	tests/sim/cluster_target.c tests/sim/cluster_target.h tests/sim/cluster_session.c \
+	tests/sim/cluster_target.c tests/sim/cluster_target.h tests/sim/cluster_session.c tests/sim/cluster_stale.c \
 	tests/sim/lun_env.c tests/sim/lun_env.h \
 	$(SIM_CSVD)
 # csvd's own code, with its defect switches; what is around it is tests/sim/lun_env.c and cluster_target.c.
