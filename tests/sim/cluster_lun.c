@@ -16,9 +16,10 @@
 static bool csvd_issues(const struct cworld *w, const struct qemu *q)
 {
 	const struct cnode *c = &w->node[q->node];
+	bool ours = c->owner[q->vm].node == q->node && c->owner[q->vm].generation == q->generation;
 
-	return c->owner[q->vm].node == q->node && c->owner[q->vm].generation == q->generation &&
-	       !c->vol[0].cut && cw_clock(w, q->node) < c->lease_ms && cw_on(w, q->node);
+	return (ours || (w->hb_defects & SIM_DEFECT_ANY_OWNER)) && !c->vol[0].cut &&
+	       cw_clock(w, q->node) < c->lease_ms && cw_on(w, q->node);
 }
 
 static void issue(struct cworld *w, struct qemu *q)

@@ -373,6 +373,7 @@ enum {
 	SIM_DEFECT_FEEDER_LEASE = 1 << 18,  /* the feeder looks at the end of the lease alone */
 	SIM_DEFECT_FEEDER_TRUSTS = 1 << 19, /* .. as long as clusterd lives: it may hang */
 	SIM_DEFECT_FEEDER_END = 1 << 20,    /* .. and freezes only when the lease has ended */
+	SIM_DEFECT_ANY_OWNER = 1 << 21,	    /* csvd takes writes of any generation */
 	SIM_DEFECT_DEBT_OPEN = 1 << 22,	    /* a volume is opened while a fence on it is owed */
 	SIM_DEFECT_NO_GO = 1 << 23,	    /* data goes by a nexus that has only registered */
 	SIM_DEFECT_CLAIM_UNASKED = 1 << 24, /* the log is not asked after the REGISTER */
@@ -413,8 +414,8 @@ void task_call(struct sim *s, unsigned what);
 
 enum task_kind {
 	T_FREE,
-	T_AGENT,  /* a fence agent ends: a = its id, b = whom it switches, c = 1: on */
-	T_PERSON, /* somebody looks at node a */
+	T_AGENT,     /* a fence agent ends: a = its id, b = whom it switches, c = 1: on */
+	T_PERSON,    /* somebody looks at node a */
 	T_SWITCH_ON, /* .. and switches it on, unless that is promised */
 	T_NEMESIS,
 	T_CLIENT,
