@@ -14,6 +14,7 @@
  *   cluster_witness.c  the witness's LUN and each node's witnessd
  *   cluster_force.c    most nodes are destroyed         cluster_members.c   nodes that go, and come anew
  *   cluster_stale.c    a leader that was left
+ *   cluster_story.c    histories of several steps       cluster_wire.c      messages that a proof rests on
  *   cluster_hang.c     a clusterd that hangs             cluster_feeder.c    the watchdog feeders
  *   cluster_planned.c  planned stops of clusterd         cluster_goodbye.c   machines switched off in order
  *
@@ -133,6 +134,9 @@ void judge_accept(struct cworld *w, unsigned vm, const struct task *t);
 void judge_start(struct cworld *w, const char *name, unsigned node);
 /* The members, as somebody has them applied, whose state is s. */
 void judge_voters(struct cworld *w, const struct raft_config *c, const struct state *s);
+/* Leases and owners, in any state that somebody has applied. */
+void judge_silent(struct cworld *w, const struct state *s);
+void judge_orphans(struct cworld *w, const struct state *s);
 /* An order to end a VM. */
 void judge_kill(struct cworld *w, const struct node_action *a, unsigned node);
 /* `go` for an epoch; that of the log was another when it was asked for. */
@@ -241,6 +245,23 @@ void members_heal(struct cworld *w);
 void members_step(struct cworld *w, struct task *t);
 void members_file_written(struct cworld *w, struct task *t);
 void members_file_loaded(struct cworld *w, struct task *t);
+
+/* ---- cluster_wire.c ------------------------------------------------------------------------------ */
+
+/* Each message, as it is sent. */
+void wire_sent(struct cworld *w, unsigned from, const struct node_action *a);
+
+/* ---- cluster_story.c: faults, and their later steps --------------------------------------------- */
+
+void story_forget(struct cworld *w, unsigned n, unsigned m);
+void story_severs(struct cworld *w, struct task *t);
+void story_mute(struct cworld *w, unsigned n, unsigned m);
+void story_flap(struct cworld *w, unsigned n, unsigned m);
+void story_power(struct cworld *w, struct task *t);
+void story_overtake(struct cworld *w, unsigned n, unsigned m);
+void story_cable(struct cworld *w, struct task *t);
+void story_regrow(struct cworld *w, unsigned n, unsigned m);
+void story_regrows(struct cworld *w, struct task *t);
 
 /* ---- cluster_nemesis.c, cluster_client.c ------------------------------------------------------- */
 

@@ -13,6 +13,8 @@
  *                with a new database takes the place of its old self, and has what is committed
  *   stale-go     what is allowed was not over already when it was asked for
  *   opened-early a volume on which a fence is owed is opened by nobody
+ *   lease-outlives  who is silent by the bound has no lease any more
+ *   orphan       what is held is held by a node
  *   early-start  none starts while a failed node that had it can still write
  */
 #include "config.h"
@@ -74,6 +76,46 @@ void driver_judge_free(struct cworld *w, const struct state *s)
 		if (r && r->owner == 0 && r->generation)
 			judge_free(w, r, vm);
 	}
+}
+
+/* Two clocks, a hundredth apart at most, over a lease; and a look. */
+enum { CLOCKS_MS = 100 };
+
+/* Who is silent by the word of the others lives under no lease any more, whether or not something runs there. */
+void judge_silent(struct cworld *w, const struct state *s)
+{
+	for (size_t i = 0; i < s->nodes.n; i++) {
+		const struct state_node *n = &s->nodes.v[i];
+		const struct cnode *c = &w->node[n->id];
+		int64_t left_ms = c->lease_ms - cw_clock(w, n->id);
+
+		if (n->phase == STATE_NODE_FAILED && n->silent >= n->incarnation &&
+		    c->file_incarnation == n->incarnation && left_ms > CLOCKS_MS)
+			sim_fail(w->s, "lease-outlives",
+				 "n%u is called silent at %" PRIu64
+				 ", and its lease has %" PRId64 " ms left",
+				 n->id, n->incarnation, left_ms);
+	}
+}
+
+static void judge_owner(struct cworld *w, const struct state *s, const char *what, uint32_t node)
+{
+	if (node && !state_node(s, node))
+		sim_fail(w->s, "orphan", "%s is held by n%u, which is no node any more", what,
+			 node);
+}
+
+/* What a node holds is freed by what becomes of that node: of one that is no node nothing becomes. */
+void judge_orphans(struct cworld *w, const struct state *s)
+{
+	for (size_t i = 0; i < s->resources.n; i++) {
+		judge_owner(w, s, s->resources.v[i].name, s->resources.v[i].owner);
+		judge_owner(w, s, s->resources.v[i].name, s->resources.v[i].target);
+	}
+	for (size_t i = 0; i < s->volumes.n; i++)
+		judge_owner(w, s, s->volumes.v[i].name, s->volumes.v[i].coordinator);
+	for (size_t i = 0; i < s->debts.n; i++)
+		judge_owner(w, s, s->debts.v[i].volume, s->debts.v[i].node);
 }
 
 void judge_accept(struct cworld *w, unsigned vm, const struct task *t)

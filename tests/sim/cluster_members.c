@@ -313,7 +313,8 @@ void members_step(struct cworld *w, struct task *t)
 		else
 			come(w, i);
 	}
-	if (w->faults && w->members && sim_chance(w->s, STEP_MS * 1000000 / CHANGE_MS))
+	if (w->faults && w->members && sim_now(w->s) >= w->story_until_ms &&
+	    sim_chance(w->s, STEP_MS * 1000000 / CHANGE_MS))
 		begin_change(w);
 	task_new(w, T_MEMBERS, 0, STEP_MS);
 }

@@ -307,6 +307,8 @@ static const struct {
 	bool witness; /* only where there is one */
 	bool process; /* clusterd alone: what runs needs the feeder */
 	bool planned; /* only with seeds that stop clusterd as planned */
+	bool story;   /* only with seeds that have histories of several steps */
+	unsigned nodes; /* only with so many; 0 = always */
 } faults[] = {
 	{ "power", 15, 0, lose_power },
 	{ "process", 20, 0, end_process, .process = true },
@@ -334,6 +336,11 @@ static const struct {
 	{ "agents", 1, 0, fault_agents },
 	{ "slip", 3, 0, person_slips },
 	{ "planned", 25, 6000, fault_planned, .planned = true },
+	{ "forget", 25, 0, story_forget, .process = true, .story = true },
+	{ "regrow", 60, 0, story_regrow, .story = true, .nodes = 5 },
+	{ "overtake", 40, 0, story_overtake, .story = true, .nodes = 5 },
+	{ "flap", 20, 0, story_flap, .story = true },
+	{ "mute", 20, 0, story_mute, .process = true, .story = true },
 	{ "witness-cut", 15, 0, cut_witness, true },
 	{ "witness-lost", 6, 0, lose_witness, true },
 	{ "witness-target", 4, 0, restart_witness, true },
@@ -344,7 +351,8 @@ enum { FAULTS = sizeof(faults) / sizeof(*faults) };
 static unsigned weight(const struct cworld *w, unsigned i)
 {
 	if ((faults[i].witness && !w->witness) || (faults[i].process && w->no_feeder) ||
-	    (faults[i].planned && !planned_seed(w)))
+	    (faults[i].planned && !planned_seed(w)) || (faults[i].story && !w->stories) ||
+	    (faults[i].nodes && faults[i].nodes != w->nodes))
 		return 0;
 	return faults[i].weight;
 }
@@ -360,19 +368,27 @@ static unsigned choose(struct cworld *w)
 	return i;
 }
 
-void nemesis_step(struct cworld *w, struct task *t)
+static void make_one(struct cworld *w)
 {
 	unsigned n = cw_random_node(w), m = cw_random_node(w), i;
 	uint64_t pause_ms;
 
-	(void)t;
-	if (!w->faults)
-		return;
 	i = choose(w);
 	pause_ms = 200 + sim_rand(w->s, 4000) + faults[i].alone_ms;
 	sim_trace(w->s, "fault %s n%u n%u", faults[i].name, n, m);
 	faults[i].make(w, n, m);
 	task_new(w, T_NEMESIS, 0, pause_ms);
+}
+
+void nemesis_step(struct cworld *w, struct task *t)
+{
+	(void)t;
+	if (!w->faults)
+		return;
+	if (sim_now(w->s) < w->story_until_ms)
+		task_new(w, T_NEMESIS, 0, 500);
+	else
+		make_one(w);
 }
 
 void nemesis_boot(struct cworld *w, struct task *t)

@@ -7,6 +7,7 @@
  * may leave no copy. Judged here:
  *   witness-stolen  it is taken from a host that writes its slot and whose side has a majority with it,
  *                   by a side that has none without it
+ *   witness-overwritten  a write of the former owner lands when the next one has taken over
  */
 #include "config.h"
 
@@ -428,6 +429,18 @@ void witness_arrive(struct cworld *w, struct task *t)
 	task_new(w, T_WIT_LAND, o->node, o->takes)->slot = t->slot;
 }
 
+/* Who took it over has read its log by now, and writes on from there. */
+static void judge_late(struct cworld *w, const struct wop *o)
+{
+	unsigned holder = (unsigned)(w->wit.holder >> 32);
+
+	if (o->what == NODE_WITNESS_OWNER_WRITE && holder && holder != o->node &&
+	    w->node[holder].wit_claimed)
+		sim_fail(w->s, "witness-overwritten",
+			 "n%u's write lands on the witness, which n%u has taken over", o->node,
+			 holder);
+}
+
 /* Whatever became of who sent it. */
 void witness_land(struct cworld *w, struct task *t)
 {
@@ -435,6 +448,7 @@ void witness_land(struct cworld *w, struct task *t)
 	uint8_t *blocks = blocks_of(w, o);
 
 	if (o->lands) {
+		judge_late(w, o);
 		cl_assert(o->offset + o->len <= LUN_BYTES);
 		if (blocks)
 			memcpy(blocks + o->offset, o->data, o->len);

@@ -48,9 +48,25 @@ void world_again(struct cworld *w, struct task *t)
 
 static void send(struct cworld *w, unsigned from, const struct node_action *a)
 {
+	wire_sent(w, from, a);
 	for (unsigned to = 1; to <= w->nodes; to++)
 		if (to != from && (a->send.to == 0 || a->send.to == to))
 			send_one(w, from, to, a);
+}
+
+/* A program that is too old: rightly only when it was away while the others were upgraded. Its turn. */
+static void stops(struct cworld *w, unsigned node, const char *why)
+{
+	struct cnode *c = &w->node[node];
+	struct node_self self;
+
+	node_get_self(c->core, &self);
+	if (!c->runs || self.life == NODE_UP)
+		sim_fail(w->s, "stopped", "n%u ended itself: %s", node, why);
+	sim_trace(w->s, "n%u ends itself: %s", node, why);
+	c->schema = 0;
+	sim_crash(w->s, node, false);
+	task_new(w, T_BOOT, node, 20 + sim_rand(w->s, 700));
 }
 
 static void carry_out(struct cworld *w, unsigned node, struct node_action *a)
@@ -119,14 +135,8 @@ static void carry_out(struct cworld *w, unsigned node, struct node_action *a)
 		planned_end(w, node);
 		break;
 	case NODE_DO_STOP:
-		if (c->runs) { /* it was away while the others were upgraded: its turn */
-			sim_trace(w->s, "n%u ends itself: %s", node, a->reply.text);
-			c->schema = 0;
-			sim_crash(w->s, node, false);
-			task_new(w, T_BOOT, node, 20 + sim_rand(w->s, 700));
-			break;
-		}
-		sim_fail(w->s, "stopped", "n%u ended itself: %s", node, a->reply.text);
+		stops(w, node, a->reply.text);
+		break;
 	default:
 		driver_csvd(w, node, a);
 	}
@@ -178,6 +188,8 @@ static void check_state(struct cworld *w, unsigned node)
 	driver_judge_free(w, s);
 	judge_quarantine(w, s);
 	judge_off(w, s);
+	judge_silent(w, s);
+	judge_orphans(w, s);
 	judge_voters(w, node_voters(c->core), s);
 	if (s->applied > w->log.applied)
 		see_log(w, s, self.line);

@@ -26,6 +26,7 @@ enum {
 	CW_REGS = 128,	/* registrations on one volume */
 	CW_ORDERS = 32, /* fences that a csvd is ordered to pay, of one volume */
 	CW_QUESTIONS = 3,
+	CW_ASKED = 32,
 	CW_THAW_MS =
 		300, /* after a thaw so long two may execute: nothing can act before it is on */
 };
@@ -230,6 +231,17 @@ struct held {
 	void *data, *text;
 };
 
+/* cluster_wire.c: questions about the bound, by their asker, and a voter's latest answer about each node. */
+struct bound_asked {
+	uint64_t id;
+	unsigned node;
+	uint64_t incarnation; /* that failed; 0 = none has, or not to be told */
+};
+struct bound_answered {
+	uint64_t incarnation;
+	uint8_t voter[16];
+};
+
 struct cnode {
 	char name[STATE_NAME_MAX]; /* node1.. */
 	struct node *core;
@@ -286,6 +298,9 @@ struct cnode {
 	/* clusterd hangs */
 	bool hung;
 	struct held *held;
+	struct bound_asked asked[CW_ASKED];
+	unsigned n_asked;
+	struct bound_answered answered[CW_NODES + 1];
 	/* the feeder */
 	uint64_t feeding; /* the power-on for which T_FEED runs, + 1 */
 	struct feeder feeder;
@@ -343,6 +358,12 @@ struct cworld {
 	bool faults;  /* the nemesis is at work */
 	bool members; /* nodes leave, are evicted, come anew */
 	bool forced;  /* a new line was begun */
+	bool stories; /* cluster_story.c */
+	int64_t story_until_ms; /* the nemesis makes nothing else until then */
+	struct {
+		unsigned step, node, away[2];
+	} regrow;
+	uint32_t loss_ppm; /* what it was before a cable went bad */
 	struct cnode node[CW_NODES + 1];
 	struct qemu qemu[CW_QEMUS];
 	struct lun lun;
@@ -433,6 +454,10 @@ enum task_kind {
 	T_JOIN,
 	T_CRASH,      /* of clusterd */
 	T_DEPART,     /* corosync is stopped in order */
+	T_SEVER,      /* the node is cut off */
+	T_POWER,      /* node b loses its power for a ms */
+	T_CABLE,      /* a bad cable was replaced */
+	T_REGROW,     /* cluster_story.c looks how far it is */
 	T_HANG,	      /* clusterd is about to hang */
 	T_HUNG,	      /* and goes on */
 	T_FEED,	      /* the feeder looks */
