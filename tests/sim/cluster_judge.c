@@ -92,8 +92,8 @@ void judge_silent(struct cworld *w, const struct state *s)
 		if (n->phase == STATE_NODE_FAILED && n->silent >= n->incarnation &&
 		    c->file_incarnation == n->incarnation && left_ms > CLOCKS_MS)
 			sim_fail(w->s, "lease-outlives",
-				 "n%u is called silent at %" PRIu64
-				 ", and its lease has %" PRId64 " ms left",
+				 "n%u is called silent at %" PRIu64 ", and its lease has %" PRId64
+				 " ms left",
 				 n->id, n->incarnation, left_ms);
 	}
 }

@@ -304,10 +304,10 @@ static const struct {
 	unsigned weight;
 	uint64_t alone_ms; /* left alone for so much longer than others */
 	void (*make)(struct cworld *w, unsigned n, unsigned m);
-	bool witness; /* only where there is one */
-	bool process; /* clusterd alone: what runs needs the feeder */
-	bool planned; /* only with seeds that stop clusterd as planned */
-	bool story;   /* only with seeds that have histories of several steps */
+	bool witness;	/* only where there is one */
+	bool process;	/* clusterd alone: what runs needs the feeder */
+	bool planned;	/* only with seeds that stop clusterd as planned */
+	bool story;	/* only with seeds that have histories of several steps */
 	unsigned nodes; /* only with so many; 0 = always */
 } faults[] = {
 	{ "power", 15, 0, lose_power },

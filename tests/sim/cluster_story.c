@@ -151,8 +151,7 @@ void story_regrow(struct cworld *w, unsigned n, unsigned m)
 {
 	unsigned at = nemesis_leader(w);
 
-	if (!w->voters_away_ms || n == m || at == 0 || n == at || m == at ||
-	    !fault_all_vote(w))
+	if (!w->voters_away_ms || n == m || at == 0 || n == at || m == at || !fault_all_vote(w))
 		return;
 	nemesis_mend(w);
 	w->regrow.away[0] = n;

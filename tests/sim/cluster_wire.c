@@ -44,7 +44,8 @@ static void on_ask(struct cworld *w, unsigned from, const Core__BoundAsk *q)
 static void on_answer(struct cworld *w, unsigned from, unsigned to, const Core__BoundAnswer *m)
 {
 	const struct bound_asked *a = to && to <= w->nodes ? asked(w, to, m->id) : NULL;
-	struct bound_answered *b = a && a->node <= w->nodes ? &w->node[from].answered[a->node] : NULL;
+	struct bound_answered *b =
+		a && a->node <= w->nodes ? &w->node[from].answered[a->node] : NULL;
 
 	if (!b || m->voter_node || !a->incarnation || m->voter.len != sizeof(b->voter))
 		return;

@@ -355,10 +355,10 @@ struct cworld {
 	bool no_heartbeats; /* as without volumes: then the lease alone counts */
 	struct wit_world wit;
 	bool cut[CW_NODES + 1][CW_NODES + 1];
-	bool faults;  /* the nemesis is at work */
-	bool members; /* nodes leave, are evicted, come anew */
-	bool forced;  /* a new line was begun */
-	bool stories; /* cluster_story.c */
+	bool faults;		/* the nemesis is at work */
+	bool members;		/* nodes leave, are evicted, come anew */
+	bool forced;		/* a new line was begun */
+	bool stories;		/* cluster_story.c */
 	int64_t story_until_ms; /* the nemesis makes nothing else until then */
 	struct {
 		unsigned step, node, away[2];
