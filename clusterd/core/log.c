@@ -91,8 +91,12 @@ bool log_state_failed(const struct state *state, uint32_t node, uint64_t incarna
 {
 	const struct state_node *s = state_node(state, node);
 
-	return s && (s->incarnation > incarnation ||
-		     (s->incarnation == incarnation && s->phase == STATE_NODE_FAILED));
+	/* Removed: it may have missed that, and restart with a state in which it lives. Whoever has its number next
+	 * begins above. */
+	if (!s)
+		return incarnation <= state->retired;
+	return s->incarnation > incarnation ||
+	       (s->incarnation == incarnation && s->phase != STATE_NODE_LIVING);
 }
 
 bool log_failed_in(const struct state *state, const struct failure_vec *v, uint32_t node,
