@@ -83,6 +83,16 @@ bool state_living(const struct state *state, uint32_t id, uint64_t incarnation)
 	return n && n->phase == STATE_NODE_LIVING && n->incarnation == incarnation;
 }
 
+bool state_failed(const struct state *state, uint32_t id, uint64_t incarnation)
+{
+	const struct state_node *n = state_node(state, id);
+
+	if (!n)
+		return incarnation <= state->retired;
+	return n->incarnation > incarnation ||
+	       (n->incarnation == incarnation && n->phase != STATE_NODE_LIVING);
+}
+
 bool state_has_debt(const struct state *state, const char *volume)
 {
 	for (size_t i = 0; i < state->debts.n; i++)

@@ -84,9 +84,10 @@ struct state_node {
 	uint32_t fenced;	/* times within the hour (quarantine.h) */
 	bool quarantined;	/* gets nothing, until `resume` */
 	bool fence_keep_off;	/* they do not switch it on again */
-	uint32_t off_level;	/* those of this level switched it off, and owe it an `on`; 0 = none do */
+	uint32_t
+		off_level; /* those of this level switched it off, and owe it an `on`; 0 = none do */
 	uint64_t off_incarnation;
-	int64_t since_ms;	/* wall clock of the last change of phase or draining */
+	int64_t since_ms; /* wall clock of the last change of phase or draining */
 	char reason[STATE_REASON_MAX];
 };
 
@@ -310,6 +311,12 @@ struct state_resource *state_resource(const struct state *state, const char *nam
 
 /* Whether (id, incarnation) is a living member. */
 bool state_living(const struct state *state, uint32_t id, uint64_t incarnation);
+/*
+ * That incarnation lives no more: it failed, or its node was removed. One that was removed may have missed that,
+ * and restart with a state in which it lives; whoever has its number next begins above (.retired). Not of one
+ * that this state does not know yet.
+ */
+bool state_failed(const struct state *state, uint32_t id, uint64_t incarnation);
 /* Drained or quarantined: it is given nothing new. */
 bool state_gets_nothing(const struct state_node *node);
 /* Whether the owner of r can do nothing any more for r's next place (P1), and if not, why. */

@@ -312,7 +312,7 @@ static void bound_answer(struct node *n, const struct bound_wait *w)
 
 static bool failure_applied(const struct node *n, const struct bound_wait *w)
 {
-	return log_state_failed(&n->state, w->node, w->incarnation);
+	return state_failed(&n->state, w->node, w->incarnation);
 }
 
 static void bound_later(struct node *n, const struct bound_wait *w)

@@ -538,8 +538,6 @@ void log_failures_follow(struct node *n, struct failure_vec *v, const struct raf
 void log_failures_forget(struct failure_vec *v, uint64_t applied);
 bool log_failed_in(const struct state *s, const struct failure_vec *v, uint32_t node,
 		   uint64_t incarnation);
-/* Whether (node, incarnation) failed, by what is applied. */
-bool log_state_failed(const struct state *s, uint32_t node, uint64_t incarnation);
 unsigned log_state_defects(const struct node *n);
 
 /* ---- detach.c --------------------------------------------------------------------------------- */

@@ -87,22 +87,10 @@ void log_failures_forget(struct failure_vec *v, uint64_t applied)
 			failure_vec_remove(v, i);
 }
 
-bool log_state_failed(const struct state *state, uint32_t node, uint64_t incarnation)
-{
-	const struct state_node *s = state_node(state, node);
-
-	/* Removed: it may have missed that, and restart with a state in which it lives. Whoever has its number next
-	 * begins above. */
-	if (!s)
-		return incarnation <= state->retired;
-	return s->incarnation > incarnation ||
-	       (s->incarnation == incarnation && s->phase != STATE_NODE_LIVING);
-}
-
 bool log_failed_in(const struct state *state, const struct failure_vec *v, uint32_t node,
 		   uint64_t incarnation)
 {
-	if (log_state_failed(state, node, incarnation))
+	if (state_failed(state, node, incarnation))
 		return true;
 	for (size_t i = 0; i < v->n; i++)
 		if (v->v[i].node == node && v->v[i].incarnation >= incarnation)

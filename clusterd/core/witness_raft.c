@@ -362,7 +362,7 @@ void witness_on_bound_ask(struct node *n, const Core__Message *in)
 	MESSAGE(BOUND_ANSWER, BoundAnswer, bound_answer);
 
 	if (w->phase != WIT_SERVING || !w->raft ||
-	    (q->failed && !log_state_failed(&w->state, q->node, q->incarnation)))
+	    (q->failed && !state_failed(&w->state, q->node, q->incarnation)))
 		return;
 	m.id = q->id;
 	m.age_ms = (uint64_t)lease_voter_age(&w->voter, q->node, n->now_ms);

@@ -102,8 +102,13 @@ static void test_remove(void **state)
 	assert_int_equal(removed(2), 0);
 	assert_null(state_node(&s, 2));
 	assert_int_equal(removed(2), -ENOENT);
+	/* What is left of it is acked by nobody, also when another node has its number. */
+	assert_true(state_failed(&s, 2, incarnation));
+	assert_false(state_failed(&s, 2, incarnation + 1));
 	assert_int_equal(rig_add(2, "n2"), 0);
+	assert_true(state_failed(&s, 2, incarnation));
 	assert_true(admit(2) > incarnation);
+	assert_false(state_failed(&s, 2, incarnation + 1));
 }
 
 static void test_remove_waits_for_the_fence(void **state)
