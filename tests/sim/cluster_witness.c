@@ -7,7 +7,7 @@
  * may leave no copy. Judged here:
  *   witness-stolen  it is taken from a host that writes its slot and whose side has a majority with it,
  *                   by a side that has none without it
- *   witness-overwritten  a write of the former owner lands when the next one has taken over
+ *   witness-overwritten  a write of the LUN's former owner lands when the next one has taken over
  */
 #include "config.h"
 
@@ -429,12 +429,12 @@ void witness_arrive(struct cworld *w, struct task *t)
 	task_new(w, T_WIT_LAND, o->node, o->takes)->slot = t->slot;
 }
 
-/* Who took it over has read its log by now, and writes on from there. */
+/* Who took the LUN over has read its log by now, and writes on from there. In a directory it has blocks of its own. */
 static void judge_late(struct cworld *w, const struct wop *o)
 {
 	unsigned holder = (unsigned)(w->wit.holder >> 32);
 
-	if (o->what == NODE_WITNESS_OWNER_WRITE && holder && holder != o->node &&
+	if (o->what == NODE_WITNESS_OWNER_WRITE && !w->wit.file && holder && holder != o->node &&
 	    w->node[holder].wit_claimed)
 		sim_fail(w->s, "witness-overwritten",
 			 "n%u's write lands on the witness, which n%u has taken over", o->node,
