@@ -42,6 +42,7 @@ struct node {
 	int64_t disk_free_at;
 	uint32_t disk_slow_ms;
 	uint64_t ring, group; /* masks it was told */
+	int64_t ring_ms;      /* when the last of them arrives: an earlier one never after it */
 	struct event *later;  /* while frozen */
 	size_t n_later, cap_later;
 };
@@ -292,6 +293,7 @@ static void ring_later(struct sim *s, uint32_t delay_ms)
 static void tell_ring(struct sim *s, unsigned i, uint64_t ring, uint64_t group)
 {
 	struct node *n = &s->node[i];
+	int64_t at_ms;
 
 	if (n->up && n->ring == ring && n->group == group)
 		return;
@@ -299,7 +301,9 @@ static void tell_ring(struct sim *s, unsigned i, uint64_t ring, uint64_t group)
 	if (!n->up)
 		return;
 	n->group = group;
-	push(s, (struct event){ .t = s->now + (int64_t)sim_rand(s, 3),
+	at_ms = s->now + (int64_t)sim_rand(s, 3);
+	n->ring_ms = at_ms > n->ring_ms ? at_ms : n->ring_ms;
+	push(s, (struct event){ .t = n->ring_ms,
 				.type = EV_RING,
 				.node = i,
 				.from = (unsigned)n->life,
