@@ -407,6 +407,7 @@ static void apply_dispatch(struct apply *ap, const Log__Command *c)
 		APPLY(NODE_FAILED, node_failed);
 		APPLY(NODE_SILENT, node_silent);
 		APPLY(NODE_DETACH, node_detach);
+		APPLY(NODE_LEASE, node_lease);
 		APPLY(NODE_STOP, node_stop);
 		APPLY(NODE_GOODBYE, node_goodbye);
 		APPLY(NODE_FENCED, node_fenced);

@@ -57,6 +57,7 @@ enum state_node_phase {
 };
 
 #define STATE_DETACH_MAX_MS 600000
+#define STATE_LEASE_MAX_MS 600000
 
 struct state_node {
 	uint32_t id;
@@ -73,13 +74,14 @@ struct state_node {
 	uint32_t heard_silent; /* FAILED: volumes on which its heartbeat was found to stand */
 	bool heard_moving;     /* or one, at least, on which that could not be said */
 	uint64_t detaches;     /* how often its clusterd went, and came back, as planned */
-	uint32_t detached_ms;  /* it is away as planned, for so long; 0 = it is not */
-	bool draining;	       /* gets nothing, gives away what it has (`drain`, until `resume`) */
-	bool leaving;	       /* and then goes for good: not admitted again */
-	bool stopping;	       /* its machine is about to be switched off: gives all away */
-	bool stop_saves;       /* .. the memory of what nobody takes is kept */
-	bool stop_now;	       /* .. nothing is moved */
-	bool goodbye; /* FAILED: in order, said by .instance, which is not admitted again */
+	uint32_t lease_ms; /* length of the run lease that it counts with, at most; 0 = not known */
+	uint32_t detached_ms; /* it is away as planned, for so long; 0 = it is not */
+	bool draining;	      /* gets nothing, gives away what it has (`drain`, until `resume`) */
+	bool leaving;	      /* and then goes for good: not admitted again */
+	bool stopping;	      /* its machine is about to be switched off: gives all away */
+	bool stop_saves;      /* .. the memory of what nobody takes is kept */
+	bool stop_now;	      /* .. nothing is moved */
+	bool goodbye;	      /* FAILED: in order, said by .instance, which is not admitted again */
 	uint64_t fence_version; /* of its agents */
 	uint32_t fenced;	/* times within the hour (quarantine.h) */
 	bool quarantined;	/* gets nothing, until `resume` */

@@ -47,6 +47,7 @@ static void encode_node(Log__Node *to, const struct state_node *n)
 	to->stop_saves = n->stop_saves;
 	to->stop_now = n->stop_now;
 	to->goodbye = n->goodbye;
+	to->lease_ms = n->lease_ms;
 	to->since_ms = n->since_ms;
 	to->reason = (char *)n->reason;
 	to->instance = n->instance;
@@ -345,6 +346,7 @@ static bool decode_node(struct state *s, const Log__Node *from)
 		.stop_saves = from->stop_saves,
 		.stop_now = from->stop_now,
 		.goodbye = from->goodbye,
+		.lease_ms = from->lease_ms,
 		.since_ms = from->since_ms,
 	};
 

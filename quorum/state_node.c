@@ -71,6 +71,9 @@ static void node_again(struct apply *ap, struct state_node *n, const Log__Node *
 		if (ap->state->dedup.v[i].node == n->id &&
 		    memcmp(n->uuid, from->uuid.data, sizeof(n->uuid)) != 0)
 			state_dedup_vec_remove(&ap->state->dedup, i);
+	/* Its processes are counted anew, too. */
+	if (memcmp(n->uuid, from->uuid.data, sizeof(n->uuid)) != 0)
+		n->goodbye = false;
 	node_describe(n, from);
 }
 
@@ -130,6 +133,7 @@ void apply_node_admit(struct apply *ap, const Log__NodeAdmit *c)
 	n->instance = c->instance;
 	n->detached_ms = 0;
 	n->goodbye = false;
+	n->lease_ms = c->lease_ms < STATE_LEASE_MAX_MS ? c->lease_ms : STATE_LEASE_MAX_MS;
 	apply_node_enter(ap, n, STATE_NODE_LIVING, "");
 	ap->result->number = n->incarnation;
 	apply_changed(ap, STATE_CHANGED_NODE, n->name, n->id, n->incarnation, "node-admitted", -1,
@@ -251,6 +255,25 @@ void apply_node_detach(struct apply *ap, const Log__NodeDetach *c)
 	apply_changed(ap, STATE_CHANGED_NODE, n->name, n->id, n->incarnation,
 		      c->for_ms ? "node-detached" : "node-attached", -1,
 		      c->for_ms ? "its clusterd was told to end; its VMs run on" : "");
+}
+
+/* Never shorter: what was acked by the longer one still runs. */
+void apply_node_lease(struct apply *ap, const Log__NodeLease *c)
+{
+	struct state_node *n = apply_node(ap, c->node);
+
+	if (!n || !apply_expect(ap, n->name, "incarnation", c->incarnation, n->incarnation))
+		return;
+	if (n->phase != STATE_NODE_LIVING) {
+		apply_refuse(ap, -CL_EMOVED, "node '%s' is no living member", n->name);
+		return;
+	}
+	if (c->lease_ms > STATE_LEASE_MAX_MS) {
+		apply_refuse(ap, -EINVAL, "a run lease of %u ms is too long", c->lease_ms);
+		return;
+	}
+	if (c->lease_ms > n->lease_ms)
+		n->lease_ms = c->lease_ms;
 }
 
 void apply_node_drain(struct apply *ap, const Log__NodeDrain *c)

@@ -24,6 +24,9 @@ uint32_t schema_of(const Log__Command *c)
 	case LOG__COMMAND__WHAT_QUORUM_SET:
 	case LOG__COMMAND__WHAT_SCHEMA_RAISE:
 		return 2;
+	case LOG__COMMAND__WHAT_NODE_ADMIT:
+		return c->node_admit->lease_ms ? SCHEMA_LENGTH : 1;
+	case LOG__COMMAND__WHAT_NODE_LEASE:
 	case LOG__COMMAND__WHAT_NODE_STOP:
 	case LOG__COMMAND__WHAT_NODE_GOODBYE:
 	case LOG__COMMAND__WHAT_RESOURCE_YIELD:

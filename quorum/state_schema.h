@@ -14,6 +14,7 @@
  *   schema 4   what agents switched off is to be switched on again: NodeFenced.level, .on
  *   schema 4   a node that is stopped in order: NodeStop, NodeGoodbye, ResourceYield
  *   schema 4   a VM's start-after is changed later: ResourceSet
+ *   schema 4   the length of each node's run lease: NodeAdmit.lease_ms, NodeLease
  *
  * A program that is older than the database's schema cannot read it, and does not run.
  */
@@ -27,6 +28,7 @@
 #define SCHEMA_HEARTBEAT 3
 #define SCHEMA_UNWATCHED 4
 #define SCHEMA_ON 4
+#define SCHEMA_LENGTH 4
 
 /* From which schema on there is such a command, with these fields. */
 uint32_t schema_of(const Log__Command *command);

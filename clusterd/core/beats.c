@@ -74,6 +74,7 @@ static void beat_send(struct node *n)
 	m.applied = n->state.applied;
 	m.slow_ms = slow_ms(n);
 	m.times = n->times;
+	m.lease_ms = (uint32_t)n->lease.length_ms;
 	m.schema = schema_known(n);
 	m.setup_written = n->setup_written;
 	m.setup_loaded = n->setup_loaded;
@@ -187,7 +188,8 @@ static void peer_vms(struct node *n, struct peer *p, const Core__Beat *b)
  */
 static bool may_ack(const struct node *n, const Core__Message *msg)
 {
-	if (!msg->beat->asks_acks || msg->incarnation == 0)
+	if (!msg->beat->asks_acks || msg->incarnation == 0 ||
+	    !length_fits(&n->state, msg, n->cfg.defects))
 		return false;
 	if (n->cfg.defects & NODE_DEFECT_ACK_FAILED)
 		return true;
@@ -218,6 +220,7 @@ void beats_on_beat(struct node *n, const Core__Message *in)
 	p->isolated = in->beat->isolated;
 	p->slow_ms = in->beat->slow_ms;
 	peer_times(n, p, in->beat->times);
+	length_heard(n, p, in->beat->lease_ms);
 	p->schema = in->beat->schema ? in->beat->schema : 1;
 	p->cleaned = in->beat->cleaned;
 	p->ended = in->beat->ended;

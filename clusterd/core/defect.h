@@ -69,7 +69,8 @@
 #define NODE_DEFECT_DETACH_WATCH_LATE                                                              \
 	NODE_DEFECT(52) /* .. and heeds them only after it has said that it is back */
 #define NODE_DEFECT_REQUESTS_ANEW NODE_DEFECT(45) /* a new database counts requests from 1 */
-#define NODE_DEFECT_ON_FORGOTTEN NODE_DEFECT(55) /* a machine that was switched off is left so */
+#define NODE_DEFECT_ON_FORGOTTEN NODE_DEFECT(55)  /* a machine that was switched off is left so */
 #define NODE_DEFECT_GOODBYE_EARLY NODE_DEFECT(53) /* goodbye is said before all has ended */
+#define NODE_DEFECT_LENGTH_OWN NODE_DEFECT(54)	  /* every lease is as long as our own */
 
 #endif

@@ -124,8 +124,12 @@ static void ending_step(struct node *n, const struct state_node *s)
 		noted(n);
 	else if (n->now_ms - n->detach.asked_ms >= DETACH_ASK_MS)
 		end(n, "nobody took note of it");
-	else if (agent_due(n, &n->detach.told_ms))
+	else if (agent_due(n, &n->detach.told_ms)) {
+		/* An `is back` of ours was under way, and came first. */
+		if (!s->detached_ms)
+			n->detach.number = s->detaches;
 		propose(n, s, DETACH_MS);
+	}
 }
 
 /*

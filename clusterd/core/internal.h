@@ -14,6 +14,7 @@
  *   job.c       what an operator asks of some node's csvd
  *   fence.c     what a person knows of a failed node; fence_agents.c: its fence agents, run one by one;
  *               fence_hand.c: by this node
+ *   length.c    nodes whose run leases are of different lengths
  *   manager_stop.c  a node whose machine is switched off in order
  *   force.c     a new line of history
  *   slow.c      whether writes to our database are slow
@@ -61,7 +62,7 @@ enum {
 	FORCE_HEARD_MS = 10000,	  /* a node heard of within so long shows a sign of life */
 	CORE_MESSAGE_MAX = 8 << 20,
 	CORE_SETUP_MAX = STATE_PARTS * STATE_PART_MAX + 1024,
-	CORE_HAND_MS = 2000, /* a fence agent that its leader asks for no more is killed */
+	CORE_HAND_MS = 2000,	 /* a fence agent that its leader asks for no more is killed */
 	CORE_MOVES_PER_NODE = 2, /* at once, for a drain */
 };
 
@@ -98,7 +99,8 @@ struct peer {
 	char times[STATE_REASON_MAX]; /* what does not hold of its configured times */
 	bool cleaned; /* it has ended all of incarnations <= ended, and asks for admission */
 	uint64_t ended;
-	bool goodbye; /* .. in order, as one that is stopped */
+	bool goodbye;	   /* .. in order, as one that is stopped */
+	uint32_t lease_ms; /* length of the run lease that it counts with; 0 = not said */
 	uint64_t applied, setup_written, setup_loaded;
 	struct peer_volume_vec volumes;
 	struct peer_vm_vec vms;
@@ -552,6 +554,20 @@ bool detach_unwatched(const struct node *n);
 bool detach_names(const struct node *n, char *names, size_t size);
 int64_t detach_deadline(const struct node *n);
 
+/* ---- length.c ----------------------------------------------------------------------------------- */
+
+/* L of the node, or ours if that is longer: for the others' bound of it. */
+int64_t length_of(const struct node *n, const struct state_node *s);
+/* By this database the others count with what the beat's sender counts with: else it is not acked. */
+bool length_fits(const struct state *state, const Core__Message *beat, uint64_t defects);
+/* For its admission; 0 = nothing that could be noted. */
+uint32_t length_said(const struct node *n, const struct peer *p);
+/* The manager: a living node's is longer than was known. */
+void length_step(struct node *n, const struct state_node *s);
+void length_heard(struct node *n, struct peer *p, uint32_t lease_ms);
+/* From ours; why: the words for `status`. */
+bool length_differs(const struct node *n, const struct peer *p, char *why, size_t size);
+
 /* ---- slow.c ----------------------------------------------------------------------------------- */
 
 void slow_begun(struct node *n, uint64_t seq);
@@ -740,6 +756,7 @@ bool setup_everywhere(const struct node *n, uint64_t version);
 /* Whether nothing runs on, or is coordinated by, the node. */
 /* Nothing of it is left: its removal is the next step. */
 bool setup_may_remove(const struct node *n, const struct state_node *s);
+bool setup_runs_nothing(const struct node *n, uint32_t id);
 bool setup_holds_nothing(const struct node *n, uint32_t id);
 
 /* ---- audit.c ----------------------------------------------------------------------------------- */

@@ -19,6 +19,7 @@ clusterd_libcore_a_SOURCES = \
 	clusterd/core/force.c \
 	clusterd/core/internal.h \
 	clusterd/core/job.c \
+	clusterd/core/length.c \
 	clusterd/core/log.c \
 	clusterd/core/manager.c \
 	clusterd/core/manager_move.c \

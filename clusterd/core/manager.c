@@ -108,7 +108,7 @@ static bool bound_passed(struct node *n, const struct state_node *s, bool failed
 {
 	if (detach_holds(n, s))
 		return false;
-	return unheard_for(n, s, failed, n->lease.length_ms);
+	return unheard_for(n, s, failed, length_of(n, s));
 }
 
 static bool bound_answered(struct node *n, const struct state_node *s)
@@ -117,7 +117,7 @@ static bool bound_answered(struct node *n, const struct state_node *s)
 	int64_t until_ms;
 
 	return b && lease_bound_until(&b->bound, raft_config(n->raft), n->config_seen_ms,
-				      n->lease.length_ms, &until_ms);
+				      length_of(n, s), &until_ms);
 }
 
 void manager_on_bound_answer(struct node *n, const Core__Message *msg)
@@ -148,7 +148,7 @@ static const struct gone *gone_find(const struct node *n, uint32_t id)
 static void off_ring(struct node *n, const struct state_node *s)
 {
 	const struct gone *g = gone_find(n, s->id);
-	int64_t away_ms = CORE_AWAY_MS > n->lease.length_ms ? CORE_AWAY_MS : n->lease.length_ms;
+	int64_t away_ms = CORE_AWAY_MS > length_of(n, s) ? CORE_AWAY_MS : length_of(n, s);
 
 	if (!n->view.quorate)
 		return;
@@ -171,7 +171,7 @@ static void on_ring(struct node *n, const struct state_node *s)
 	}
 	if (heard_ms < n->mgr.since_ms)
 		heard_ms = n->mgr.since_ms;
-	if (n->now_ms - heard_ms < n->lease.length_ms || detach_holds(n, s)) {
+	if (n->now_ms - heard_ms < length_of(n, s) || detach_holds(n, s)) {
 		bound_drop(n, s->id, false);
 		return;
 	}
@@ -242,11 +242,16 @@ static void admit_step(struct node *n, const struct state_node *s)
 	m.node = s->id;
 	m.incarnation = s->incarnation;
 	m.instance = p->instance;
+	m.lease_ms = length_said(n, p);
 	(void)log_propose(n, s->name, &c);
 }
 
 static void node_step_one(struct node *n, const struct state_node *s)
 {
+	if (log_in_flight(n, s->name))
+		return;
+	if (s->phase == STATE_NODE_LIVING)
+		length_step(n, s);
 	if (log_in_flight(n, s->name))
 		return;
 	if (s->phase == STATE_NODE_LIVING && s->id == n->cfg.id) {

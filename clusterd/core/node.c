@@ -154,13 +154,28 @@ static const char *why_fenced(const struct state_node *s)
 	return s->phase == STATE_NODE_FAILED ? s->reason : "this machine was restarted";
 }
 
+/* Somebody who may be given its volumes; the last one that is stopped keeps them to the end. */
+static bool has_heirs(const struct node *n)
+{
+	for (size_t i = 0; i < n->state.nodes.n; i++) {
+		const struct state_node *s = &n->state.nodes.v[i];
+
+		if (s->id != n->cfg.id && s->phase == STATE_NODE_LIVING && !s->stopping)
+			return true;
+	}
+	return false;
+}
+
 /* One that leaves, or is stopped, and has nothing any more ends its life by itself; one whose time is over with all. */
 static bool has_left(const struct node *n, const struct state_node *s)
 {
 	if (s->stopping &&
 	    (s->stop_now || n->detach.asked_ms || (n->cfg.defects & NODE_DEFECT_GOODBYE_EARLY)))
 		return true;
-	return (s->leaving || s->stopping) && setup_holds_nothing(n, s->id) && n->locals.n == 0;
+	if (n->locals.n > 0 || !setup_runs_nothing(n, s->id))
+		return false;
+	return (s->leaving && setup_holds_nothing(n, s->id)) ||
+	       (s->stopping && (setup_holds_nothing(n, s->id) || !has_heirs(n)));
 }
 
 /* Said only by who lived that life: of what an earlier process left, or the power took, nobody knows how it ended. */
@@ -371,7 +386,8 @@ int64_t node_deadline(const struct node *n)
 	int64_t at = n->began_ms + CORE_POLL_MS; /* empty: only requests wait */
 
 	if (n->pending.n > 0 || n->job_asks.n > 0 || n->job_runs.n > 0 || n->locals.n > 0 ||
-	    n->mgr.active || n->payments.n > 0 || n->volume_asks.n > 0 || n->hands.n > 0 || !n->raft)
+	    n->mgr.active || n->payments.n > 0 || n->volume_asks.n > 0 || n->hands.n > 0 ||
+	    !n->raft)
 		at = n->now_ms + CORE_POLL_MS;
 	else
 		at = INT64_MAX;

@@ -73,13 +73,22 @@ static void load(struct node *n)
 
 /* ---- nodes that go ------------------------------------------------------------------------------- */
 
-bool setup_holds_nothing(const struct node *n, uint32_t id)
+bool setup_runs_nothing(const struct node *n, uint32_t id)
 {
 	const struct state *s = &n->state;
 
 	for (size_t i = 0; i < s->resources.n; i++)
 		if (s->resources.v[i].owner == id || s->resources.v[i].target == id)
 			return false;
+	return true;
+}
+
+bool setup_holds_nothing(const struct node *n, uint32_t id)
+{
+	const struct state *s = &n->state;
+
+	if (!setup_runs_nothing(n, id))
+		return false;
 	for (size_t i = 0; i < s->volumes.n; i++)
 		if (s->volumes.v[i].coordinator == id)
 			return false;

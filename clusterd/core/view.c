@@ -226,6 +226,8 @@ const char *node_get_node_word(const struct node *n, const struct state_node *s,
 			       p->slow_ms);
 	else if (p && p->times[0])
 		core_copy(reason, STATE_REASON_MAX, p->times);
+	else if (p)
+		(void)length_differs(n, p, reason, STATE_REASON_MAX);
 	return "up";
 }
 

@@ -330,7 +330,8 @@ static bool may_ack(const struct node *n, const Core__Message *msg)
 {
 	const struct wit *w = &n->wit;
 
-	if (!msg->beat->asks_acks || msg->incarnation == 0)
+	if (!msg->beat->asks_acks || msg->incarnation == 0 ||
+	    !length_fits(&w->state, msg, n->cfg.defects))
 		return false;
 	if (n->cfg.defects & NODE_DEFECT_ACK_FAILED)
 		return true;

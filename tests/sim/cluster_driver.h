@@ -169,6 +169,9 @@ void planned_attached(struct cworld *w, unsigned node);
 void planned_task(struct cworld *w, struct task *t);
 /* The seeds in which clusterds are stopped as planned. */
 bool planned_seed(const struct cworld *w);
+/* The node whose run lease is longer than the others'; 0 = there is none. What is made to happen to it. */
+unsigned planned_long_node(const struct cworld *w);
+void planned_long_lease(struct cworld *w);
 /* Its guests are frozen or paused. */
 void judge_away(struct cworld *w, unsigned node, const char *what);
 void fault_disk_full(struct cworld *w, unsigned n, unsigned m);

@@ -72,6 +72,7 @@ static const struct {
 	{ "detach-quiet", NODE_DEFECT_DETACH_QUIET, true },
 	{ "detach-watched", NODE_DEFECT_DETACH_WATCHED, true },
 	{ "detach-watch-late", NODE_DEFECT_DETACH_WATCH_LATE, true },
+	{ "length-own", NODE_DEFECT_LENGTH_OWN, true },
 	{ "goodbye-early", NODE_DEFECT_GOODBYE_EARLY, true },
 	{ "removed-votes", NODE_DEFECT_REMOVED_VOTES, true },
 	{ "leaves-alone", NODE_DEFECT_LEAVES_ALONE, true },
@@ -171,6 +172,7 @@ static struct cworld *world_new(const struct suite_args *args)
 	w->voters_away_ms = sim_chance(w->s, 700000) ? 6000 + (int64_t)sim_rand(w->s, 8000) : 0;
 	/* Short enough to end while faults are made, long enough for three of them. */
 	w->quarantine_ms = 20000 + (int64_t)(w->seed % 7) * 10000;
+	w->old = old;
 	w->no_feeder = !old && sim_chance(w->s, 300000);
 	w->no_heartbeats = sim_chance(w->s, 150000);
 	for (unsigned i = 1; i <= w->nodes; i++) {
@@ -225,6 +227,7 @@ static void rough(struct cworld *w)
 	task_new(w, T_LUN_FORGETS, 0, 500);
 	goodbye_begin(w);
 	task_new(w, T_STALE, 0, 5000 + env_rand(w, 60000));
+	planned_long_lease(w);
 }
 
 /* Everything is well again, and every VM is wanted. */

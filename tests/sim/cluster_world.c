@@ -316,6 +316,11 @@ void world_late_view(struct cworld *w, struct task *t)
 	c->late.any = false;
 }
 
+static uint32_t token_ms(const struct cworld *w, unsigned node)
+{
+	return node == planned_long_node(w) ? 4000 : 1000;
+}
+
 static void boot(struct sim *s, unsigned node)
 {
 	struct cworld *w = sim_user(s);
@@ -326,7 +331,7 @@ static void boot(struct sim *s, unsigned node)
 		.instance = ++c->instance,
 		.memory_bytes = UINT64_C(8) << 30,
 		.cpus = 4,
-		.token_ms = 1000,
+		.token_ms = token_ms(w, node),
 		.consensus_ms = 1200,
 		.incarnation = c->file_incarnation,
 		.lease_until_ms = c->file_lease_ms,

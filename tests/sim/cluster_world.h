@@ -352,6 +352,7 @@ struct cworld {
 	uint32_t sim_defects;
 	bool witness;	    /* there is one: with an even number of nodes */
 	bool no_feeder;	    /* it does not run; so clusterd never ends or hangs alone */
+	bool old;	    /* begun with an older program */
 	bool no_heartbeats; /* as without volumes: then the lease alone counts */
 	struct wit_world wit;
 	bool cut[CW_NODES + 1][CW_NODES + 1];

@@ -180,6 +180,43 @@ static void test_quiet_under_an_older_schema(void **state)
 	assert_int_equal(quiet(), 0);
 }
 
+/* ---- how long its lease is -------------------------------------------------------------------------- */
+
+static int length(uint64_t incarnation, uint32_t lease_ms)
+{
+	COMMAND(NODE_LEASE, NodeLease, node_lease);
+
+	m.node = 1;
+	m.incarnation = incarnation;
+	m.lease_ms = lease_ms;
+	return rig_apply(&c).code;
+}
+
+/* What was acked by the longer one still runs; only another life may count by a shorter one. */
+static void test_a_lease_grows_only(void **state)
+{
+	struct state copy = { 0 };
+	uint8_t *data = NULL;
+	size_t len;
+
+	(void)state;
+	OK(length(1, 8200));
+	OK(length(1, 5200));
+	assert_int_equal(state_node(&s, 1)->lease_ms, 8200);
+	assert_int_not_equal(length(1, STATE_LEASE_MAX_MS + 1), 0);
+	assert_int_not_equal(length(2, 9000), 0);
+	OK(state_encode(&s, &data, &len));
+	OK(state_decode(data, len, &copy, NULL));
+	assert_int_equal(state_node(&copy, 1)->lease_ms, 8200);
+	state_fini(&copy);
+	free(data);
+	OK(rig_failed(1));
+	assert_int_not_equal(length(1, 9000), 0); /* the others are counting its bound */
+	assert_int_equal(state_node(&s, 1)->lease_ms, 8200);
+	OK(rig_admit(1));
+	assert_int_equal(state_node(&s, 1)->lease_ms, 0);
+}
+
 /* ---- the lease --------------------------------------------------------------------------------- */
 
 static struct raft_config one_voter(void)
@@ -262,6 +299,7 @@ int main(void)
 		TEST(test_nobody_is_quiet_while_away),
 		TEST(test_quiet_when_it_was_back),
 		TEST(test_quiet_under_an_older_schema),
+		TEST(test_a_lease_grows_only),
 		cmocka_unit_test(test_the_lease_across_it),
 		cmocka_unit_test(test_a_storage_that_stalls_meanwhile),
 		cmocka_unit_test(test_without_a_lease_there_is_no_longer_one),
