@@ -108,10 +108,26 @@ static void send_beat(struct raft *r, struct raft_peer *p)
 	send_request(r, p, &m);
 }
 
+/*
+ * A change that takes somebody's vote reaches him when it is committed. Otherwise: of two voters one is demoted; the change
+ * reaches it, and the leader loses it before it is durable there. By the leader's log that one's vote is needed, and
+ * it refuses, having the longer log; by its own it is no voter, and does not campaign (rule 15): nobody is ever
+ * elected (simulator: witness, seed 221; Ongaro's dissertation, figure 4.6, lets it campaign instead).
+ */
+static uint64_t sendable(const struct raft *r, const struct raft_peer *p)
+{
+	const struct raft_config_at *c = raft_config_latest(r);
+	const struct raft_member *m = raft_config_find(&c->config, &p->id);
+
+	if (c->index > r->commit && m && m->role == RAFT_LEARNER)
+		return c->index - 1;
+	return raft_log_last(&r->log);
+}
+
 static void send_append(struct raft *r, struct raft_peer *p)
 {
 	struct raft_message m = raft_message_to(r, RAFT_APPEND, &p->id);
-	uint64_t last = raft_log_last(&r->log), bytes = 0;
+	uint64_t last = sendable(r, p), bytes = 0;
 
 	m.prev_index = p->next - 1;
 	cl_assert(raft_log_term(&r->log, m.prev_index, &m.prev_term));
@@ -153,7 +169,7 @@ static void peer_work(struct raft *r, struct raft_peer *p)
 			send_beat(r, p);
 		return;
 	}
-	if (p->next <= raft_log_last(&r->log) && (!p->inflight || again))
+	if (p->next <= sendable(r, p) && (!p->inflight || again))
 		send_append(r, p);
 	else if (p->next > p->match + 1 && again)
 		/* It has said that it got them, and its word that they are durable may have been lost:

@@ -172,12 +172,12 @@ uint32_t witness_host(const struct witness_side *side, uint32_t serving)
 	return lowest(side);
 }
 
-enum raft_member_role witness_role(const struct raft_config *config, const struct raft_id *witness)
+enum raft_member_role witness_role(const struct raft_config *config, const struct raft_id *witness,
+				   size_t nodes)
 {
-	uint32_t nodes = raft_config_voters(config);
 	const struct raft_member *m = raft_config_find(config, witness);
+	bool votes = m && m->role == RAFT_VOTER;
+	uint32_t others = raft_config_voters(config) - votes;
 
-	if (m && m->role == RAFT_VOTER)
-		return --nodes % 2 == 0 || nodes < 3 ? RAFT_VOTER : RAFT_LEARNER;
-	return nodes % 2 == 0 ? RAFT_VOTER : RAFT_LEARNER;
+	return others % 2 == 0 || (votes && others < 3 && nodes > 1) ? RAFT_VOTER : RAFT_LEARNER;
 }

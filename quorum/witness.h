@@ -104,9 +104,10 @@ uint32_t witness_host(const struct witness_side *side, uint32_t serving);
 /*
  * What the witness should be in the log, by the number of nodes that vote: with an even number a
  * voter, so that the sum is odd; else a learner, which keeps its copy fresh for the day it counts. Once a
- * voter it stays one while fewer than three nodes vote: one of two nodes is being replaced then, and the
- * other would be the only vote.
+ * voter it stays one while fewer than three nodes vote, unless the cluster has but one (nodes: that it has): else one of
+ * two is being replaced, or away, and the other would be the only vote.
  */
-enum raft_member_role witness_role(const struct raft_config *config, const struct raft_id *witness);
+enum raft_member_role witness_role(const struct raft_config *config, const struct raft_id *witness,
+				   size_t nodes);
 
 #endif

@@ -60,7 +60,7 @@ void witness_voters_step(struct node *n, bool settled)
 	}
 	if (!n->state.witness.url[0])
 		return;
-	m.role = witness_role(c, &m.id);
+	m.role = witness_role(c, &m.id, n->state.nodes.n);
 	if (is && (is->role == m.role || (is->role == RAFT_JOINING && m.role == RAFT_VOTER)))
 		return;
 	if (m.role == RAFT_VOTER)
@@ -206,7 +206,7 @@ bool node_wants_device(const struct node *n)
 	struct raft_id id = witness_id(&n->state.witness);
 
 	return n->raft && n->state.witness.url[0] &&
-	       witness_role(raft_config(n->raft), &id) == RAFT_VOTER;
+	       witness_role(raft_config(n->raft), &id, n->state.nodes.n) == RAFT_VOTER;
 }
 
 static bool full_ring(const struct node *n)

@@ -66,7 +66,7 @@ bool fault_all_vote(const struct cworld *w)
 		m = raft_config_find(c, &id);
 		n += m && m->role == RAFT_VOTER;
 	}
-	return n == w->nodes;
+	return n == w->nodes && (!w->witness || raft_config_voters(c) > n);
 }
 
 /* Flipped bits, a torn tail, a lying disk: the store notices it when it is opened, and it is set aside. */

@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "quorum/witness_disk.h"
 #include "tests/sim/cluster_target.h"
 
 static bool just_thawed(const struct cworld *w, unsigned node)
@@ -239,9 +240,15 @@ static bool has_data(const struct cworld *w, unsigned node, const struct raft_co
 	return raft_config_find(c, &id) && w->node[node].disk.snapshot.index > 0;
 }
 
-/* Or was about to: that it votes no more is the last step before, and its leave may be called off meanwhile. */
-static bool gone_for_good(const struct cworld *w, const struct state *s, unsigned node)
+/*
+ * Or was about to: that it votes no more is the last step before, and its leave may be called off meanwhile. The
+ * witness beside one that votes: only when the log has no other node.
+ */
+static bool gone_for_good(const struct cworld *w, const struct state *s, unsigned node,
+			  const struct raft_config *c)
 {
+	if (node == WITNESS_NODE)
+		return c->n == 2 || c->version > w->voters.version + 1;
 	return node > CW_NODES || !state_node(s, node) || w->log.leaves[node];
 }
 
@@ -257,8 +264,8 @@ void judge_voters(struct cworld *w, const struct raft_config *c, const struct st
 	if (come + gone > c->version - w->voters.version)
 		sim_fail(w->s, "voters", "%u voters came and %u went in one change", come, gone);
 	/* Who was removed from the cluster does not vote, whoever is left. */
-	if (gone > 0 && raft_config_voters(c) < 3 && !has_data(w, id.node, c) &&
-	    !gone_for_good(w, s, id.node))
+	if (gone > 0 && raft_config_voters(c) < 3 && !gone_for_good(w, s, id.node, c) &&
+	    (id.node == WITNESS_NODE || !has_data(w, id.node, c)))
 		sim_fail(w->s, "voters", "n%u votes no more: %u are left", id.node,
 			 raft_config_voters(c));
 	w->voters = *c;
