@@ -6,6 +6,7 @@ migration_libmigration_a_SOURCES = \
 	migration/disk_open.c migration/disk_open.h \
 	migration/launch.c migration/launch.h \
 	migration/migrate.c migration/migrate_tls.c migration/migrate_tls.h \
+	migration/outgoing.c migration/outgoing.h \
 	migration/plan_migrate.c migration/plan_migrate.h \
 	migration/plan_quick.c migration/plan_quick.h \
 	migration/proc.c migration/proc.h \
@@ -33,13 +34,15 @@ clusterd_vm_launch_LDADD = migration/libmigration.a lib/libcl.a $(JANSSON_LIBS) 
 EXTRA_DIST += docs/vm.md
 
 if HAVE_CMOCKA
-check_PROGRAMS += tests/unit/plan_migrate_test tests/unit/qmp_test tests/unit/vm_config_test \
+check_PROGRAMS += tests/unit/outgoing_test tests/unit/plan_migrate_test tests/unit/qmp_test tests/unit/vm_config_test \
 	tests/unit/state_file_test tests/unit/plan_quick_test
 tests_unit_plan_quick_test_SOURCES = tests/unit/plan_quick_test.c
 tests_unit_plan_quick_test_LDADD = migration/libmigration.a lib/libcl.a $(CMOCKA_LIBS)
 tests_unit_state_file_test_SOURCES = tests/unit/state_file_test.c
 tests_unit_state_file_test_LDADD = migration/libmigration.a lib/libcl.a \
 	$(JANSSON_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
+tests_unit_outgoing_test_SOURCES = tests/unit/outgoing_test.c
+tests_unit_outgoing_test_LDADD = migration/libmigration.a lib/libcl.a $(QB_LIBS) $(CMOCKA_LIBS)
 tests_unit_plan_migrate_test_SOURCES = tests/unit/plan_migrate_test.c
 tests_unit_plan_migrate_test_LDADD = migration/libmigration.a lib/libcl.a $(CMOCKA_LIBS)
 tests_unit_qmp_test_SOURCES = tests/unit/qmp_test.c

@@ -11,10 +11,13 @@
 
 #include "lib/log.h"
 #include "migration/migrate_tls.h"
+#include "migration/outgoing.h"
 #include "migration/vm_private.h"
 
 #define POLL_MS 50
 #define REPORT_MS 250
+#define CONNECT_MS 10000
+#define FD_NAME "migration"
 #define NO_LIMIT (INT64_C(1) << 40) /* bytes/s: QEMU's default would be 128 MiB/s */
 
 static bool step(struct vm *vm, struct mig_event ev);
@@ -24,6 +27,7 @@ void vm_migration_fini(struct vm *vm)
 	struct vm_migration *m = &vm->mig;
 
 	cl_source_free(cl_steal(m->poll));
+	outgoing_free(cl_steal(m->outgoing));
 	free(cl_steal(m->address));
 	free(cl_steal(m->listen));
 	m->active = false;
@@ -73,34 +77,70 @@ static json_t *capability(const char *name)
 	return json_pack("{s:s, s:b}", "capability", name, "state", 1);
 }
 
+/*
+ * Whether the next step may be made. One that was given up meanwhile has not begun in QEMU, which therefore will
+ * not say that it is over.
+ */
+static bool goes_on(struct vm *vm, const struct cl_error *err)
+{
+	if (!vm->mig.active)
+		return false;
+	if (mig_source_phase(&vm->mig.source) == MIG_CANCELLING)
+		(void)step(vm,
+			   (struct mig_event){ .kind = MIG_EV_STATUS, .status = MIG_ST_CANCELLED });
+	else if (err)
+		(void)command_failed(vm, err);
+	else
+		return true;
+	return false;
+}
+
 static void on_migrate(void *user, const json_t *result, const struct cl_error *err)
 {
 	struct vm *vm = user;
 
 	(void)result;
-	if (!vm->mig.active)
-		return;
 	if (err)
-		(void)command_failed(vm, err);
-	else
+		(void)goes_on(vm, err);
+	else if (vm->mig.active)
 		(void)step(vm, (struct mig_event){ .kind = MIG_EV_SETUP_DONE });
+}
+
+static void on_getfd(void *user, const json_t *result, const struct cl_error *err)
+{
+	struct vm *vm = user;
+
+	(void)result;
+	if (!goes_on(vm, err))
+		return;
+	outgoing_given(vm->mig.outgoing);
+	run_command(vm, "migrate", json_pack("{s:s}", "uri", "fd:" FD_NAME), on_migrate);
+}
+
+static void on_connected(void *user, int fd, const struct cl_error *err)
+{
+	struct vm *vm = user;
+	struct cl_error gone = CL_ERROR_INIT;
+
+	if (!goes_on(vm, err))
+		return;
+	if (!vm->qmp || qmp_exec_fd(vm->qmp, "getfd", json_pack("{s:s}", "fdname", FD_NAME), fd,
+				    VM_QMP_TIMEOUT_MS, on_getfd, vm) < 0) {
+		cl_error_set(&gone, -ECONNRESET, "getfd: not sent");
+		(void)command_failed(vm, &gone);
+	}
 }
 
 static void on_parameters(void *user, const json_t *result, const struct cl_error *err)
 {
 	struct vm *vm = user;
-	char uri[128];
+	struct cl_error failed = CL_ERROR_INIT;
 
 	(void)result;
-	if (!vm->mig.active)
-		return;
-	if (err) {
-		(void)command_failed(vm, err);
-		return;
-	}
-	snprintf(uri, sizeof(uri), strchr(vm->mig.address, ':') ? "tcp:[%s]:%u" : "tcp:%s:%u",
-		 vm->mig.address, vm->mig.args.port);
-	run_command(vm, "migrate", json_pack("{s:s}", "uri", uri), on_migrate);
+	if (goes_on(vm, err) &&
+	    outgoing_open(vm->host->loop, vm->mig.address, vm->mig.args.port, CONNECT_MS,
+			  on_connected, vm, &vm->mig.outgoing, &failed) < 0)
+		(void)command_failed(vm, &failed);
 }
 
 static void on_capabilities(void *user, const json_t *result, const struct cl_error *err)
@@ -110,12 +150,8 @@ static void on_capabilities(void *user, const json_t *result, const struct cl_er
 	json_t *args;
 
 	(void)result;
-	if (!vm->mig.active)
+	if (!goes_on(vm, err))
 		return;
-	if (err) {
-		(void)command_failed(vm, err);
-		return;
-	}
 	/*
 	 * The least downtime: QEMU goes on copying, if the guest is busy at all, until phase=switch is
 	 * committed. Not 0: then 7.2 looks for no more dirty pages and stops the guest after pass 1.
@@ -146,11 +182,7 @@ static void on_credentials(void *user, const json_t *result, const struct cl_err
 	struct vm *vm = user;
 
 	(void)result;
-	if (!vm->mig.active)
-		return;
-	if (err)
-		(void)command_failed(vm, err);
-	else
+	if (goes_on(vm, err))
 		set_capabilities(vm);
 }
 
@@ -257,6 +289,7 @@ static void on_final_figures(void *user, const json_t *result, const struct cl_e
 static bool report_sent(struct vm *vm)
 {
 	cl_source_free(cl_steal(vm->mig.poll));
+	outgoing_free(cl_steal(vm->mig.outgoing));
 	run_command(vm, "query-migrate", NULL, on_final_figures);
 	return false;
 }
@@ -268,12 +301,21 @@ static bool report_failed(struct vm *vm, bool running, const char *why)
 	/* QEMU's own words, where it gave some, say more than ours. */
 	snprintf(text, sizeof(text), "%s%s%s", why, vm->mig.error[0] ? ": " : "", vm->mig.error);
 	cl_source_free(cl_steal(vm->mig.poll));
+	outgoing_free(cl_steal(vm->mig.outgoing));
 	vm->mig.active = false;
 	if (vm_state(vm) == VM_RUNNING || vm_state(vm) == VM_PAUSED)
 		vm_set_state(vm, running ? VM_RUNNING : VM_PAUSED, "the migration failed");
 	if (running)
 		vm->reason[0] = '\0';
 	return vm_tell(vm, VM_EV_MIGRATE_FAILED, text);
+}
+
+/* Wherever QEMU is in it (migration/outgoing.h). An adopted one's connection is QEMU's alone. */
+static void cancel(struct vm *vm)
+{
+	run_command(vm, "migrate_cancel", NULL, NULL);
+	if (vm->mig.outgoing)
+		outgoing_cut(vm->mig.outgoing);
 }
 
 /* True when the vm may be gone. */
@@ -291,7 +333,7 @@ static bool perform(struct vm *vm, const struct mig_action *a)
 			    on_command);
 		break;
 	case MIG_ACT_CANCEL:
-		run_command(vm, "migrate_cancel", NULL, NULL);
+		cancel(vm);
 		break;
 	case MIG_ACT_QUERY_RUN_STATE:
 		run_command(vm, "query-status", NULL, on_run_state);
@@ -370,7 +412,8 @@ static bool on_migration(struct vm *vm, const json_t *data)
 	}
 	if (!vm->mig.active)
 		return false;
-	if (status == MIG_ST_FAILED)
+	/* Of one that was given up it is known why: we cut it. */
+	if (status == MIG_ST_FAILED && mig_source_phase(&vm->mig.source) != MIG_CANCELLING)
 		run_command(vm, "query-migrate", NULL, on_failed_reason);
 	return step(vm, (struct mig_event){ .kind = MIG_EV_STATUS, .status = status });
 }

@@ -288,7 +288,7 @@ static void on_progress(struct mig_source *m, const struct mig_event *ev, struct
 		ask_switch(m, out);
 	if (phase == MIG_CONFIRMING)
 		act(out, MIG_ACT_QUERY_RUN_STATE);
-	if ((phase == MIG_PRECOPY || phase == MIG_DEVICE) &&
+	if ((phase == MIG_SETUP || phase == MIG_PRECOPY || phase == MIG_DEVICE) &&
 	    ev->now_ms - m->moved_at_ms >= m->stall_ms)
 		abort_order(m, out, "nothing is transferred any more");
 }

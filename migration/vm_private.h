@@ -37,7 +37,8 @@ struct vm_migration {
 	char tls_directory[120], tls_peer[64];
 	bool tls_server;
 	qmp_reply_fn tls_then;
-	uint16_t port, port_last; /* target: the one being tried */
+	uint16_t port, port_last;  /* target: the one being tried */
+	struct outgoing *outgoing; /* source: what QEMU sends by */
 	struct cl_source *poll;
 	struct cl_mono began;
 	int64_t stop_us; /* QEMU's clock at STOP */
