@@ -226,7 +226,11 @@ static uint32_t rank(const struct raft *r)
 
 void raft_on_ring(struct raft *r, const struct raft_event *ev)
 {
+	bool was_there = listed(r->present, r->n_present, r->leader.node);
+
 	keep_present(r, ev);
+	if (listed(r->present, r->n_present, r->gone))
+		r->gone = 0;
 	if (r->role.state == RAFT_LEADER)
 		return;
 	if (r->leader.node && listed(r->present, r->n_present, r->leader.node)) {
@@ -234,8 +238,19 @@ void raft_on_ring(struct raft *r, const struct raft_event *ev)
 		return;
 	}
 	/* The leader is gone, or none was known: no loyalty, and no waiting for the timer. */
+	if (was_there)
+		r->gone = r->leader.node;
 	raft_become_follower(r, NULL, "leader left the ring");
 	r->election_at = r->now + (int64_t)r->p.stagger_ms * rank(r);
+}
+
+/*
+ * Its last words may arrive after the word that it has left: they come another way. They are taken, but are no sign
+ * of life, or the survivors stay loyal to it for a whole election timeout (rule 29).
+ */
+bool raft_is_gone(const struct raft *r, const struct raft_id *id)
+{
+	return r->gone && id->node == r->gone && !raft_defect(r, 29);
 }
 
 /* ---- answering --------------------------------------------------------------------------- */
@@ -254,7 +269,7 @@ static bool leader_alive(const struct raft *r, const struct raft_id *asking)
 {
 	if (r->role.state == RAFT_LEADER)
 		return true;
-	return r->leader.node && !raft_id_equal(&r->leader, asking) &&
+	return r->leader.node && !raft_id_equal(&r->leader, asking) && !raft_is_gone(r, &r->leader) &&
 	       r->now - r->heard_ms < r->p.election_ms;
 }
 

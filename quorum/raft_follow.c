@@ -22,6 +22,8 @@ bool raft_hear_leader(struct raft *r, const struct raft_message *m)
 	    (r->leader.node && !raft_id_equal(&r->leader, &m->from)))
 		return false;
 	raft_become_follower(r, &m->from, "heard the leader");
+	if (raft_is_gone(r, &m->from))
+		return true;
 	r->heard_ms = r->now;
 	raft_timer_restart(r);
 	return true;

@@ -132,6 +132,7 @@ struct raft {
 	bool campaign_transfer;
 	uint32_t *present; /* nodes in ring and group, of the last RING */
 	uint32_t n_present;
+	uint32_t gone; /* the leader that left that ring; 0 = it did not */
 
 	/* Requests of this life. */
 	uint64_t seq;
@@ -186,6 +187,8 @@ void raft_set_term(struct raft *r, uint64_t term);
 /* Give up what we are and follow `leader` (NULL = nobody known) in the present term. */
 void raft_become_follower(struct raft *r, const struct raft_id *leader, const char *why);
 void raft_on_ring(struct raft *r, const struct raft_event *ev);
+/* Whether it led, and has left the ring since. */
+bool raft_is_gone(const struct raft *r, const struct raft_id *id);
 void raft_election_tick(struct raft *r);
 void raft_election_durable(struct raft *r);
 void raft_on_prevote(struct raft *r, const struct raft_message *m);

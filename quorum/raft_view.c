@@ -142,6 +142,7 @@ static const char *const defect_name[RAFT_RULES + 1] = {
 	[26] = "raft-hidden-state",
 	[27] = "raft-commit-before-majority",
 	[28] = "raft-reads-starve",
+	[29] = "raft-late-word",
 };
 
 const char *raft_defect_name(int rule)
