@@ -34,7 +34,8 @@ struct guard {
 	struct feeder_files files;
 	struct feeder_slice slice;
 	struct feeder_watchdog watchdog;
-	bool starving; /* it was said that the watchdog is not petted */
+	int64_t starved_ms; /* not petted since; 0 = it is */
+	bool starving;	    /* .. and that was said */
 };
 
 static volatile sig_atomic_t told_to_end;
@@ -56,14 +57,23 @@ static void freeze(const struct guard *g, bool on, bool populated)
 			       : "it may run again: thawed");
 }
 
-static void pet(struct guard *g, bool may)
+/*
+ * What is killed while it is frozen uses some time, too, and stands then (FEEDER_QUIET_MS): nothing to wake anybody for.
+ */
+static void pet(struct guard *g, bool may, int64_t now_ms)
 {
-	if (may)
+	if (may) {
 		feeder_watchdog_pet(&g->watchdog);
-	else if (!g->starving)
-		log_crit(
-			"what was frozen uses processor time: the watchdog is not petted any more");
-	g->starving = !may;
+		g->starved_ms = 0;
+		g->starving = false;
+		return;
+	}
+	if (!g->starved_ms)
+		g->starved_ms = now_ms;
+	if (g->starving || now_ms - g->starved_ms <= FEEDER_QUIET_MS + FEEDER_LOOK_MS)
+		return;
+	g->starving = true;
+	log_crit("what was frozen uses processor time: the watchdog is not petted any more");
 }
 
 static void arm(struct guard *g, int64_t now_ms)
@@ -94,7 +104,7 @@ static void turn(struct guard *g)
 	if (orders.thaw)
 		freeze(g, false, use.populated);
 	arm(g, view.now_ms);
-	pet(g, orders.pet);
+	pet(g, orders.pet, view.now_ms);
 }
 
 static void become_real_time(void)
