@@ -18,6 +18,9 @@ clusterd_libcore_a_SOURCES = \
 	clusterd/core/fence_run.c clusterd/core/fence_run.h \
 	clusterd/core/force.c \
 	clusterd/core/internal.h \
+	clusterd/core/leader.h \
+	clusterd/core/local.h \
+	clusterd/core/peer.h \
 	clusterd/core/job.c \
 	clusterd/core/length.c \
 	clusterd/core/log.c \
