@@ -417,9 +417,9 @@ bool raft_peer(const struct raft *r, const struct raft_id *id, struct raft_peer_
 
 /* One per rule, numbered as the rules: RAFT_DEFECT(1) leaves rule 1 out. Compiled in the simulator
  * always, in daemons only with --enable-defects. */
-#define RAFT_RULES 29
+#define RAFT_RULES 30
 #define RAFT_DEFECT(rule) (UINT64_C(1) << (rule))
-/* Name of rule 1..29's switch, or NULL. */
+/* Name of rule 1..30's switch, or NULL. */
 const char *raft_defect_name(int rule);
 /* 0 when there is no such name. */
 int raft_defect_find(const char *name);

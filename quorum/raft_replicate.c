@@ -119,7 +119,7 @@ static uint64_t sendable(const struct raft *r, const struct raft_peer *p)
 	const struct raft_config_at *c = raft_config_latest(r);
 	const struct raft_member *m = raft_config_find(&c->config, &p->id);
 
-	if (c->index > r->commit && m && m->role == RAFT_LEARNER)
+	if (c->index > r->commit && m && m->role == RAFT_LEARNER && !raft_defect(r, 30))
 		return c->index - 1;
 	return raft_log_last(&r->log);
 }

@@ -143,6 +143,7 @@ static const char *const defect_name[RAFT_RULES + 1] = {
 	[27] = "raft-commit-before-majority",
 	[28] = "raft-reads-starve",
 	[29] = "raft-late-word",
+	[30] = "raft-demoted-first",
 };
 
 const char *raft_defect_name(int rule)
