@@ -94,7 +94,7 @@ static const struct {
 	{ "csvd-no-repeat", 0, true, 0, STORE_DEFECT_NO_REPEAT },
 	{ "csvd-no-check", 0, true, 0, STORE_DEFECT_NO_CHECK },
 	{ "csvd-no-verify", 0, true, 0, STORE_DEFECT_NO_VERIFY },
-	{ "csvd-no-go", 0, true, SIM_DEFECT_NO_GO },
+	{ "csvd-no-go", 0, false, SIM_DEFECT_NO_GO },
 	{ "csvd-any-owner", 0, false, SIM_DEFECT_ANY_OWNER },
 	{ "csvd-debt-open", 0, true, SIM_DEFECT_DEBT_OPEN },
 	{ "csvd-claim-unasked", 0, false, SIM_DEFECT_CLAIM_UNASKED },
