@@ -5,6 +5,8 @@
 
 #include "lib/assert.h"
 
+#define ASK_MAX 1000 /* one after the other */
+
 #define TO(x) SM_TO(QUICK_##x)
 #define GIVES_UP (TO(UNDOING) | TO(FAILED))
 
@@ -145,6 +147,11 @@ static void on_run_state(struct quick *q, enum mig_run run, struct quick_actions
 {
 	if (quick_phase(q) != QUICK_CONFIRMING)
 		return;
+	/* `completed` precedes the run state by a moment, and no event announces that one. */
+	if (run == MIG_RUN_FINISH_MIGRATE && q->asked++ < ASK_MAX) {
+		act(out, QUICK_ACT_QUERY_RUN_STATE);
+		return;
+	}
 	if (run != MIG_RUN_POSTMIGRATE) {
 		give_up(q, out, "qemu said completed and is not in postmigrate");
 		return;

@@ -89,6 +89,7 @@ struct quick {
 	unsigned defects;
 	bool was_running;
 	bool stopped, migrating, helping; /* what has to be undone */
+	unsigned asked;			  /* times for the run state */
 	const char *why;		  /* of the abort, a literal */
 };
 
