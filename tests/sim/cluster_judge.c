@@ -82,7 +82,10 @@ void driver_judge_free(struct cworld *w, const struct state *s)
 /* Two clocks, a hundredth apart at most, over a lease; and a look. */
 enum { CLOCKS_MS = 100 };
 
-/* Who is silent by the word of the others lives under no lease any more, whether or not something runs there. */
+/*
+ * Who is silent by the word of the others lives under no lease any more, whether or not something runs there. One that
+ * has said itself that all has ended may have one.
+ */
 void judge_silent(struct cworld *w, const struct state *s)
 {
 	for (size_t i = 0; i < s->nodes.n; i++) {
@@ -90,7 +93,7 @@ void judge_silent(struct cworld *w, const struct state *s)
 		const struct cnode *c = &w->node[n->id];
 		int64_t left_ms = c->lease_ms - cw_clock(w, n->id);
 
-		if (n->phase == STATE_NODE_FAILED && n->silent >= n->incarnation &&
+		if (n->phase == STATE_NODE_FAILED && !n->goodbye && n->silent >= n->incarnation &&
 		    c->file_incarnation == n->incarnation && left_ms > CLOCKS_MS)
 			sim_fail(w->s, "lease-outlives",
 				 "n%u is called silent at %" PRIu64 ", and its lease has %" PRId64

@@ -59,7 +59,7 @@ static const struct {
 	{ "voters-below-three", NODE_DEFECT_VOTERS_BELOW_THREE, true },
 	{ "old-voter-first", NODE_DEFECT_OLD_VOTER_FIRST, true },
 	{ "force-no-jump", NODE_DEFECT_FORCE_NO_JUMP, true },
-	{ "force-no-debts", NODE_DEFECT_FORCE_NO_DEBTS, true },
+	{ "force-no-debts", NODE_DEFECT_FORCE_NO_DEBTS, false },
 	{ "old-line", NODE_DEFECT_OLD_LINE, true },
 	{ "schema-early", NODE_DEFECT_SCHEMA_EARLY, true },
 	{ "confirm-in-ring", NODE_DEFECT_CONFIRM_IN_RING, true },

@@ -130,9 +130,9 @@ void driver_order(struct cworld *w, unsigned node, const struct node_action *a)
 	}
 	if (!q)
 		return;
-	/* Its answer may take as long as the driver waits for it. */
+	/* One that does not answer is stopped by a signal (migration/vm_pause.c, GENTLE_MS). */
 	if (a->vm.what == NODE_VM_PAUSE && w->faults && sim_chance(w->s, 20000))
-		delay += sim_rand(w->s, 780);
+		delay += sim_rand(w->s, 150);
 	q->stops += a->vm.what == NODE_VM_PAUSE || a->vm.what == NODE_VM_STAND;
 	t = qemu_task(w, T_VM, q, delay);
 	t->a = a->vm.what;
