@@ -236,7 +236,7 @@ pid_outside() {	# NODE NSPID
 }
 
 verb_kill() {
-	local node=${1-} what=${2-} file pid init
+	local node=${1-} what=${2-} file pid inside init
 	need_node "$node"
 	case $what in
 	corosync|clusterd) file=run/lab/$what.pid ;;
@@ -247,9 +247,9 @@ verb_kill() {
 	*) usage ;;
 	esac
 	init=$(node_pid "$node") || die "$E_FAIL" "$node has no power"
-	pid=$(head -n 1 "/proc/$init/root/$file" 2>/dev/null) || die "$E_NONE" "no $what on $node (no /$file there)"
-	pid=${pid%% *} # a VM's is "PID START_TIME"
-	pid=$(pid_outside "$node" "$pid") || die "$E_NONE" "no $what on $node (process $pid is gone)"
+	inside=$(head -n 1 "/proc/$init/root/$file" 2>/dev/null) || die "$E_NONE" "no $what on $node (no /$file there)"
+	inside=${inside%% *} # a VM's is "PID START_TIME"
+	pid=$(pid_outside "$node" "$inside") || die "$E_NONE" "no $what on $node (process $inside is gone)"
 	kill -KILL "$pid"
 }
 
