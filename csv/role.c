@@ -59,12 +59,3 @@ bool role_tells_fence(const struct role_view *view)
 {
 	return view->running && !view->running_job && !view->ended;
 }
-
-int64_t role_pause_ms(unsigned refused)
-{
-	int64_t ms = ROLE_PAUSE_MS;
-
-	while (refused-- > 1 && ms < ROLE_PAUSE_MAX_MS)
-		ms *= 2;
-	return ms < ROLE_PAUSE_MAX_MS ? ms : ROLE_PAUSE_MAX_MS;
-}

@@ -57,14 +57,6 @@ struct role_view {
 	bool waiting;	  /* a pause after a failure */
 };
 
-enum { ROLE_PAUSE_MS = 1000, ROLE_PAUSE_MAX_MS = 60000 };
-
-/*
- * How long a volume that a coordinator has refused `refused` times for the same reason is left alone: each claim has a
- * LOGICAL UNIT RESET, which all users of a target may feel. Doubled, up to a minute.
- */
-int64_t role_pause_ms(unsigned refused);
-
 enum role_action role_next(const struct role_view *view, bool skip_debts);
 
 /*

@@ -211,9 +211,6 @@ void volume_update(struct volume *v, const Vol__Volume *in)
 	}
 	if (in->epoch != v->epoch)
 		v->failure[0] = 0;
-	if (in->epoch != v->epoch || in->maintenance != v->maintenance ||
-	    in->offline != v->offline || strcmp(in->url, v->url) != 0)
-		volume_forget_refusals(v);
 	v->coordinator = in->coordinator;
 	v->epoch = in->epoch;
 	v->debts = in->n_debts;
@@ -253,8 +250,6 @@ static void on_state_mail(struct volume *v, const struct csv_mail *mail)
 	if (v->coord_state != COORD_OPENING)
 		(void)snprintf(v->failure, sizeof(v->failure), "%s",
 			       v->coord_state == COORD_FAILED ? mail->text : "");
-	if (v->coord_state != COORD_OPENING && v->coord_state != COORD_FAILED)
-		v->refusals = 0;
 	if (mail->size_bytes) {
 		v->size_bytes = mail->size_bytes;
 		v->free_bytes = mail->free_bytes;

@@ -48,8 +48,6 @@ struct volume {
 	bool store_spoilt, claiming, paused;
 	bool given_up; /* released for good: not claimed again in this maintenance */
 	char store_why[256];
-	char refusal[256];
-	unsigned refusals; /* by coordinators, of what lies on the LUN, with the same words */
 	uint64_t go_id;
 	struct coord *coord;
 	uint64_t coord_serial; /* +1 with each: answers to an earlier one's questions are dropped */
@@ -120,7 +118,6 @@ void volume_look_at_proxied(struct volume *v);
 void volume_forget_proxied(struct volume *v);
 
 /* volume_role.c */
-void volume_forget_refusals(struct volume *v);
 void volume_look_at_role(struct volume *v);
 void volume_look_at_hand_over(struct volume *v);
 void volume_stop_coord(struct volume *v);

@@ -14,7 +14,7 @@
 #include "lib/cleanup.h"
 #include "lib/log.h"
 
-#define FAILURE_PAUSE_MS ROLE_PAUSE_MS
+#define FAILURE_PAUSE_MS 1000
 #define CLAIM_PAUSE_MS 200
 #define GO_AGAIN_MS 500
 #define HAND_OVER_MS 10000
@@ -219,28 +219,6 @@ static void start_coord(struct volume *v, bool job)
 	free(tables);
 }
 
-/*
- * The same words again, from a target that answers: it is what lies on the LUN, and looking more often does not change
- * that. One that was lost meanwhile comes back at any moment.
- */
-static unsigned count_refusal(struct volume *v)
-{
-	bool same = v->store && v->store->state == STORE_HOLDING &&
-		    strcmp(v->refusal, v->coord_text) == 0;
-
-	(void)snprintf(v->refusal, sizeof(v->refusal), "%s", v->coord_text);
-	v->refusals = same ? v->refusals + 1 : 1;
-	return v->refusals;
-}
-
-/* Somebody has done something about it, or wants something of us: at once. */
-void volume_forget_refusals(struct volume *v)
-{
-	if (v->refusals > 1)
-		v->paused = false;
-	v->refusals = 0;
-}
-
 void volume_stop_coord(struct volume *v)
 {
 	struct csv_mail *mail = csv_mail_new(MAIL_STOP, NULL, 0);
@@ -249,7 +227,7 @@ void volume_stop_coord(struct volume *v)
 	if (v->coord_state != COORD_CLOSED) {
 		v->store_spoilt = true;
 		if (v->coord_state == COORD_FAILED)
-			pause_for(v, role_pause_ms(count_refusal(v)));
+			pause_for(v, FAILURE_PAUSE_MS);
 	}
 	if (v->coord_state == COORD_FAILED)
 		(void)snprintf(v->store_why, sizeof(v->store_why), "%.250s", v->coord_text);
@@ -408,7 +386,6 @@ void volume_pay(struct volume *v, const Vol__Order *order)
 
 	if (order_known(v, order->id))
 		return;
-	volume_forget_refusals(v);
 	copy = order_copy(order);
 	if (!copy || order_vec_push(&v->orders, copy) < 0) {
 		csvd_done(v->d, order->id, ENOMEM, "out of memory");

@@ -24,7 +24,7 @@ static const char *nothing_or_warning(const struct volume *v)
 }
 
 /*
- * Not its coordinator yet. What the last attempt failed of is what has to be known: the next one begins soon,
+ * Not its coordinator yet. What the last attempt failed of is what has to be known: the next one begins a second later,
  * and who asks in the middle of it would read that all is on its way.
  */
 static const char *why_not_serving(const struct volume *v)

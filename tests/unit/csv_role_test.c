@@ -119,17 +119,6 @@ static void what_has_failed_is_claimed_anew(void **state)
 	}
 }
 
-static void refused_again_and_again(void **state)
-{
-	(void)state;
-	assert_int_equal(role_pause_ms(0), 1000);
-	assert_int_equal(role_pause_ms(1), 1000);
-	assert_int_equal(role_pause_ms(2), 2000);
-	assert_int_equal(role_pause_ms(6), 32000);
-	assert_int_equal(role_pause_ms(7), 60000);
-	assert_int_equal(role_pause_ms(4000000000), 60000);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -138,7 +127,6 @@ int main(void)
 		cmocka_unit_test(who_may_not_go_on_stops),
 		cmocka_unit_test(the_store_outlives_the_thread),
 		cmocka_unit_test(what_has_failed_is_claimed_anew),
-		cmocka_unit_test(refused_again_and_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
