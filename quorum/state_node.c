@@ -169,16 +169,25 @@ void apply_debts_of(struct apply *ap, const struct state_node *n)
 			      -1, n->reason);
 }
 
+/* As a member, in that very life; NULL: refused. */
+static struct state_node *living(struct apply *ap, uint32_t id, uint64_t incarnation)
+{
+	struct state_node *n = apply_node(ap, id);
+
+	if (!n || !apply_expect(ap, n->name, "incarnation", incarnation, n->incarnation))
+		return NULL;
+	if (n->phase == STATE_NODE_LIVING)
+		return n;
+	apply_refuse(ap, -CL_EMOVED, "node '%s' is no living member", n->name);
+	return NULL;
+}
+
 void apply_node_failed(struct apply *ap, const Log__NodeFailed *c)
 {
-	struct state_node *n = apply_node(ap, c->node);
+	struct state_node *n = living(ap, c->node, c->incarnation);
 
-	if (!n || !apply_expect(ap, n->name, "incarnation", c->incarnation, n->incarnation))
+	if (!n)
 		return;
-	if (n->phase != STATE_NODE_LIVING) {
-		apply_refuse(ap, -CL_EMOVED, "node '%s' is no living member", n->name);
-		return;
-	}
 	apply_node_enter(ap, n, STATE_NODE_FAILED, c->cause);
 	n->heard_silent = 0;
 	n->heard_moving = false;
@@ -237,15 +246,10 @@ void apply_node_silent(struct apply *ap, const Log__NodeSilent *c)
  */
 void apply_node_detach(struct apply *ap, const Log__NodeDetach *c)
 {
-	struct state_node *n = apply_node(ap, c->node);
+	struct state_node *n = living(ap, c->node, c->incarnation);
 
-	if (!n || !apply_expect(ap, n->name, "incarnation", c->incarnation, n->incarnation) ||
-	    !apply_expect(ap, n->name, "number of its stops", c->number, n->detaches))
+	if (!n || !apply_expect(ap, n->name, "number of its stops", c->number, n->detaches))
 		return;
-	if (n->phase != STATE_NODE_LIVING) {
-		apply_refuse(ap, -CL_EMOVED, "node '%s' is no living member", n->name);
-		return;
-	}
 	if (c->for_ms > STATE_DETACH_MAX_MS) {
 		apply_refuse(ap, -EINVAL, "a planned stop of %u ms is too long", c->for_ms);
 		return;
@@ -260,14 +264,10 @@ void apply_node_detach(struct apply *ap, const Log__NodeDetach *c)
 /* Never shorter: what was acked by the longer one still runs. */
 void apply_node_lease(struct apply *ap, const Log__NodeLease *c)
 {
-	struct state_node *n = apply_node(ap, c->node);
+	struct state_node *n = living(ap, c->node, c->incarnation);
 
-	if (!n || !apply_expect(ap, n->name, "incarnation", c->incarnation, n->incarnation))
+	if (!n)
 		return;
-	if (n->phase != STATE_NODE_LIVING) {
-		apply_refuse(ap, -CL_EMOVED, "node '%s' is no living member", n->name);
-		return;
-	}
 	if (c->lease_ms > STATE_LEASE_MAX_MS) {
 		apply_refuse(ap, -EINVAL, "a run lease of %u ms is too long", c->lease_ms);
 		return;

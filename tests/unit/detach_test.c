@@ -109,19 +109,6 @@ static void test_a_failure_forgets_nothing(void **state)
 
 /* ---- what its heartbeats stand for ------------------------------------------------------------------ */
 
-static int paid(const char *volume)
-{
-	COMMAND(DEBT_PAID, DebtPaid, debt_paid);
-
-	m.volume = COMMAND_STRING(volume);
-	m.epoch = state_volume(&s, volume)->epoch;
-	m.payer = 2;
-	m.node = 1;
-	m.incarnation = 1;
-	m.seen = HEARTBEAT_SILENT;
-	return rig_apply(&c).code;
-}
-
 static int quiet(void)
 {
 	COMMAND(NODE_SILENT, NodeSilent, node_silent);
@@ -136,7 +123,7 @@ static int quiet(void)
 static void fails_and_is_fenced(void)
 {
 	OK(rig_failed(1));
-	OK(paid("vol1"));
+	OK(rig_paid("vol1", 1, 1, HEARTBEAT_SILENT));
 }
 
 static void with_a_volume(uint32_t schema)

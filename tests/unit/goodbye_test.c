@@ -78,26 +78,6 @@ static int stopped(uint64_t saved)
 	return rig_apply(&c).code;
 }
 
-static int place(uint32_t node)
-{
-	COMMAND(RESOURCE_PLACE, ResourcePlace, resource_place);
-
-	m.name = S("vm");
-	m.generation = vm()->generation;
-	m.node = node;
-	m.incarnation = state_node(&s, node)->incarnation;
-	return rig_apply(&c).code;
-}
-
-static int started(void)
-{
-	COMMAND(RESOURCE_STARTED, ResourceStarted, resource_started);
-
-	m.name = S("vm");
-	m.generation = vm()->generation;
-	return rig_apply(&c).code;
-}
-
 static void online_on_1(void)
 {
 	char *volumes[] = { S("vol1") };
@@ -109,20 +89,8 @@ static void online_on_1(void)
 	m.volumes = volumes;
 	m.wanted = true;
 	OK(rig_apply(&c).code);
-	OK(place(1));
-	OK(started());
-}
-
-static int paid(void)
-{
-	COMMAND(DEBT_PAID, DebtPaid, debt_paid);
-
-	m.volume = S("vol1");
-	m.epoch = state_volume(&s, "vol1")->epoch;
-	m.payer = 2;
-	m.node = 1;
-	m.incarnation = 1;
-	return rig_apply(&c).code;
+	OK(rig_place("vm", 1));
+	OK(rig_started("vm"));
 }
 
 static int setup(void **state)
@@ -168,8 +136,8 @@ static void test_what_nobody_takes_yields(void **state)
 	assert_true(vm()->wanted);
 	OK(stopped(0));
 	assert_int_equal(vm()->phase, STATE_WAITING);
-	assert_int_not_equal(place(1), 0);
-	OK(place(2));
+	assert_int_not_equal(rig_place("vm", 1), 0);
+	OK(rig_place("vm", 2));
 	assert_int_equal(vm()->saved_from, 0);
 }
 
@@ -183,7 +151,7 @@ static void test_its_memory_is_kept(void **state)
 	kept = vm()->saved;
 	assert_int_not_equal(kept, 0);
 	OK(stopped(kept));
-	OK(place(2));
+	OK(rig_place("vm", 2));
 	assert_int_equal(vm()->generation, kept);
 	assert_int_not_equal(vm()->saved_from, 0);
 }
@@ -200,7 +168,7 @@ static void test_its_goodbye_is_a_proof(void **state)
 	assert_int_equal(node1()->instance, 77);
 	assert_int_equal(vm()->phase, STATE_DISPLACED);
 	assert_true(state_has_debt(&s, "vol1"));
-	OK(paid());
+	OK(rig_paid("vol1", 1, 1, HEARTBEAT_UNKNOWN));
 	assert_int_equal(vm()->phase, STATE_WAITING);
 	assert_int_equal(s.fences.n, 0); /* nobody fenced it */
 	OK(rig_admit(1));

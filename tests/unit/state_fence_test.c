@@ -40,30 +40,6 @@ static int fenced(uint32_t id, uint64_t incarnation, bool off, const char *metho
 	return rig_apply(&c).code;
 }
 
-static int paid(uint32_t id)
-{
-	const struct state_volume *v = state_volume(&s, "vol1");
-	COMMAND(DEBT_PAID, DebtPaid, debt_paid);
-
-	m.volume = COMMAND_STRING("vol1");
-	m.epoch = v->epoch;
-	m.payer = v->coordinator;
-	m.node = id;
-	m.incarnation = state_node(&s, id)->incarnation;
-	return rig_apply(&c).code;
-}
-
-static void place(const char *name)
-{
-	COMMAND(RESOURCE_PLACE, ResourcePlace, resource_place);
-
-	m.name = COMMAND_STRING(name);
-	m.generation = state_resource(&s, name)->generation;
-	m.node = 1;
-	m.incarnation = 1;
-	assert_int_equal(rig_apply(&c).code, 0);
-}
-
 static void vm(const char *name, bool disk)
 {
 	char *volumes[] = { COMMAND_STRING("vol1") };
@@ -76,7 +52,7 @@ static void vm(const char *name, bool disk)
 	m.volumes = volumes;
 	m.n_volumes = disk;
 	assert_int_equal(rig_apply(&c).code, 0);
-	place(name);
+	OK(rig_place(name, 1));
 }
 
 static enum state_phase phase(const char *name)
@@ -121,7 +97,7 @@ static void off_is_no_barrier(void **state)
 	assert_int_equal(phase("bare"), STATE_WAITING);
 	assert_int_equal(phase("disk"), STATE_DISPLACED);
 	assert_true(state_has_debt(&s, "vol1"));
-	assert_int_equal(paid(1), 0);
+	assert_int_equal(rig_paid("vol1", 1, state_node(&s, 1)->incarnation, HEARTBEAT_UNKNOWN), 0);
 	assert_int_equal(phase("disk"), STATE_WAITING);
 }
 
@@ -209,7 +185,7 @@ static void forgotten_with_the_node(void **state)
 {
 	(void)state;
 	OK(rig_failed(3));
-	assert_int_equal(paid(3), 0);
+	assert_int_equal(rig_paid("vol1", 3, state_node(&s, 3)->incarnation, HEARTBEAT_UNKNOWN), 0);
 	assert_int_equal(fenced(3, 1, true, "confirmed"), 0);
 	{
 		COMMAND(NODE_REMOVE, NodeRemove, node_remove);
@@ -454,7 +430,7 @@ static void a_quarter_at_most(void **state)
 	assert_true(state_node(&s, 1)->quarantined);
 	/* One that goes for good takes the quarter with it. */
 	fails(8);
-	assert_int_equal(paid(8), 0);
+	assert_int_equal(rig_paid("vol1", 8, state_node(&s, 8)->incarnation, HEARTBEAT_UNKNOWN), 0);
 	assert_int_equal(fenced(8, 1, true, "confirmed"), 0);
 	{
 		COMMAND(NODE_REMOVE, NodeRemove, node_remove);

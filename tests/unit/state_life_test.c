@@ -32,19 +32,6 @@ static void silent(uint32_t id)
 	assert_int_equal(rig_apply(&c).code, 0);
 }
 
-static void paid(uint32_t id)
-{
-	const struct state_volume *v = state_volume(&s, "vol1");
-	COMMAND(DEBT_PAID, DebtPaid, debt_paid);
-
-	m.volume = COMMAND_STRING("vol1");
-	m.epoch = v->epoch;
-	m.payer = v->coordinator;
-	m.node = id;
-	m.incarnation = state_node(&s, id)->incarnation;
-	assert_int_equal(rig_apply(&c).code, 0);
-}
-
 static int removed(uint32_t id)
 {
 	const struct state_node *n = state_node(&s, id);
@@ -96,7 +83,7 @@ static void test_remove(void **state)
 	(void)state;
 	assert_int_equal(removed(2), -CL_EREFUSED); /* lives */
 	OK(rig_failed(2));
-	paid(2);
+	OK(rig_paid("vol1", 2, state_node(&s, 2)->incarnation, HEARTBEAT_UNKNOWN));
 	assert_int_equal(removed(2), -CL_EREFUSED); /* may run on */
 	silent(2);
 	assert_int_equal(removed(2), 0);
@@ -117,7 +104,7 @@ static void test_remove_waits_for_the_fence(void **state)
 	OK(rig_failed(2));
 	silent(2);
 	assert_int_equal(removed(2), -CL_EREFUSED);
-	paid(2);
+	OK(rig_paid("vol1", 2, state_node(&s, 2)->incarnation, HEARTBEAT_UNKNOWN));
 	assert_int_equal(removed(2), 0);
 }
 
@@ -128,7 +115,7 @@ static void test_remove_waits_for_the_volume(void **state)
 	silent(1);
 	assert_int_equal(removed(1), -CL_EREFUSED);
 	OK(rig_assign("vol1", 2));
-	paid(1);
+	OK(rig_paid("vol1", 1, state_node(&s, 1)->incarnation, HEARTBEAT_UNKNOWN));
 	assert_int_equal(removed(1), 0);
 }
 
@@ -148,7 +135,7 @@ static void test_setup(void **state)
 	/* Who goes is to be taken out of it, until a text is set. */
 	OK(rig_failed(2));
 	silent(2);
-	paid(2);
+	OK(rig_paid("vol1", 2, state_node(&s, 2)->incarnation, HEARTBEAT_UNKNOWN));
 	assert_int_equal(removed(2), 0);
 	assert_true(state_setup_gone(&s.setup, 2));
 	assert_int_equal(state_encode(&s, &data, &len), 0);
@@ -167,18 +154,6 @@ static int stop(bool on)
 	COMMAND(CLUSTER_STOP, ClusterStop, cluster_stop);
 
 	m.on = on;
-	return rig_apply(&c).code;
-}
-
-static int place(void)
-{
-	const struct state_resource *r = state_resource(&s, "web");
-	COMMAND(RESOURCE_PLACE, ResourcePlace, resource_place);
-
-	m.name = COMMAND_STRING("web");
-	m.generation = r->generation;
-	m.node = 1;
-	m.incarnation = state_node(&s, 1)->incarnation;
 	return rig_apply(&c).code;
 }
 
@@ -203,16 +178,16 @@ static void test_stop(void **state)
 		m.wanted = true;
 		assert_int_equal(rig_apply(&c).code, 0);
 	}
-	assert_int_equal(place(), 0);
+	assert_int_equal(rig_place("web", 1), 0);
 	assert_int_equal(stop(true), 0);
 	assert_int_equal(state_resource(&s, "web")->phase, STATE_STOPPING);
 	ended();
 	assert_true(state_resource(&s, "web")->wanted);
-	assert_int_equal(place(), -CL_EREFUSED);
+	assert_int_equal(rig_place("web", 1), -CL_EREFUSED);
 	assert_false(state_may_place(&s, state_resource(&s, "web"), why));
 	assert_non_null(strstr(why, "start cluster"));
 	assert_int_equal(stop(false), 0);
-	assert_int_equal(place(), 0);
+	assert_int_equal(rig_place("web", 1), 0);
 }
 
 int main(void)

@@ -34,32 +34,12 @@ static void create(const char *name, const char *on, enum state_start_after when
 	assert_int_equal(rig_apply(&c).code, 0);
 }
 
-static void place(const char *name)
-{
-	COMMAND(RESOURCE_PLACE, ResourcePlace, resource_place);
-
-	m.name = S(name);
-	m.generation = state_resource(&s, name)->generation;
-	m.node = 1;
-	m.incarnation = 1;
-	assert_int_equal(rig_apply(&c).code, 0);
-}
-
-static void started(const char *name)
-{
-	COMMAND(RESOURCE_STARTED, ResourceStarted, resource_started);
-
-	m.name = S(name);
-	m.generation = state_resource(&s, name)->generation;
-	assert_int_equal(rig_apply(&c).code, 0);
-}
-
 /* Online on node 1. on: its volume, or NULL for a local disk. */
 static void vm(const char *name, const char *on, enum state_start_after when)
 {
 	create(name, on, when);
-	place(name);
-	started(name);
+	OK(rig_place(name, 1));
+	OK(rig_started(name));
 }
 
 static void node_fails(void)
@@ -70,19 +50,6 @@ static void node_fails(void)
 	m.incarnation = 1;
 	m.cause = S("left the ring");
 	assert_int_equal(rig_apply(&c).code, 0);
-}
-
-static int paid(const char *name, uint64_t incarnation, enum heartbeat_seen seen)
-{
-	COMMAND(DEBT_PAID, DebtPaid, debt_paid);
-
-	m.volume = S(name);
-	m.epoch = state_volume(&s, name)->epoch;
-	m.payer = 2;
-	m.node = 1;
-	m.incarnation = incarnation;
-	m.seen = seen;
-	return rig_apply(&c).code;
 }
 
 static int silent(bool storage)
@@ -145,10 +112,10 @@ static void test_each_waits_for_its_own(void **state)
 	(void)state;
 	node_fails();
 	assert_true(displaced("auto") && displaced("fence") && displaced("lease"));
-	assert_int_equal(paid("vol1", 1, HEARTBEAT_SILENT), 0);
+	assert_int_equal(rig_paid("vol1", 1, 1, HEARTBEAT_SILENT), 0);
 	assert_false(displaced("fence")); /* its own volume is fenced */
 	assert_int_equal(silent(true), -CL_EMOVED);
-	assert_int_equal(paid("vol2", 1, HEARTBEAT_SILENT), 0);
+	assert_int_equal(rig_paid("vol2", 1, 1, HEARTBEAT_SILENT), 0);
 	assert_true(displaced("auto")); /* whether a majority acked its beats is for the manager */
 	assert_int_equal(silent(true), 0);
 	assert_false(displaced("auto"));
@@ -163,8 +130,8 @@ static void test_silent_on_all_or_not_at_all(void **state)
 {
 	(void)state;
 	node_fails();
-	assert_int_equal(paid("vol1", 1, HEARTBEAT_SILENT), 0);
-	assert_int_equal(paid("vol2", 1, HEARTBEAT_UNKNOWN), 0);
+	assert_int_equal(rig_paid("vol1", 1, 1, HEARTBEAT_SILENT), 0);
+	assert_int_equal(rig_paid("vol2", 1, 1, HEARTBEAT_UNKNOWN), 0);
 	assert_int_equal(silent(true), -CL_EMOVED);
 }
 
@@ -172,8 +139,8 @@ static void test_a_volume_that_it_never_wrote_on(void **state)
 {
 	(void)state;
 	node_fails();
-	assert_int_equal(paid("vol1", 1, HEARTBEAT_ABSENT), 0);
-	assert_int_equal(paid("vol2", 1, HEARTBEAT_SILENT), 0);
+	assert_int_equal(rig_paid("vol1", 1, 1, HEARTBEAT_ABSENT), 0);
+	assert_int_equal(rig_paid("vol2", 1, 1, HEARTBEAT_SILENT), 0);
 	assert_int_equal(silent(true), 0);
 }
 
@@ -181,8 +148,8 @@ static void test_absence_alone_proves_nothing(void **state)
 {
 	(void)state;
 	node_fails();
-	assert_int_equal(paid("vol1", 1, HEARTBEAT_ABSENT), 0);
-	assert_int_equal(paid("vol2", 1, HEARTBEAT_ABSENT), 0);
+	assert_int_equal(rig_paid("vol1", 1, 1, HEARTBEAT_ABSENT), 0);
+	assert_int_equal(rig_paid("vol2", 1, 1, HEARTBEAT_ABSENT), 0);
 	assert_int_equal(silent(true), -CL_EMOVED);
 }
 
@@ -191,8 +158,8 @@ static void test_another_life(void **state)
 {
 	(void)state;
 	node_fails();
-	assert_int_equal(paid("vol1", 2, HEARTBEAT_SILENT), 0);
-	assert_int_equal(paid("vol2", 1, HEARTBEAT_SILENT), 0);
+	assert_int_equal(rig_paid("vol1", 1, 2, HEARTBEAT_SILENT), 0);
+	assert_int_equal(rig_paid("vol2", 1, 1, HEARTBEAT_SILENT), 0);
 	assert_int_equal(silent(true), -CL_EMOVED);
 }
 
@@ -200,8 +167,8 @@ static void test_a_new_failure_is_judged_anew(void **state)
 {
 	(void)state;
 	node_fails();
-	assert_int_equal(paid("vol1", 1, HEARTBEAT_SILENT), 0);
-	assert_int_equal(paid("vol2", 1, HEARTBEAT_SILENT), 0);
+	assert_int_equal(rig_paid("vol1", 1, 1, HEARTBEAT_SILENT), 0);
+	assert_int_equal(rig_paid("vol2", 1, 1, HEARTBEAT_SILENT), 0);
 	assert_int_equal(silent(true), 0);
 	assert_int_equal(silent(true), -CL_EMOVED);
 	OK(rig_admit(1));
@@ -222,10 +189,10 @@ static void test_an_older_schema(void **state)
 	(void)state;
 	s.schema = 2;
 	node_fails();
-	assert_int_equal(paid("vol1", 1, HEARTBEAT_UNKNOWN), 0);
+	assert_int_equal(rig_paid("vol1", 1, 1, HEARTBEAT_UNKNOWN), 0);
 	assert_false(state_node(&s, 1)->heard_moving);
 	assert_int_equal(raise_schema(3), 0);
-	assert_int_equal(paid("vol2", 1, HEARTBEAT_SILENT), 0);
+	assert_int_equal(rig_paid("vol2", 1, 1, HEARTBEAT_SILENT), 0);
 	assert_int_equal(silent(true), -CL_EMOVED);
 	assert_int_equal(silent(false), 0);
 }
@@ -250,15 +217,15 @@ static void test_a_new_line(void **state)
 
 	(void)state;
 	node_fails();
-	assert_int_equal(paid("vol1", 1, HEARTBEAT_SILENT), 0);
-	assert_int_equal(paid("vol2", 1, HEARTBEAT_SILENT), 0);
+	assert_int_equal(rig_paid("vol1", 1, 1, HEARTBEAT_SILENT), 0);
+	assert_int_equal(rig_paid("vol2", 1, 1, HEARTBEAT_SILENT), 0);
 	assert_int_equal(state_force(&s, 2, 1 << 20, 0, "left behind", 0), 0);
 	OK(rig_admit(2));
 	OK(rig_assign("vol1", 2));
 	OK(rig_assign("vol2", 2));
 	i = state_node(&s, 1)->incarnation;
-	assert_int_equal(paid("vol1", i, HEARTBEAT_ABSENT), 0);
-	assert_int_equal(paid("vol2", i, HEARTBEAT_ABSENT), 0);
+	assert_int_equal(rig_paid("vol1", 1, i, HEARTBEAT_ABSENT), 0);
+	assert_int_equal(rig_paid("vol2", 1, i, HEARTBEAT_ABSENT), 0);
 	assert_false(state_storage_silent(&s, state_node(&s, 1), 0));
 }
 
@@ -279,8 +246,8 @@ static void test_changed_while_it_waits(void **state)
 	(void)state;
 	vm("web", "vol1", STATE_AFTER_LEASE);
 	node_fails();
-	assert_int_equal(paid("vol1", 1, HEARTBEAT_UNKNOWN), 0);
-	(void)paid("vol2", 1, HEARTBEAT_UNKNOWN);
+	assert_int_equal(rig_paid("vol1", 1, 1, HEARTBEAT_UNKNOWN), 0);
+	(void)rig_paid("vol2", 1, 1, HEARTBEAT_UNKNOWN);
 	assert_int_equal(state_resource(&s, "web")->phase, STATE_DISPLACED);
 	set("web", STATE_AFTER_LEASE + 1, -EINVAL);
 	set("nobody", STATE_AFTER_FENCE, -ENOENT);

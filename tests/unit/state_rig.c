@@ -88,3 +88,37 @@ int rig_assign(const char *volume, uint32_t to)
 	m.incarnation = state_node(&s, to)->incarnation;
 	return rig_apply(&c).code;
 }
+
+int rig_place(const char *vm, uint32_t node)
+{
+	COMMAND(RESOURCE_PLACE, ResourcePlace, resource_place);
+
+	m.name = COMMAND_STRING(vm);
+	m.generation = state_resource(&s, vm)->generation;
+	m.node = node;
+	m.incarnation = state_node(&s, node)->incarnation;
+	return rig_apply(&c).code;
+}
+
+int rig_started(const char *vm)
+{
+	COMMAND(RESOURCE_STARTED, ResourceStarted, resource_started);
+
+	m.name = COMMAND_STRING(vm);
+	m.generation = state_resource(&s, vm)->generation;
+	return rig_apply(&c).code;
+}
+
+int rig_paid(const char *volume, uint32_t node, uint64_t incarnation, enum heartbeat_seen seen)
+{
+	const struct state_volume *v = state_volume(&s, volume);
+	COMMAND(DEBT_PAID, DebtPaid, debt_paid);
+
+	m.volume = COMMAND_STRING(volume);
+	m.epoch = v->epoch;
+	m.payer = v->coordinator;
+	m.node = node;
+	m.incarnation = incarnation;
+	m.seen = seen;
+	return rig_apply(&c).code;
+}

@@ -3,6 +3,7 @@
 #ifndef CL_TESTS_UNIT_STATE_RIG_H
 #define CL_TESTS_UNIT_STATE_RIG_H
 
+#include "proto/heartbeat.h"
 #include "proto/log.pb-c.h"
 #include "quorum/state.h"
 
@@ -21,5 +22,10 @@ int rig_admit(uint32_t id);
 int rig_failed(uint32_t id);
 int rig_volume(const char *name);
 int rig_assign(const char *volume, uint32_t to);
+/* At the VM's present generation. */
+int rig_place(const char *vm, uint32_t node);
+int rig_started(const char *vm);
+/* By the volume's coordinator. */
+int rig_paid(const char *volume, uint32_t node, uint64_t incarnation, enum heartbeat_seen seen);
 
 #endif

@@ -49,23 +49,8 @@ static void stop(bool on, bool save)
 
 static uint64_t place(void)
 {
-	COMMAND(RESOURCE_PLACE, ResourcePlace, resource_place);
-
-	m.name = COMMAND_STRING("web");
-	m.generation = web()->generation;
-	m.node = 1;
-	m.incarnation = state_node(&s, 1)->incarnation;
-	assert_int_equal(rig_apply(&c).code, 0);
+	OK(rig_place("web", 1));
 	return web()->generation;
-}
-
-static void started(void)
-{
-	COMMAND(RESOURCE_STARTED, ResourceStarted, resource_started);
-
-	m.name = COMMAND_STRING("web");
-	m.generation = web()->generation;
-	assert_int_equal(rig_apply(&c).code, 0);
 }
 
 static void ended(uint64_t saved, bool badly)
@@ -104,7 +89,7 @@ static uint64_t saved(uint64_t *ret_from)
 
 	vm_create(true);
 	*ret_from = place();
-	started();
+	OK(rig_started("web"));
 	stop(true, true);
 	assert_true(state_saves(web()));
 	number = web()->saved;
@@ -124,7 +109,7 @@ static void test_once(void **state)
 	assert_false(state_restores(web()));
 	assert_int_equal(place(), number);
 	assert_true(state_restores(web()));
-	started();
+	OK(rig_started("web"));
 	assert_false(state_restores(web()));
 	assert_int_equal(web()->saved, 0);
 	stop(true, false);
@@ -181,7 +166,7 @@ static void test_what_is_not_saved(void **state)
 	(void)state;
 	vm_create(false);
 	(void)place();
-	started();
+	OK(rig_started("web"));
 	stop(true, true);
 	assert_false(state_saves(web())); /* it has no volume */
 	ended(99, false);
@@ -200,7 +185,7 @@ static void test_a_report_that_does_not_fit(void **state)
 	(void)state;
 	vm_create(true);
 	(void)place();
-	started();
+	OK(rig_started("web"));
 	stop(true, true);
 	before = web()->saved;
 	ended(before + 1, false);
