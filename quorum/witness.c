@@ -121,6 +121,13 @@ static bool others_come_first(const struct witness_watch *w, const struct witnes
 	return false;
 }
 
+/* What was read of it says something of now. */
+static bool looked(const struct witness_watch *w, int64_t now_ms)
+{
+	return w->slots_known && w->holder_known && now_ms - w->read_ms <= WITNESS_READ_MS &&
+	       now_ms - w->holder_ms <= WITNESS_READ_MS;
+}
+
 static enum witness_advice alone(const struct witness_watch *w, const struct witness_side *side,
 				 int64_t now_ms, const char **ret_why)
 {
@@ -134,8 +141,7 @@ static enum witness_advice alone(const struct witness_watch *w, const struct wit
 	if (lowest(side) != side->self)
 		return WITNESS_STAY;
 	*ret_why = "looking who holds it";
-	if (!w->slots_known || !w->holder_known || now_ms - w->read_ms > WITNESS_READ_MS ||
-	    now_ms - w->holder_ms > WITNESS_READ_MS)
+	if (!looked(w, now_ms))
 		return WITNESS_STAY;
 	*ret_why = "it was served here before";
 	if (w->holder == side->self || (side->defects & WITNESS_DEFECT_NO_WAIT))
@@ -155,6 +161,10 @@ enum witness_advice witness_advise(const struct witness_watch *w, const struct w
 
 		*ret_why = me ? "the manager says so" : "another node serves it";
 		if (me == serving)
+			return WITNESS_STAY;
+		/* A process that slept hears words of a ring that has long gone, in that ring, and would take the witness from
+		 * the side that has it now. Its own reading is as old as its sleep, and a new one ends behind those words. */
+		if (me && !looked(w, now_ms) && !(side->defects & WITNESS_DEFECT_WORD_BLIND))
 			return WITNESS_STAY;
 		return me ? WITNESS_CLAIM : WITNESS_YIELD;
 	}

@@ -41,7 +41,8 @@ enum {
 
 /* Guards that the simulator can leave out. */
 enum witness_defect {
-	WITNESS_DEFECT_NO_WAIT = 1 << 0, /* taken over without looking at the holder's slot */
+	WITNESS_DEFECT_NO_WAIT = 1 << 0,    /* taken over without looking at the holder's slot */
+	WITNESS_DEFECT_WORD_BLIND = 1 << 1, /* .. by a word that was heard while it slept */
 };
 
 struct witness_seen {

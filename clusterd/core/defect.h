@@ -72,5 +72,8 @@
 #define NODE_DEFECT_ON_FORGOTTEN NODE_DEFECT(55)  /* a machine that was switched off is left so */
 #define NODE_DEFECT_GOODBYE_EARLY NODE_DEFECT(53) /* goodbye is said before all has ended */
 #define NODE_DEFECT_LENGTH_OWN NODE_DEFECT(54)	  /* every lease is as long as our own */
+#define NODE_DEFECT_WITNESS_WORD_BLIND                                                             \
+	NODE_DEFECT(57) /* the witness is taken over by a word from before a sleep */
+#define NODE_DEFECT_LIFE_KEPT NODE_DEFECT(56) /* a life that has ended stays on file */
 
 #endif

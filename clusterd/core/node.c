@@ -41,6 +41,10 @@ static void clean(struct node *n, uint64_t incarnation)
 	if (n->incarnation) {
 		n->incarnation = 0;
 		lease_reset(&n->lease);
+		/* A life ends once, whatever becomes of this process: the next one would take it up again by the file, where
+		 * nobody has noted its end yet, while csvd opens nothing any more under it. */
+		if (!(n->cfg.defects & NODE_DEFECT_LIFE_KEPT))
+			core_emit(n, NODE_DO_INCARNATION)->incarnation = 0;
 		beats_tell_lease(n);
 	}
 	if (n->cleaning || (n->cleaned && n->ended >= incarnation))

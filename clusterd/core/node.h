@@ -55,7 +55,7 @@ struct node_config {
 	uint64_t memory_bytes; /* what VMs may use here */
 	uint32_t cpus;
 	uint32_t token_ms, consensus_ms; /* corosync's: L = token + consensus + 3 s */
-	uint64_t incarnation;	/* found in NODE_DO_INCARNATION's file; 0 = not in this boot */
+	uint64_t incarnation;	/* found in NODE_DO_INCARNATION's file; 0 = none in this boot, or it is over */
 	int64_t lease_until_ms; /* NODE_DO_CSVD_LEASE's last word, from its file; 0 = not known */
 	uint64_t seed;		/* for the election's random part */
 	int64_t quarantine_ms;	/* how long a fence counts towards it; 0 = QUARANTINE_MS */
@@ -315,7 +315,8 @@ enum node_action_type {
 	NODE_DO_CSVD_TABLES,  /* volumes, nodes or owners changed: send csvd the whole tables */
 	NODE_DO_CSVD_LEASE,   /* .lease: issue nothing after until_ms (0: stop now). Also kept in a
 				file in /run: by it the next process's VMs stand */
-	NODE_DO_INCARNATION,  /* .incarnation: write it to the file in /run, before anything else */
+	NODE_DO_INCARNATION,  /* .incarnation: write it to the file in /run, before anything else; 0 when that life is
+				over, before anything of it is ended */
 	NODE_DO_CLEANUP,    /* .incarnation: end all of it: kill every VM, empty its cgroups, close
 			    its csvd sessions; then NODE_EV_CLEANED */
 	NODE_DO_EXPECT,	    /* .votes: votequorum_setexpected() */

@@ -163,7 +163,10 @@ bool wit_side(const struct node *n, struct wit_side *ret)
 		.leaderless = n->now_ms - w->led_ms >= WITNESS_LEADERLESS_MS,
 		.dead_ms = (int64_t)n->cfg.token_ms + n->cfg.consensus_ms,
 		.defects =
-			n->cfg.defects & NODE_DEFECT_WITNESS_NO_WAIT ? WITNESS_DEFECT_NO_WAIT : 0,
+			(n->cfg.defects & NODE_DEFECT_WITNESS_NO_WAIT ? WITNESS_DEFECT_NO_WAIT
+								      : 0) |
+			(n->cfg.defects & NODE_DEFECT_WITNESS_WORD_BLIND ? WITNESS_DEFECT_WORD_BLIND
+									 : 0),
 	};
 	side_add(n, ret, n->cfg.id);
 	for (size_t i = 0; i < n->view.n_group; i++) {

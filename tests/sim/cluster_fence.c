@@ -224,7 +224,7 @@ void judge_off(struct cworld *w, const struct state *s)
 		const struct state_fence *f = &s->fences.v[i];
 		const struct cnode *c = &w->node[f->node];
 
-		if (f->off && f->by[0] && c->file_incarnation == f->incarnation)
+		if (f->off && f->by[0] && c->on_since == f->incarnation)
 			sim_fail(w->s, "off-but-on",
 				 "n%u is on at %" PRIu64 ", off by the word of %s", f->node,
 				 f->incarnation, f->by);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Machines that are switched off in order: somebody stops the node, waits for its goodbye, or not for so long, and
- * tells clusterd to end; then the power goes. In every eighth seed, in which it happens again and again.
+ * tells clusterd to end; then the power goes. Or it is called off at the last moment: clusterd is started anew, while what
+ * ran has ended or is about to. In every eighth seed, in which it happens again and again.
  *
  *   goodbye   a node that has said it executes nothing, has no write under way, and is not waited for
  */
@@ -12,7 +13,7 @@
 
 #include "tests/sim/cluster_driver.h"
 
-enum what { BEGIN, WAIT, POWER_OFF };
+enum what { BEGIN, WAIT, POWER_OFF, CALLED_OFF };
 
 bool goodbye_seed(const struct cworld *w)
 {
@@ -75,6 +76,8 @@ static void wait(struct cworld *w, const struct task *t)
 	}
 	sim_trace(w->s, "n%u goes down, %s", t->node,
 		  has_said(w, t->node) ? "with a goodbye" : "come what may");
+	if (!has_said(w, t->node) && sim_chance(w->s, 400000))
+		later(w, t->node, CALLED_OFF, 0, sim_rand(w->s, 1500));
 	later(w, t->node, POWER_OFF, 0, 12000);
 	cw_event(w, t->node, &end);
 }
@@ -85,6 +88,24 @@ static void power_off(struct cworld *w, unsigned node)
 		return;
 	w->node[node].going_down = false;
 	nemesis_crash(w, node, true, 2000 + sim_rand(w->s, 10000));
+}
+
+static void call_off(struct cworld *w, unsigned node)
+{
+	struct node_request rq = { .verb = NODE_RESUME,
+				   .object = w->node[node].name,
+				   .target = "" };
+
+	if (!w->node[node].going_down || !sim_up(w->s, node))
+		return;
+	sim_trace(w->s, "n%u stays, after all", node);
+	w->node[node].going_down = false;
+	nemesis_crash(w, node, false, 20 + sim_rand(w->s, 500));
+	for (unsigned i = 1; i <= w->nodes; i++)
+		if (i != node && w->node[i].core && !sim_frozen(w->s, i)) {
+			client_ask(w, i, rq);
+			return;
+		}
 }
 
 bool goodbye_ends(struct cworld *w, unsigned node)
@@ -99,6 +120,8 @@ void goodbye_task(struct cworld *w, struct task *t)
 {
 	if (t->a == POWER_OFF)
 		power_off(w, t->node);
+	else if (t->a == CALLED_OFF)
+		call_off(w, t->node);
 	else if (!w->faults)
 		w->node[t->node].going_down = false;
 	else if (t->a == BEGIN)

@@ -94,7 +94,7 @@ void judge_silent(struct cworld *w, const struct state *s)
 		int64_t left_ms = c->lease_ms - cw_clock(w, n->id);
 
 		if (n->phase == STATE_NODE_FAILED && !n->goodbye && n->silent >= n->incarnation &&
-		    c->file_incarnation == n->incarnation && left_ms > CLOCKS_MS)
+		    c->on_since == n->incarnation && left_ms > CLOCKS_MS)
 			sim_fail(w->s, "lease-outlives",
 				 "n%u is called silent at %" PRIu64 ", and its lease has %" PRId64
 				 " ms left",

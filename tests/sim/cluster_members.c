@@ -193,7 +193,7 @@ static void forget(struct cworld *w, unsigned node)
 	struct cnode *c = &w->node[node];
 
 	disk_set_aside(w, node, "");
-	c->file_incarnation = 0;
+	c->file_incarnation = c->on_since = 0;
 	c->file_lease_ms = c->file_beat_ms = 0;
 	c->setup_written = c->setup_loaded = 0;
 	c->join_asked = 0;

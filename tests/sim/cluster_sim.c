@@ -74,6 +74,8 @@ static const struct {
 	{ "detach-watch-late", NODE_DEFECT_DETACH_WATCH_LATE, true },
 	{ "length-own", NODE_DEFECT_LENGTH_OWN, true },
 	{ "goodbye-early", NODE_DEFECT_GOODBYE_EARLY, true },
+	{ "life-kept", NODE_DEFECT_LIFE_KEPT, true },
+	{ "witness-word-blind", NODE_DEFECT_WITNESS_WORD_BLIND, true },
 	{ "removed-votes", NODE_DEFECT_REMOVED_VOTES, true },
 	{ "leaves-alone", NODE_DEFECT_LEAVES_ALONE, true },
 	{ "save-twice", NODE_DEFECT_SAVE_TWICE, true },

@@ -85,8 +85,11 @@ static void carry_out(struct cworld *w, unsigned node, struct node_action *a)
 		driver_order(w, node, a);
 		break;
 	case NODE_DO_INCARNATION:
-		driver_new_life(w, node, a->incarnation);
 		c->file_incarnation = a->incarnation;
+		if (!a->incarnation)
+			break;
+		driver_new_life(w, node, a->incarnation);
+		c->on_since = a->incarnation;
 		break;
 	case NODE_DO_CLEANUP:
 		driver_cleanup(w, node, a->incarnation);
@@ -392,7 +395,7 @@ static void crash(struct sim *s, unsigned node)
 		return;
 	c->power_off = true;
 	c->away = c->comes_back = false;
-	c->file_incarnation = 0;
+	c->file_incarnation = c->on_since = 0;
 	c->file_lease_ms = c->file_beat_ms = 0;
 	c->expected_votes = 0;
 	witness_session(w, node, false);

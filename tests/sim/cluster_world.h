@@ -252,7 +252,8 @@ struct cnode {
 	char anew[STATE_REASON_MAX]; /* the database was set aside: why */
 	uint64_t machine;	     /* of the power-on */
 	int64_t clock_off, clock_ppm, wall_off;
-	uint64_t file_incarnation; /* in /run: gone with the power */
+	uint64_t file_incarnation; /* in /run: gone with the power, 0 when that life has ended */
+	uint64_t on_since;	   /* the last one that it took on since the power came */
 	int64_t file_lease_ms;
 	bool power_lost;  /* the crash that is being done */
 	uint8_t supplies; /* bits of those that agents have switched off */

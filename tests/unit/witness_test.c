@@ -397,6 +397,11 @@ static void test_the_leaders_word(void **state)
 	s.side.word = 2;
 	assert_int_equal(advise(&s, false), WITNESS_CLAIM);
 	assert_int_equal(advise(&s, true), WITNESS_STAY);
+	s.now += 5000; /* it slept, and hears what was said meanwhile */
+	assert_int_equal(advise(&s, false), WITNESS_STAY);
+	assert_int_equal(advise(&s, true), WITNESS_STAY);
+	pass(&s, 250, 1, true);
+	assert_int_equal(advise(&s, false), WITNESS_CLAIM);
 	s.side.word = 1;
 	assert_int_equal(advise(&s, true), WITNESS_YIELD);
 	assert_int_equal(advise(&s, false), WITNESS_STAY);
