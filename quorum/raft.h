@@ -411,6 +411,11 @@ struct raft_peer_view {
 	uint32_t append_ms;
 	bool installing; /* a snapshot is under way */
 };
+/* Whether it has answered a request that was sent within the last `ms`. */
+static inline bool raft_peer_answers(const struct raft_peer_view *v, int64_t now_ms, int64_t ms)
+{
+	return v->answered_ms >= now_ms - ms;
+}
 bool raft_peer(const struct raft *r, const struct raft_id *id, struct raft_peer_view *ret);
 
 /* ---- defect switches (docs/raft.md) ----------------------------------------------------- */

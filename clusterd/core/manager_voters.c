@@ -56,7 +56,8 @@ static bool caught_up(const struct node *n, const struct raft_id *id)
 	if (raft_id_equal(id, &self))
 		return true;
 	return raft_peer(n->raft, id, &p) && !p.installing && p.match > 0 &&
-	       p.match >= raft_commit_index(n->raft) && n->now_ms - p.answered_ms <= CORE_HEARD_MS;
+	       p.match >= raft_commit_index(n->raft) &&
+	       raft_peer_answers(&p, n->now_ms, CORE_HEARD_MS);
 }
 
 /* Nothing moved of late, and whoever is not long away answers. */

@@ -103,6 +103,7 @@ static void follow_config(struct node *n)
 	a->witness.what = NODE_WITNESS_OPEN;
 	CORE_COPY(a->witness.url, is.url);
 	w->is = is;
+	w->is_ms = n->now_ms;
 	w->known = (struct witness_slot){ 0 };
 	wit_enter(n, any ? WIT_DOWN : WIT_OFF, any ? "connecting to it" : "");
 }

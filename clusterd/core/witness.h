@@ -104,6 +104,7 @@ struct wit {
 	enum wit_phase phase;
 	char why[STATE_REASON_MAX];
 	struct state_witness is; /* that the session is for */
+	int64_t is_ms;		 /* since then */
 	struct wit_set_vec sets;
 	struct wit_op_vec ops;
 	int64_t poll_ms, again_ms;

@@ -94,7 +94,7 @@ static bool counts(const struct node *n)
 
 	return answers(n, &v) && n->wit.term == raft_term(n->raft) &&
 	       v.answered_ms >= n->wit.ring_ms && v.match >= n->wit.term_index &&
-	       n->now_ms - v.answered_ms <= WITNESS_FRESH_MS;
+	       raft_peer_answers(&v, n->now_ms, WITNESS_FRESH_MS);
 }
 
 static void take_word(struct node *n, uint32_t host, bool counting, bool alive)
@@ -110,13 +110,14 @@ static void take_word(struct node *n, uint32_t host, bool counting, bool alive)
 }
 
 /* Every node hears the leader's word and writes the same line. Without a leader nobody knows; and a new
- * one needs a moment to hear of it. */
+ * one needs a moment to hear of it, as a new witness does to answer. */
 static void alarm_step(struct node *n)
 {
 	struct wit *w = &n->wit;
 	bool alive = n->now_ms - w->alive_ms <= WITNESS_FRESH_MS;
 	bool lost = w->phase != WIT_OFF && raft_leader(n->raft).node && n->life == NODE_UP &&
 		    n->now_ms - w->led_since_ms > 2 * WITNESS_FRESH_MS &&
+		    n->now_ms - w->is_ms > 2 * WITNESS_FRESH_MS &&
 		    n->now_ms - w->alive_ms > 2 * WITNESS_FRESH_MS;
 
 	if (lost == w->lost || (!lost && !alive && w->phase != WIT_OFF))
@@ -142,7 +143,7 @@ void witness_lead_step(struct node *n)
 		w->term_index = raft_commit_index(n->raft);
 		w->alive_ms = n->now_ms;
 	}
-	alive = answers(n, &v) && n->now_ms - v.answered_ms <= WITNESS_FRESH_MS;
+	alive = answers(n, &v) && raft_peer_answers(&v, n->now_ms, WITNESS_FRESH_MS);
 	counting = counts(n);
 	if (counting && !w->word_counts)
 		n->beat_ms = n->now_ms; /* who waits for quorum shall not wait for a beat */
