@@ -78,6 +78,15 @@ static bool all_well(const json_t *result)
 	return true;
 }
 
+static void status_witness(const json_t *w, FILE *out)
+{
+	const char *since = json_text(w, "since");
+	char ago[24];
+
+	(void)fprintf(out, "the witness is lost%s%s: %s\n", *since ? " for " : "",
+		      *since ? json_ago(since, ago) : "", json_text(w, "reason"));
+}
+
 static void status_head(const json_t *result, FILE *out)
 {
 	const json_t *c = json_object_get(result, "cluster"), *alarm;
@@ -94,8 +103,7 @@ static void status_head(const json_t *result, FILE *out)
 			      lose == 1 ? "" : "s",
 			      *json_text(c, "manager") ? json_text(c, "manager") : "none");
 	if (strcmp(witness_state(result), "lost") == 0)
-		(void)fprintf(out, "the witness is lost: %s\n",
-			      json_text(json_object_get(c, "witness"), "reason"));
+		status_witness(json_object_get(c, "witness"), out);
 	if (json_is_true(json_object_get(c, "quorate")) && *json_text(c, "reason"))
 		(void)fprintf(out, "%s\n", json_text(c, "reason"));
 	json_array_foreach(json_object_get(c, "alarms"), i, alarm)(void)

@@ -9,6 +9,7 @@
 #include "clusterd/requests_int.h"
 #include "clusterd/timing.h"
 #include "clusterd/view.h"
+#include "lib/walltime.h"
 
 static const char *name_of(const struct node *node, uint32_t id)
 {
@@ -19,16 +20,19 @@ static const char *name_of(const struct node *node, uint32_t id)
 
 json_t *view_witness(const struct node *node)
 {
+	char since[CL_RFC3339_SIZE] = "";
 	struct node_quorum q;
 
 	node_get_quorum(node, &q);
-	return json_pack("{s:s,s:s?,s:s?,s:s?,s:s?,s:s?,s:b}", "state", q.witness, "kind",
+	if (q.since_ms > 0)
+		(void)cl_rfc3339(q.since_ms, since);
+	return json_pack("{s:s,s:s?,s:s?,s:s?,s:s?,s:s?,s:s?,s:b}", "state", q.witness, "kind",
 			 !*q.url			   ? NULL
 			 : strncmp(q.url, "file:", 5) == 0 ? "file"
 							   : "lun",
 			 "url", *q.url ? q.url : NULL, "host", name_of(node, q.host), "path",
-			 *q.path ? q.path : NULL, "reason", *q.reason ? q.reason : NULL, "cast",
-			 (int)q.cast);
+			 *q.path ? q.path : NULL, "reason", *q.reason ? q.reason : NULL, "since",
+			 *since ? since : NULL, "cast", (int)q.cast);
 }
 
 json_t *view_quorum(const struct node *node)

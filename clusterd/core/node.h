@@ -141,7 +141,7 @@ enum node_verb {
 	NODE_RESTORE, /* spec: the state of a backup, line, uuid: random; force: though other nodes
 			       run clusterd. Makes a new line of it with this node alone */
 	NODE_STOP_NODE, /* object: a node that is up; quick: memory is kept; force: nothing is moved */
-	NODE_SET_VM,  /* object: a VM; start_after */
+	NODE_SET_VM,	/* object: a VM; start_after */
 };
 
 /* Strings are borrowed for the step. client is the driver's own number; it comes back in replies.
@@ -508,6 +508,7 @@ struct node_quorum {
 	const char *url;	       /* "" = none; valid until the next step */
 	uint32_t host;		       /* who serves it, as far as is known; 0 = nobody */
 	char reason[STATE_REASON_MAX]; /* why it does not vote or answer; "" = it does */
+	int64_t since_ms;	       /* lost: since when, by the wall clock, for people; else 0 */
 	const char *path; /* of this node: "ok", or why not; valid until the next step */
 	bool cast;	  /* this node's vote in votequorum's device */
 };

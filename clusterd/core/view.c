@@ -24,6 +24,18 @@ static uint32_t voters_heard(const struct node *n)
 	return heard + witness_votes_present(n);
 }
 
+/* Since when, and why as far as this node can tell: the others may reach what it does not. */
+static void witness_lost(const struct node *n, struct node_quorum *ret)
+{
+	int64_t at = n->wit.alive_ms > n->wit.is_ms ? n->wit.alive_ms : n->wit.is_ms;
+	bool path = n->wit.phase >= WIT_WATCHING || !n->wit.why[0];
+
+	ret->since_ms = n->wall_ms - (n->now_ms - at);
+	(void)snprintf(ret->reason, sizeof(ret->reason), "%s%s%.100s",
+		       ret->host ? "it does not answer the manager" : "no node serves it",
+		       path ? "" : "; on this node: ", path ? "" : n->wit.why);
+}
+
 static const char *witness_word(const struct node *n, struct node_quorum *ret)
 {
 	struct raft_id id = witness_id(&n->wit.is);
@@ -37,8 +49,7 @@ static const char *witness_word(const struct node *n, struct node_quorum *ret)
 		return "joining";
 	}
 	if (!alive) {
-		CORE_COPY(ret->reason,
-			  ret->host ? "it does not answer the manager" : "no node serves it");
+		witness_lost(n, ret);
 		return "lost";
 	}
 	if (m->role == RAFT_VOTER)
