@@ -60,6 +60,9 @@ tests_unit_iscsi_uring_test_LDADD = iscsi/libiscsilun.a lib/libcl.a $(URING_LIBS
 check_PROGRAMS += tests/unit/witness_dir_test
 tests_unit_witness_dir_test_SOURCES = tests/unit/witness_dir_test.c
 tests_unit_witness_dir_test_LDADD = iscsi/libiscsilun.a lib/libcl.a $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/witness_file_test
+tests_unit_witness_file_test_SOURCES = tests/unit/witness_file_test.c
+tests_unit_witness_file_test_LDADD = iscsi/libiscsilun.a lib/libcl.a $(ISCSI_LIBS) $(QB_LIBS) $(CMOCKA_LIBS) -lpthread
 
 check_PROGRAMS += tests/unit/iscsi_hostile_test
 tests_unit_iscsi_hostile_test_SOURCES = tests/unit/iscsi_hostile_test.c

@@ -45,10 +45,21 @@ static int real_rename(void *user, const char *from, const char *to)
 	return renameat(real->dir, from, real->dir, to) < 0 ? -errno : 0;
 }
 
+static void forget(struct wdir_real *real)
+{
+	if (real->fd >= 0)
+		(void)close(real->fd);
+	real->fd = -1;
+	real->name[0] = 0;
+}
+
+/* Closed first: an NFS client would keep what is open, under another name. */
 static int real_remove(void *user, const char *name)
 {
 	struct wdir_real *real = user;
 
+	if (strcmp(real->name, name) == 0)
+		forget(real);
 	return unlinkat(real->dir, name, 0) < 0 ? -errno : 0;
 }
 
@@ -109,14 +120,6 @@ static int real_read(void *user, const char *name, uint64_t offset, void *buf, u
 		memcpy(buf, aligned, (size_t)r);
 	(void)close(fd);
 	return r;
-}
-
-static void forget(struct wdir_real *real)
-{
-	if (real->fd >= 0)
-		(void)close(real->fd);
-	real->fd = -1;
-	real->name[0] = 0;
 }
 
 /* Kept open: one file is written again and again. Not for reading, too: a server might lend us the file (a write

@@ -20,6 +20,11 @@
 #define SILENCE_MS 8000 /* as for a LUN */
 #define GIVE_UP_MS 2000
 #define JOBS_MAX 4096
+/* Two for each session. Those of sessions that were dropped while the share hung stay until it answers, and no more
+ * than these may: each new clusterd begins a session. */
+#define THREADS_MAX 8
+
+static atomic_int threads;
 
 /* What a lane does beside the operations of its user. */
 enum { JOB_OPEN = 100, JOB_CLEAR, JOB_END };
@@ -70,7 +75,8 @@ struct witness_file {
 	struct cl_source *answers, *retry, *watch, *gone_timer;
 	struct job_list jobs[2]; /* given out, in order */
 	unsigned n_jobs;
-	bool up, refused;
+	int64_t silence_ms;
+	bool up, began; /* began: the threads */
 	char log[WDIR_NAME_MAX];
 	void (*gone)(void *user);
 	void *gone_user;
@@ -172,6 +178,7 @@ static void *lane_main(void *user)
 	if (l->open)
 		wdir_real_close(&l->real);
 	put_down(w);
+	atomic_fetch_sub(&threads, 1);
 	return NULL;
 }
 
@@ -218,9 +225,19 @@ static void begin(struct witness_file *w, unsigned lane)
 		lose(w, -ENOMEM, "out of memory");
 }
 
+static int threads_begin(struct witness_file *w);
+
 static void on_retry(void *user)
 {
-	begin(user, 0);
+	struct witness_file *w = user;
+	int r = w->began ? 0 : threads_begin(w);
+
+	if (r == 0)
+		begin(w, 0);
+	else if (r == -EAGAIN)
+		lose(w, r, "the share hangs, and earlier sessions wait for it");
+	else
+		lose(w, r, "no threads for the share");
 }
 
 void witness_file_submit(struct witness_file *w, uint64_t id, enum witness_op_kind kind,
@@ -337,7 +354,7 @@ static bool silent(const struct witness_file *w, int64_t now_ms)
 		const struct job *j = TAILQ_FIRST(&w->jobs[i]);
 
 		if (j && j->session == atomic_load(&w->session) &&
-		    now_ms - j->begun_ms > SILENCE_MS)
+		    now_ms - j->begun_ms > w->silence_ms)
 			return true;
 	}
 	return false;
@@ -349,7 +366,7 @@ static void on_watch(void *user)
 
 	(void)cl_timer_set_in(w->watch, WATCH_MS);
 	if (silent(w, cl_mono_ms(cl_mono_now())))
-		lose(w, -ETIMEDOUT, "the share has not answered for 8 seconds");
+		lose(w, -ETIMEDOUT, "the share hangs: no answer for 8 seconds");
 }
 
 /* ---- life ------------------------------------------------------------------------------------------------------ */
@@ -383,10 +400,25 @@ static int thread_begin(struct witness_file *w, unsigned lane)
 	(void)pthread_attr_init(&attr);
 	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	atomic_fetch_add(&w->users, 1);
+	atomic_fetch_add(&threads, 1);
 	r = -pthread_create(&thread, &attr, lane_main, &w->lanes[lane]);
 	(void)pthread_attr_destroy(&attr);
-	if (r < 0)
+	if (r < 0) {
+		w->lanes[lane].w = NULL;
+		atomic_fetch_sub(&threads, 1);
 		atomic_fetch_sub(&w->users, 1);
+	}
+	return r;
+}
+
+/* -EAGAIN: too many wait for a share that hangs. Threads are begun by the loop alone, and end by themselves. */
+static int threads_begin(struct witness_file *w)
+{
+	int r = atomic_load(&threads) > THREADS_MAX - 2 ? -EAGAIN : 0;
+
+	for (unsigned i = 0; r == 0 && i < 2; i++)
+		r = w->lanes[i].w ? 0 : thread_begin(w, i);
+	w->began = r == 0;
 	return r;
 }
 
@@ -400,8 +432,6 @@ static int begin_all(struct cl_loop *loop, struct witness_file *w)
 		r = cl_timer_new(loop, on_watch, w, &w->watch);
 	if (r == 0)
 		r = cl_timer_new(loop, on_gone, w, &w->gone_timer);
-	for (unsigned i = 0; r == 0 && i < 2; i++)
-		r = thread_begin(w, i);
 	if (r < 0)
 		return r;
 	(void)cl_timer_set_in(w->retry, 0);
@@ -427,6 +457,7 @@ static struct witness_file *file_new(const struct witness_config *config)
 	w->node = config->node;
 	w->make = config->make;
 	w->unused = config->unused;
+	w->silence_ms = config->silence_ms ? config->silence_ms : SILENCE_MS;
 	return w;
 }
 
@@ -443,7 +474,7 @@ int witness_file_new(struct cl_loop *loop, const struct witness_config *config,
 		return cl_error_set(err, -ENOMEM, "out of memory");
 	(void)snprintf(w->path, sizeof(w->path), "%s", path);
 	if (begin_all(loop, w) < 0)
-		return cl_error_set(err, -ENOMEM, "no threads for the share");
+		return cl_error_set(err, -ENOMEM, "out of memory");
 	*ret = cl_steal(w);
 	return 0;
 }

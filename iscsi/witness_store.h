@@ -62,7 +62,8 @@ struct witness_config {
 	uint64_t incarnation;
 	unsigned number; /* of this session on this node */
 	bool unused; /* one that is in use, or holds something else, is refused (-EBUSY, -CL_EREFUSED) */
-	bool make; /* it may be blank: it is to become a witness */
+	bool make;	    /* it may be blank: it is to become a witness */
+	int64_t silence_ms; /* a share that does not answer for so long is lost; 0 = 8 s, less in tests */
 	struct witness_hooks hooks;
 };
 
