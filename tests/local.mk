@@ -10,5 +10,11 @@ noinst_PROGRAMS += tests/csvd/ledger
 tests_csvd_ledger_SOURCES = tests/csvd/ledger.c
 tests_csvd_ledger_LDADD = $(URING_LIBS)
 
+
+# A share that hangs and fails as it is told.
+noinst_PROGRAMS += tests/share/sharefs
+tests_share_sharefs_SOURCES = tests/share/sharefs.c
+tests_share_sharefs_LDADD = $(FUSE_LIBS)
+
 include tests/sim/local.mk
 include tests/fuzz/local.mk
