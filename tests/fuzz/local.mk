@@ -1,6 +1,7 @@
 # tests/fuzz/: decoders against damaged input. `make check` runs each for a moment.
 check_PROGRAMS += tests/fuzz/fuzz_messages tests/fuzz/fuzz_volume
-tests_fuzz_fuzz_messages_SOURCES = tests/fuzz/fuzz.c tests/fuzz/fuzz.h tests/fuzz/messages.c
+tests_fuzz_fuzz_messages_SOURCES = tests/fuzz/fuzz.c tests/fuzz/fuzz.h tests/fuzz/messages.c \
+	tests/fuzz/messages.h tests/fuzz/messages_log.c tests/fuzz/messages_node.c tests/fuzz/messages_text.c
 tests_fuzz_fuzz_messages_LDADD = clusterd/libclusterd.a clusterd/libcore.a quorum/libstate.a \
 	quorum/libquorum.a resources/libplan.a migration/libmigration.a proto/libproto.a proto/libpb.a \
 	lib/libcl.a $(PROTOBUFC_LIBS) $(JANSSON_LIBS) $(QB_LIBS) $(GNUTLS_LIBS)
