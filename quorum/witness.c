@@ -141,7 +141,9 @@ static enum witness_advice alone(const struct witness_watch *w, const struct wit
 	if (lowest(side) != side->self)
 		return WITNESS_STAY;
 	*ret_why = "looking who holds it";
-	if (!looked(w, now_ms))
+	/* Who was named has until then to obey, and would be robbed of what it has just taken over. */
+	if (!looked(w, now_ms) || (w->holder_ms - side->named_ms <= WITNESS_NAMED_MS &&
+				   !(side->defects & WITNESS_DEFECT_NAMED_UNREAD)))
 		return WITNESS_STAY;
 	*ret_why = "it was served here before";
 	if (w->holder == side->self || (side->defects & WITNESS_DEFECT_NO_WAIT))

@@ -34,6 +34,7 @@
 enum {
 	WITNESS_POLL_MS = 250,	 /* slots are written and read so often */
 	WITNESS_FRESH_MS = 1500, /* a leader's word, or the witness's answer, is believed so long */
+	WITNESS_NAMED_MS = 2000, /* .. and obeyed: half a second to begin */
 	WITNESS_READ_MS = 1000,	 /* what was read longer ago says nothing of now */
 	WITNESS_AGAIN_MS = 2000, /* after a take-over that failed */
 	WITNESS_LEADERLESS_MS = 6000, /* an election timeout is two to three seconds */
@@ -43,6 +44,7 @@ enum {
 enum witness_defect {
 	WITNESS_DEFECT_NO_WAIT = 1 << 0,    /* taken over without looking at the holder's slot */
 	WITNESS_DEFECT_WORD_BLIND = 1 << 1, /* .. by a word that was heard while it slept */
+	WITNESS_DEFECT_NAMED_UNREAD = 1 << 2, /* .. by what was read before somebody was named */
 };
 
 struct witness_seen {
@@ -81,8 +83,9 @@ struct witness_side {
 	size_t n_present;
 	const uint32_t *path; /* those of them that reach the LUN */
 	size_t n_path;
-	uint32_t word;	 /* whom the leader names; 0 = nobody does */
-	bool leaderless; /* nobody leads since WITNESS_LEADERLESS_MS */
+	uint32_t word;	  /* whom the leader names; 0 = nobody does */
+	int64_t named_ms; /* when it named another node than this one at last; 0 = never */
+	bool leaderless;  /* nobody leads since WITNESS_LEADERLESS_MS */
 	int64_t dead_ms;
 	unsigned defects;
 };

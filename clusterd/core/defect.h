@@ -74,6 +74,10 @@
 #define NODE_DEFECT_LENGTH_OWN NODE_DEFECT(54)	  /* every lease is as long as our own */
 #define NODE_DEFECT_WITNESS_WORD_BLIND                                                             \
 	NODE_DEFECT(57) /* the witness is taken over by a word from before a sleep */
+#define NODE_DEFECT_WITNESS_NAMED_UNREAD                                                           \
+	NODE_DEFECT(58) /* .. by what was read before another node was named */
+#define NODE_DEFECT_GOODBYE_TO_WITNESS                                                             \
+	NODE_DEFECT(59)			      /* who has said goodbye leaves the lead to anybody */
 #define NODE_DEFECT_LIFE_KEPT NODE_DEFECT(56) /* a life that has ended stays on file */
 
 #endif

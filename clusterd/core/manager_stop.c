@@ -12,7 +12,10 @@
 
 #include "quorum/state_schema.h"
 
-enum { NO_PLACE_MS = 3000 }; /* a node that is not heard this moment may take it yet */
+enum {
+	NO_PLACE_MS = 3000,	/* a node that is not heard this moment may take it yet */
+	HEIR_ANSWERS_MS = 1000, /* ten of raft's beats */
+};
 
 void manager_stop_node(struct node *n, struct asked *q)
 {
@@ -65,16 +68,41 @@ static bool stays(struct node *n, const struct state_node *s, const struct state
 	return true;
 }
 
+/*
+ * A voter that answers and stays. The witness would hand leadership back at once, and so would one that has said
+ * goodbye, too: for ever (simulator: witness, seed 10069 of its time).
+ */
+static const struct raft_member *heir(const struct node *n)
+{
+	const struct raft_config *c = raft_config(n->raft);
+
+	for (uint32_t i = 0; i < c->n; i++) {
+		const struct raft_member *m = &c->member[i];
+		const struct state_node *s = state_node(&n->state, m->id.node);
+		struct raft_peer_view v;
+
+		if (m->role == RAFT_VOTER && m->id.node != n->cfg.id && s && !s->goodbye &&
+		    beats_in_ring(n, s->id) && raft_peer(n->raft, &m->id, &v) &&
+		    n->now_ms - v.answered_ms <= HEIR_ANSWERS_MS)
+			return m;
+	}
+	return NULL;
+}
+
 /* It goes: the next leader is chosen while this one still answers. */
 static void hand_over(struct node *n)
 {
 	const struct state_node *own = state_node(&n->state, n->cfg.id);
 	struct raft_event ev = { .type = RAFT_TRANSFER };
+	const struct raft_member *to = heir(n);
+	bool any = n->cfg.defects & NODE_DEFECT_GOODBYE_TO_WITNESS;
 
-	if (!own || !own->goodbye || own->instance != n->cfg.instance ||
+	if (!own || !own->goodbye || own->instance != n->cfg.instance || (!to && !any) ||
 	    !agent_due(n, &n->mgr.handed_ms))
 		return;
 	ev.transfer.id = ++n->next_id;
+	if (!any)
+		ev.transfer.to = to->id;
 	log_feed(n, &ev);
 }
 

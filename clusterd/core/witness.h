@@ -135,6 +135,7 @@ struct wit {
 	int64_t led_ms, led_since_ms; /* somebody led last; without a break since */
 	bool word_counts;
 	uint64_t word_ring;
+	int64_t named_ms; /* when it was another node at last */
 
 	/* as leader */
 	int64_t ring_ms; /* since when this ring stands */

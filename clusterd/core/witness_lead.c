@@ -105,6 +105,8 @@ static void take_word(struct node *n, uint32_t host, bool counting, bool alive)
 	w->word_ms = n->now_ms;
 	w->word_counts = counting;
 	w->word_ring = n->view.ring;
+	if (host && host != n->cfg.id)
+		w->named_ms = n->now_ms;
 	if (alive)
 		w->alive_ms = n->now_ms;
 }

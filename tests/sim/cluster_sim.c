@@ -76,6 +76,8 @@ static const struct {
 	{ "goodbye-early", NODE_DEFECT_GOODBYE_EARLY, true },
 	{ "life-kept", NODE_DEFECT_LIFE_KEPT, true },
 	{ "witness-word-blind", NODE_DEFECT_WITNESS_WORD_BLIND, true },
+	{ "witness-named-unread", NODE_DEFECT_WITNESS_NAMED_UNREAD, true },
+	{ "goodbye-to-witness", NODE_DEFECT_GOODBYE_TO_WITNESS, true },
 	{ "removed-votes", NODE_DEFECT_REMOVED_VOTES, true },
 	{ "leaves-alone", NODE_DEFECT_LEAVES_ALONE, true },
 	{ "save-twice", NODE_DEFECT_SAVE_TWICE, true },

@@ -407,6 +407,26 @@ static void test_the_leaders_word(void **state)
 	assert_int_equal(advise(&s, false), WITNESS_STAY);
 }
 
+/* The manager named another node, and was cut off: that one may be taking it over this moment. */
+static void test_who_was_named_comes_first(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	scene(&s, 2, 2);
+	s.holder = 2;
+	pass(&s, 1000, 1, true);
+	assert_int_equal(advise(&s, false), WITNESS_CLAIM);
+	s.side.named_ms = s.now;
+	pass(&s, 1000, 1, true);
+	assert_int_equal(advise(&s, false), WITNESS_STAY);
+	s.side.defects = WITNESS_DEFECT_NAMED_UNREAD;
+	assert_int_equal(advise(&s, false), WITNESS_CLAIM);
+	s.side.defects = 0;
+	pass(&s, 1500, 1, true); /* it did not */
+	assert_int_equal(advise(&s, false), WITNESS_CLAIM);
+}
+
 static void test_a_majority_waits_for_its_manager(void **state)
 {
 	struct scene s;
@@ -456,6 +476,7 @@ int main(void)
 		cmocka_unit_test(test_an_old_answer_says_nothing),
 		cmocka_unit_test(test_a_holder_that_helps_nobody_gives_way),
 		cmocka_unit_test(test_the_leaders_word),
+		cmocka_unit_test(test_who_was_named_comes_first),
 		cmocka_unit_test(test_a_majority_waits_for_its_manager),
 		cmocka_unit_test(test_role_by_number),
 	};
