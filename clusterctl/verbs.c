@@ -33,6 +33,7 @@ static const struct verb_option set_node_options[] = {
 	{ "retries", "NUMBER", false, "tried so often again (default 1)" },
 	{ "limit", "SECONDS", false, "given up after so long (default 60)" },
 	{ "keep-off", NULL, false, "the node is not switched on again" },
+	{ "instead-of", "ADDRESS", false, "address: the one that it replaces, of several" },
 	{ "file", "FILE", false, "read `key = value` lines, with these options as keys: secrets" },
 	{ NULL, NULL, false, NULL },
 };
@@ -182,8 +183,8 @@ const struct verb verbs[] = {
 	{ "fence history", "[NODE]", 0, 1, VERB_READS, "node", NULL,
 	  "how failed nodes were proven off, and what failed to", "clusterctl fence history",
 	  text_fences },
-	{ "set node", "NODE fence AGENT|none", 3, 3, 0, "node", set_node_options,
-	  "add a fence agent that can switch NODE off, or take its agents away",
+	{ "set node", "NODE fence|address VALUE", 3, 3, 0, "node", set_node_options,
+	  "add a fence agent that can switch NODE off, take its agents away; or change its address",
 	  "clusterctl set node node3 fence fence_ipmilan --file /root/node3.bmc", NULL },
 	{ "set vm", "NAME start-after auto|fence|lease", 3, 3, 0, "vm", NULL,
 	  "say after what of its failed node NAME is started elsewhere",

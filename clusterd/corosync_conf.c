@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "clusterd/corosync_lines.h"
+#include "clusterd/corosync_move.h"
 
 static int number(const char *text, uint64_t max, uint64_t *ret)
 {
@@ -60,6 +61,22 @@ static void take_excluding(struct corosync_conf *conf, const struct line *l)
 			(void)strcpy(conf->not_with_device, names[i]);
 }
 
+/* corosync's ports are 5405 + the link's number, where nothing else is said. */
+static int take_interface(struct corosync_conf *conf, const struct line *l)
+{
+	uint64_t x;
+
+	if (!line_is(l, "linknumber") && !line_is(l, "mcastport"))
+		return 0;
+	if (number(l->value, 65535, &x) < 0)
+		return -EINVAL;
+	if (line_is(l, "linknumber") && x < COROSYNC_LINKS_MAX)
+		conf->links_set_up |= (uint8_t)(1u << x);
+	if (line_is(l, "mcastport") && x >= COROSYNC_PORT && x < COROSYNC_PORT + COROSYNC_LINKS_MAX)
+		conf->ports_taken |= (uint8_t)(1u << (x - COROSYNC_PORT));
+	return 0;
+}
+
 static void take_open(struct corosync_conf *conf, const struct reader *rd)
 {
 	conf->n_quorum += line_in(rd, "quorum", NULL);
@@ -75,6 +92,8 @@ static int take_key(struct corosync_conf *conf, const struct reader *rd, const s
 			  strlen(l->value));
 	if (line_in(rd, "quorum", NULL))
 		take_excluding(conf, l);
+	if (line_in(rd, "totem", "interface"))
+		return take_interface(conf, l);
 	if (line_in(rd, "nodelist", "node") && conf->nodes.n)
 		return node_key(&conf->nodes.v[conf->nodes.n - 1], l);
 	if (line_in(rd, "totem", NULL) && strcmp(l->key, "config_version") == 0)
@@ -122,6 +141,7 @@ static int read_all(const char *text, struct corosync_conf *conf, struct cl_erro
 			return cl_error_set(err, -EINVAL, "corosync.conf: too many nodes");
 		if (l.kind == LINE_OPEN)
 			take_open(conf, &rd);
+		(void)corosync_move_is_note(&rd, &l, &conf->move);
 		if (l.kind == LINE_KEY && take_key(conf, &rd, &l) < 0)
 			return cl_error_set(
 				err, -EINVAL,
@@ -169,6 +189,14 @@ const struct corosync_node *corosync_conf_node_by_name(const struct corosync_con
 		if (strcmp(conf->nodes.v[i].name, name) == 0)
 			return &conf->nodes.v[i];
 	return NULL;
+}
+
+const char *corosync_node_address(const struct corosync_node *node)
+{
+	for (size_t i = 0; i + 1 < node->n_addresses; i++)
+		if (*node->address[i])
+			return node->address[i];
+	return node->address[node->n_addresses - 1];
 }
 
 uint32_t corosync_conf_free_id(const struct corosync_conf *conf)

@@ -19,7 +19,7 @@
 
 #define COROSYNC_DEVICE_MODEL "clusterd" /* by this word a device section is ours */
 
-enum { COROSYNC_LINKS_MAX = 8, COROSYNC_CONF_MAX = 32 * 1024 };
+enum { COROSYNC_LINKS_MAX = 8, COROSYNC_CONF_MAX = 32 * 1024, COROSYNC_PORT = 5405 };
 
 struct corosync_node {
 	uint32_t id;
@@ -29,6 +29,14 @@ struct corosync_node {
 };
 CL_DEFINE_VEC(corosync_node_vec, struct corosync_node);
 
+/* A node's address is being changed (corosync_move.h). */
+struct corosync_move {
+	uint32_t node; /* 0: none is */
+	unsigned link; /* whose address it is */
+	unsigned by;   /* stands meanwhile */
+	char from[64];
+};
+
 struct corosync_conf {
 	char cluster_name[64];
 	uint64_t version;	 /* totem.config_version; 0 = none */
@@ -37,6 +45,9 @@ struct corosync_conf {
 	unsigned n_quorum, n_devices; /* sections */
 	char device_model[64];
 	char not_with_device[32]; /* a setting beside which corosync takes no device; "" = none */
+	uint8_t links_set_up;	  /* bit N: link N has a totem.interface section */
+	uint8_t ports_taken;	  /* bit N: or one of them has link N's port, by its mcastport */
+	struct corosync_move move;
 };
 
 /* -EINVAL with the line's number. */
@@ -46,6 +57,8 @@ void corosync_conf_fini(struct corosync_conf *conf);
 const struct corosync_node *corosync_conf_node(const struct corosync_conf *conf, uint32_t id);
 const struct corosync_node *corosync_conf_node_by_name(const struct corosync_conf *conf,
 						       const char *name);
+/* Of its first link: where it can be asked. "" only between two steps of a change. */
+const char *corosync_node_address(const struct corosync_node *node);
 /* The lowest id that no node has; 0: all 255 are taken. */
 uint32_t corosync_conf_free_id(const struct corosync_conf *conf);
 
@@ -74,6 +87,16 @@ int corosync_conf_remove(const char *text, uint32_t id, bool device, char **ret,
 			 struct cl_error *err);
 /* No node more or less: the device alone. */
 int corosync_conf_device(const char *text, bool device, char **ret, struct cl_error *err);
+/* The links of all nodes alike. */
+struct corosync_links {
+	int drop;		/* -1: none */
+	int add, like;		/* add one on which each node has what it has on link like; -1: none */
+	uint32_t node;		/* but this one .. */
+	const char *address;	/* .. has this */
+	const struct corosync_move *mark; /* noted in the text; its node 0: the note is taken out; NULL: as it is */
+};
+int corosync_conf_links(const char *text, const struct corosync_links *links, char **ret,
+			struct cl_error *err);
 /* Nothing but the version (0 becomes 1): for a new key. */
 int corosync_conf_touch(const char *text, char **ret, struct cl_error *err);
 

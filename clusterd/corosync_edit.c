@@ -12,6 +12,7 @@
 
 #include "clusterd/corosync_conf.h"
 #include "clusterd/corosync_lines.h"
+#include "clusterd/corosync_move.h"
 #include "lib/cleanup.h"
 
 static void put_node(FILE *out, const struct corosync_node *n)
@@ -57,6 +58,7 @@ struct edit {
 	const struct corosync_conf *old;
 	const struct corosync_node *add;
 	uint32_t remove;
+	const struct corosync_links *links;
 	uint64_t version;
 	uint32_t votes;			/* 0: as it is */
 	bool add_device, remove_device; /* ours */
@@ -92,6 +94,44 @@ static void edit_votes(struct edit *e, bool device)
 		e->votes = (uint32_t)nodes + 1;
 	else if (e->old->expected_votes && e->votes < 1)
 		e->votes = 1;
+}
+
+/* What the node has on the link that comes. */
+static void put_link(FILE *out, const struct corosync_links *links, const struct corosync_node *n)
+{
+	const char *address = n->id == links->node ? links->address : n->address[links->like];
+
+	if (*address)
+		(void)fprintf(out, "        ring%d_addr: %s\n", links->add, address);
+}
+
+static bool is_dropped(const struct corosync_links *links, const struct line *l)
+{
+	char key[sizeof("ring0_addr")];
+
+	(void)snprintf(key, sizeof(key), "ring%u_addr", (unsigned)links->drop % 10);
+	return links->drop >= 0 && line_is(l, key);
+}
+
+/* A node, with other links. */
+static int put_node_links(FILE *out, struct reader *rd, const struct corosync_links *links,
+			  const struct corosync_node *n, struct line *l, struct cl_error *err)
+{
+	int r = 1;
+
+	while (r > 0) {
+		bool end = l->kind == LINE_CLOSE && rd->depth == 2;
+
+		if (end && links->add >= 0)
+			put_link(out, links, n);
+		if (!is_dropped(links, l))
+			(void)fwrite(l->start, 1, l->len, out);
+		line_done(rd, l);
+		if (end)
+			return 1;
+		r = line_next(rd, l, err);
+	}
+	return r;
 }
 
 /* Copies a section within a section, or leaves it out. */
@@ -131,6 +171,9 @@ static void put_after(FILE *out, const struct reader *rd, const struct edit *e,
 {
 	if (l->kind == LINE_OPEN && line_in(rd, "totem", NULL))
 		(void)fprintf(out, "    config_version: %" PRIu64 "\n", e->version);
+	if (l->kind == LINE_OPEN && line_in(rd, "nodelist", NULL) && e->links && e->links->mark &&
+	    e->links->mark->node)
+		corosync_move_put_note(out, e->links->mark);
 	if (l->kind == LINE_OPEN && line_in(rd, "quorum", NULL) && e->votes &&
 	    !e->old->expected_votes)
 		put_votes(out, e);
@@ -139,9 +182,12 @@ static void put_after(FILE *out, const struct reader *rd, const struct edit *e,
 static void put_line(FILE *out, const struct reader *rd, const struct edit *e, const struct line *l)
 {
 	bool quorum = line_in(rd, "quorum", NULL);
+	struct corosync_move old;
 
 	if (line_in(rd, "totem", NULL) && line_is(l, "config_version"))
 		return; /* written behind the section's begin */
+	if (e->links && e->links->mark && corosync_move_is_note(rd, l, &old))
+		return;
 	if (quorum && e->add_device && line_is(l, "two_node"))
 		return; /* the witness does what it was for; corosync does not start with both */
 	put_before(out, rd, e, l);
@@ -169,10 +215,11 @@ static int edit_lines(FILE *out, const char *text, const struct edit *e, struct 
 
 	while ((r = line_next(&rd, &l, err)) > 0) {
 		if (is_section(&rd, &l, "nodelist", "node")) {
-			bool gone = nth < nodes->n && nodes->v[nth].id == e->remove;
+			const struct corosync_node *n = nth < nodes->n ? &nodes->v[nth] : NULL;
 
 			nth++;
-			r = put_section(out, &rd, gone, &l, err);
+			r = n && e->links ? put_node_links(out, &rd, e->links, n, &l, err)
+					  : put_section(out, &rd, n && n->id == e->remove, &l, err);
 		} else if (is_section(&rd, &l, "quorum", "device")) {
 			r = put_section(out, &rd, e->remove_device, &l, err);
 		} else {
@@ -255,8 +302,12 @@ static int check_addresses(const struct corosync_conf *conf, const struct corosy
 static int may_add(const struct corosync_conf *conf, const struct corosync_node *node,
 		   struct cl_error *err)
 {
-	int r = check_addresses(conf, node, err);
+	int r;
 
+	if (conf->move.node)
+		return cl_error_set(err, -CL_EREFUSED,
+				    "a member's address is being changed: try again in a moment");
+	r = check_addresses(conf, node, err);
 	if (r < 0)
 		return r;
 	if (corosync_conf_node(conf, node->id) || corosync_conf_node_by_name(conf, node->name))
@@ -314,6 +365,20 @@ int corosync_conf_device(const char *text, bool device, char **ret, struct cl_er
 	edit_votes(&e, device);
 	if (r == 0)
 		r = edit(text, &e, ret, err);
+	corosync_conf_fini(&conf);
+	return r;
+}
+
+int corosync_conf_links(const char *text, const struct corosync_links *links, char **ret,
+			struct cl_error *err)
+{
+	struct corosync_conf conf;
+	struct edit e = { .old = &conf, .links = links };
+	int r = corosync_conf_read(text, &conf, err);
+
+	if (r < 0)
+		return r;
+	r = edit(text, &e, ret, err);
 	corosync_conf_fini(&conf);
 	return r;
 }

@@ -59,6 +59,8 @@ static void do_event(struct daemon *d, const struct node_event_line *line)
 	log_notice("%s%s%s%s%s%s%s%s%s", line->event, *line->object ? " object=" : "", line->object,
 		   n ? " node=" : "", n ? n->name : "", *line->user ? " user=" : "", line->user,
 		   *line->cause ? ": " : "", line->cause);
+	if (strcmp(line->event, "setup-changed") == 0)
+		setup_on_cause(d->setup, line->cause);
 	if (!json || !events_add(d->events, line->id, json))
 		return;
 	w.event = (struct store_blob){ (uint8_t *)json, strlen(json) };
@@ -211,6 +213,9 @@ static void do_one(struct daemon *d, const struct node_action *a)
 		break;
 	case NODE_DO_SETUP_STRIP:
 		setup_strip(d->setup);
+		break;
+	case NODE_DO_SETUP_MOVE:
+		setup_move(d->setup, a->reply.text);
 		break;
 	case NODE_DO_SETUP_DEVICE:
 		setup_device(d->setup);

@@ -141,10 +141,12 @@ int do_set_node(struct ask *ask, struct cl_error *err)
 
 	if (!s)
 		return ask_not_found(ask_operand(ask, 0), err);
+	if (strcmp(ask_operand(ask, 1), "address") == 0)
+		return do_set_address(ask, s, err);
 	if (strcmp(ask_operand(ask, 1), "fence") != 0) {
 		(void)cl_error_set(err, -EINVAL, "a node has no setting '%.40s'",
 				   ask_operand(ask, 1));
-		return cl_error_hint(err, "set node NODE fence AGENT|none");
+		return cl_error_hint(err, "set node NODE fence AGENT|none, set node NODE address ADDRESS");
 	}
 	set = calloc(1, sizeof(*set));
 	if (!set)

@@ -130,11 +130,16 @@ static void ask_next(struct fetch *f)
 	if (corosync_conf_read(state_setup_text(setup, STATE_PART_COROSYNC), &conf, NULL) < 0)
 		return;
 	f->version = conf.version;
-	if (conf.nodes.n) {
-		const struct corosync_node *n = &conf.nodes.v[f->next++ % conf.nodes.n];
+	/* Every address of each: one that is being changed may be listened at no longer, or not yet. */
+	for (size_t i = 0; i < conf.nodes.n * COROSYNC_LINKS_MAX; i++) {
+		size_t nth = f->next++ % (conf.nodes.n * COROSYNC_LINKS_MAX);
+		const struct corosync_node *n = &conf.nodes.v[nth % conf.nodes.n];
+		const char *address = n->address[nth / conf.nodes.n];
 
-		if (n->id != f->d->id)
-			call(f, n->address[0]);
+		if (n->id == f->d->id || !*address)
+			continue;
+		call(f, address);
+		break;
 	}
 	corosync_conf_fini(&conf);
 }

@@ -62,7 +62,7 @@ int join_own_address(const struct daemon *d, char *ret, size_t size)
 			       &conf, NULL) < 0)
 		return -ENOENT;
 	n = corosync_conf_node(&conf, d->id);
-	(void)snprintf(ret, size, "%s", n ? n->address[0] : "");
+	(void)snprintf(ret, size, "%s", n ? corosync_node_address(n) : "");
 	corosync_conf_fini(&conf);
 	return n ? 0 : -ENOENT;
 }

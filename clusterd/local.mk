@@ -9,13 +9,16 @@ clusterd_libclusterd_a_SOURCES = \
 	clusterd/certs_watch.c clusterd/certs_watch.h \
 	clusterd/corosync_conf.c clusterd/corosync_conf.h \
 	clusterd/corosync_edit.c \
+	clusterd/corosync_move.c clusterd/corosync_move.h \
 	clusterd/corosync_lines.c clusterd/corosync_lines.h \
 	clusterd/fetch.c clusterd/fetch.h \
 	clusterd/founding.c clusterd/founding.h \
 	clusterd/join.c clusterd/join.h \
 	clusterd/leave.c clusterd/leave.h \
 	clusterd/life_requests.c \
+	clusterd/address_requests.c \
 	clusterd/setup.c clusterd/setup.h clusterd/setup_mend.c \
+	clusterd/setup_links.c clusterd/setup_links.h \
 	clusterd/timing.c clusterd/timing.h \
 	clusterd/token.c clusterd/token.h \
 	clusterd/conf.c clusterd/conf.h \
@@ -67,6 +70,10 @@ tests_unit_corosync_conf_test_LDADD = clusterd/libclusterd.a lib/libcl.a $(CMOCK
 tests_unit_tls_test_SOURCES = tests/unit/tls_test.c
 tests_unit_tls_test_LDADD = clusterd/libclusterd.a proto/libproto.a lib/libcl.a \
 	$(QB_LIBS) $(GNUTLS_LIBS) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/corosync_move_test
+tests_unit_corosync_move_test_SOURCES = tests/unit/corosync_move_test.c
+tests_unit_corosync_move_test_LDADD = clusterd/libclusterd.a lib/libcl.a $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/lease_file_test
 tests_unit_lease_file_test_SOURCES = tests/unit/lease_file_test.c

@@ -61,6 +61,7 @@ void pending_free(struct pending *p)
 	LIST_REMOVE(p, link);
 	json_decref(p->reports);
 	fence_test_free(p->test);
+	readdress_free(p->readdress);
 	free(p);
 }
 

@@ -43,6 +43,7 @@ struct pending {
 	bool force, change, wipe;
 	json_t *reports;	     /* of the nodes: {name: report} */
 	struct fence_test *test;     /* "fence test" */
+	struct readdress *readdress; /* "set node NODE address" */
 	char witness[STATE_URL_MAX]; /* "init": the witness that follows; "" = none */
 };
 
@@ -112,6 +113,12 @@ int do_fence_test(struct ask *ask, struct cl_error *err);
 void fence_test_free(struct fence_test *test); /* accepts NULL */
 int do_fence_confirm(struct ask *ask, struct cl_error *err);
 int do_fence_history(struct ask *ask, struct cl_error *err);
+
+/* ---- address_requests.c ------------------------------------------------------------------------- */
+
+/* set node NODE address ADDRESS */
+int do_set_address(struct ask *ask, const struct state_node *s, struct cl_error *err);
+void readdress_free(struct readdress *readdress); /* accepts NULL */
 
 /* ---- requests_line.c ------------------------------------------------------------------------------ */
 

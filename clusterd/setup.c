@@ -21,6 +21,7 @@
 #include "clusterd/daemon.h"
 #include "clusterd/join.h"
 #include "clusterd/ring.h"
+#include "clusterd/setup_links.h"
 #include "lib/file.h"
 #include "lib/log.h"
 #include "lib/pki.h"
@@ -31,6 +32,7 @@
 #define CA_DAYS 3650
 #define TRIES 20
 #define LOOK_MS 500
+#define LINKS_MS 200
 #define OURS (UINT64_C(1) << 63) /* client numbers of changes; IPC counts from 1 */
 
 struct change {
@@ -53,6 +55,8 @@ struct setup {
 	uint64_t running;	 /* corosync's own, as it was seen last */
 	bool reloaded;
 	struct setup_fits fits, told_fits;
+	struct node_links links, told_links;
+	char cause[STATE_REASON_MAX], cause_next[STATE_REASON_MAX];
 	LIST_HEAD(, change) changes;
 	uint64_t next_client;
 	struct cl_source *reload_src;
@@ -195,8 +199,12 @@ static uint64_t version_of(const struct state_setup *setup)
 static void write_all(struct setup *s)
 {
 	struct cl_error err = CL_ERROR_INIT;
-	int r = write_part(s, STATE_PART_KEY, "authkey", 0400, &err);
+	int r;
 
+	/* Not written is not loaded, anywhere: the leader takes the change back. */
+	if (setup_links_away(now(s), s->d->id))
+		return;
+	r = write_part(s, STATE_PART_KEY, "authkey", 0400, &err);
 	if (r == 0)
 		r = write_part(s, STATE_PART_COROSYNC, "corosync.conf", 0644, &err);
 	if (r == 0)
@@ -233,18 +241,26 @@ static void look(struct setup *s)
 		s->loaded = s->written;
 }
 
+static bool same_links(const struct node_links *a, const struct node_links *b)
+{
+	return a->moving == b->moving && a->stand == b->stand && a->node == b->node &&
+	       a->link == b->link;
+}
+
 static void tell(struct setup *s)
 {
 	struct node_event event = { .type = NODE_EV_SETUP };
 
 	if (s->told_written == s->written && s->told_loaded == s->loaded && !s->reloaded &&
-	    s->told_fits.version == s->fits.version && s->told_fits.device == s->fits.device)
+	    s->told_fits.version == s->fits.version && s->told_fits.device == s->fits.device &&
+	    same_links(&s->told_links, &s->links))
 		return;
 	event.setup.written = s->told_written = s->written;
 	event.setup.loaded = s->told_loaded = s->loaded;
 	s->told_fits = s->fits;
 	event.setup.fits = s->fits.version;
 	event.setup.fits_device = s->fits.device;
+	event.setup.links = s->told_links = s->links;
 	event.setup.reloaded = s->reloaded;
 	s->reloaded = false;
 	daemon_step(s->d, &event);
@@ -260,8 +276,11 @@ static void on_look(void *user)
 		write_all(s);
 	join_listen(s->d->join);
 	look(s);
+	setup_links_look(now(s), s->d->id, s->loaded, &s->links);
 	tell(s);
-	if (s->loaded != now(s)->version || s->written != now(s)->version)
+	if (s->links.moving)
+		(void)cl_timer_set_in(s->look, LINKS_MS);
+	else if (s->loaded != now(s)->version || s->written != now(s)->version)
 		(void)cl_timer_set_in(s->look, LOOK_MS);
 }
 
@@ -269,6 +288,23 @@ void setup_fits(struct setup *s, const struct setup_fits *fits)
 {
 	s->fits = *fits;
 	(void)cl_timer_set_in(s->look, 0);
+}
+
+void setup_on_cause(struct setup *s, const char *cause)
+{
+	(void)snprintf(s->cause, sizeof(s->cause), "%s", cause);
+}
+
+const char *setup_cause(const struct setup *s)
+{
+	return s->cause;
+}
+
+char *setup_cause_next(struct setup *s, const char *cause)
+{
+	if (cause)
+		(void)snprintf(s->cause_next, sizeof(s->cause_next), "%s", cause);
+	return s->cause_next;
 }
 
 void setup_on_ring(struct setup *s)

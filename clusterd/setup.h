@@ -20,11 +20,16 @@ void setup_free(struct setup *s);
 
 /* Corosync is there (again). */
 void setup_on_ring(struct setup *s);
-/* NODE_DO_SETUP, NODE_DO_SETUP_RELOAD, NODE_DO_SETUP_STRIP, NODE_DO_SETUP_DEVICE. */
+/* NODE_DO_SETUP, NODE_DO_SETUP_RELOAD, NODE_DO_SETUP_STRIP, NODE_DO_SETUP_DEVICE, NODE_DO_SETUP_MOVE. */
 void setup_written(struct setup *s);
 void setup_reload(struct setup *s);
 void setup_strip(struct setup *s);
 void setup_device(struct setup *s);
+/* why: "" = the next step; else it is taken back. */
+void setup_move(struct setup *s, const char *why);
+/* The cause of the last change, as it was applied. */
+void setup_on_cause(struct setup *s, const char *cause);
+const char *setup_cause(const struct setup *s);
 
 /* Corosync's configuration of this version has a quorum device as wanted, or cannot: told the core. */
 struct setup_fits {
@@ -33,6 +38,8 @@ struct setup_fits {
 };
 void setup_fits(struct setup *s, const struct setup_fits *fits);
 struct daemon *setup_daemon(const struct setup *s);
+/* A text for the cause of a change that begins now; one at a time. */
+char *setup_cause_next(struct setup *s, const char *cause);
 
 /* ---- changes --------------------------------------------------------------------------------- */
 

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "clusterd/corosync_conf.h"
+#include "clusterd/corosync_move.h"
 #include "clusterd/daemon.h"
 #include "lib/log.h"
 
@@ -55,6 +55,71 @@ void setup_strip(struct setup *s)
 {
 	if (!setup_changing(s, make_stripped))
 		(void)setup_change(s, make_stripped, on_mended, s);
+}
+
+/* ---- a node's other address -------------------------------------------------------------------------- */
+
+static int make_moved(void *user, const struct state_setup *setup, struct setup_parts *ret,
+		      struct cl_error *err)
+{
+	static const char *const causes[] = {
+		[COROSYNC_MOVE_ADDED] = "a node's address: its old link is deleted",
+		[COROSYNC_MOVE_DROPPED] = "a node's address: the link is made anew",
+		[COROSYNC_MOVE_LAST] = "a node's address is changed",
+	};
+	const char *text = state_setup_text(setup, STATE_PART_COROSYNC);
+	struct corosync_conf conf;
+	char *made;
+	int r = corosync_conf_read(text, &conf, err);
+
+	(void)user;
+	if (r < 0)
+		return r;
+	ret->cause = causes[corosync_move_step(&conf)];
+	corosync_conf_fini(&conf);
+	r = corosync_move_next(text, &made, err);
+	if (r == 0)
+		setup_parts_put(ret, STATE_PART_COROSYNC, made);
+	return r;
+}
+
+static int make_moved_back(void *user, const struct state_setup *setup, struct setup_parts *ret,
+			   struct cl_error *err)
+{
+	char *made;
+	int r = corosync_move_back(state_setup_text(setup, STATE_PART_COROSYNC), &made, err);
+
+	ret->cause = setup_cause_next(user, NULL);
+	if (r == 0)
+		setup_parts_put(ret, STATE_PART_COROSYNC, made);
+	return r;
+}
+
+static bool can_go_back(const struct state_setup *setup)
+{
+	struct corosync_conf conf;
+	bool can;
+
+	if (corosync_conf_read(state_setup_text(setup, STATE_PART_COROSYNC), &conf, NULL) < 0)
+		return false;
+	can = corosync_move_step(&conf) == COROSYNC_MOVE_ADDED;
+	corosync_conf_fini(&conf);
+	return can;
+}
+
+void setup_move(struct setup *s, const char *why)
+{
+	char cause[STATE_REASON_MAX];
+
+	if (setup_changing(s, make_moved) || setup_changing(s, make_moved_back))
+		return;
+	if (!*why) {
+		(void)setup_change(s, make_moved, on_mended, s);
+	} else if (can_go_back(&node_state(node_of(s))->setup)) {
+		(void)snprintf(cause, sizeof(cause), "a node's address stays: %.130s", why);
+		(void)setup_cause_next(s, cause);
+		(void)setup_change(s, make_moved_back, on_mended, s);
+	}
 }
 
 /* ---- the witness's quorum device -------------------------------------------------------------------- */

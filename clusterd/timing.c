@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clusterd/corosync_conf.h"
 #include "clusterd/daemon.h"
 #include "clusterd/feeder_files.h"
 #include "lib/log.h"
@@ -70,11 +71,12 @@ static uint32_t count_links(cmap_handle_t cmap)
 	uint32_t n = 0;
 	char key[64], *address = NULL;
 
-	for (; n < 8; n++) {
-		(void)snprintf(key, sizeof(key), "nodelist.node.0.ring%u_addr", n);
+	for (unsigned link = 0; link < COROSYNC_LINKS_MAX; link++) {
+		(void)snprintf(key, sizeof(key), "nodelist.node.0.ring%u_addr", link);
 		if (cmap_get_string(cmap, key, &address) != CS_OK)
-			break;
+			continue;
 		free(address);
+		n++;
 	}
 	return n;
 }

@@ -15,6 +15,7 @@
  *   schema 4   a node that is stopped in order: NodeStop, NodeGoodbye, ResourceYield
  *   schema 4   a VM's start-after is changed later: ResourceSet
  *   schema 4   the length of each node's run lease: NodeAdmit.lease_ms, NodeLease
+ *   schema 5   beats say which of corosync's links stand
  *
  * A program that is older than the database's schema cannot read it, and does not run.
  */
@@ -24,11 +25,12 @@
 #include "proto/log.pb-c.h"
 #include "quorum/state.h"
 
-#define STATE_SCHEMA 4 /* of this program */
+#define STATE_SCHEMA 5 /* of this program */
 #define SCHEMA_HEARTBEAT 3
 #define SCHEMA_UNWATCHED 4
 #define SCHEMA_ON 4
 #define SCHEMA_LENGTH 4
+#define SCHEMA_LINKS 5
 
 /* From which schema on there is such a command, with these fields. */
 uint32_t schema_of(const Log__Command *command);

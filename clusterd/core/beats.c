@@ -78,6 +78,10 @@ static void beat_send(struct node *n)
 	m.schema = schema_known(n);
 	m.setup_written = n->setup_written;
 	m.setup_loaded = n->setup_loaded;
+	m.links_moving = n->links.moving;
+	m.links_stand = n->links.stand;
+	m.links_node = n->links.node;
+	m.links_link = n->links.link;
 	message_send(n, 0, &msg);
 }
 
@@ -228,6 +232,8 @@ void beats_on_beat(struct node *n, const Core__Message *in)
 	p->applied = in->beat->applied;
 	p->setup_written = in->beat->setup_written;
 	p->setup_loaded = in->beat->setup_loaded;
+	p->links = (struct node_links){ in->beat->links_moving, in->beat->links_stand,
+					in->beat->links_node, in->beat->links_link };
 	peer_volumes(n, p, in->beat);
 	peer_vms(n, p, in->beat);
 	witness_hear(n, in);

@@ -21,6 +21,7 @@
  *   audit.c     who asked for what
  *   resign.c    the last word of a node that cannot write its database
  *   setup.c     what stands in files on all nodes; nodes that go for good
+ *   setup_links.c  a node's other address: whether all links stand
  *   quarantine.c  how long ago a node was fenced
  *   request.c   requests of this node's clients, until they are answered
  *   view.c      words for people
@@ -57,6 +58,7 @@ enum {
 	CORE_NO_PATH_MS = 10000,  /* a volume that waits so long: the guests on it stand */
 	CORE_LOST_PATH_MS = 3000, /* a coordinator without a path so long gives the volume away */
 	CORE_LEAVER_MS = 3000,	  /* so long a removed node may take to see it */
+	CORE_LINK_MS = 15000,	  /* a new link that does not stand by then is given up */
 	CORE_RELOAD_MS = 2000,	  /* corosync did not load its configuration: again */
 	CORE_CALM_MS = 10000,	  /* without a change so long: volumes are spread anew */
 	CORE_NO_LEADER_MS = 5000, /* a request waits so long for somebody to decide */
@@ -194,6 +196,9 @@ struct node {
 	/* setup.c */
 	uint64_t setup_told, setup_written, setup_loaded;
 	int64_t reload_ms, strip_ms, on_ring_ms, device_ms;
+	struct node_links links;
+	uint64_t links_version; /* of the setup, for which they are waited for .. */
+	int64_t links_ms, links_told_ms; /* .. since */
 	uint64_t setup_fits; /* this version, as far as the witness's device goes */
 	bool setup_fits_device;
 	bool was_member, removed, removed_said;
@@ -469,6 +474,11 @@ bool setup_everywhere(const struct node *n, uint64_t version);
 bool setup_may_remove(const struct node *n, const struct state_node *s);
 bool setup_runs_nothing(const struct node *n, uint32_t id);
 bool setup_holds_nothing(const struct node *n, uint32_t id);
+
+/* ---- setup_links.c ------------------------------------------------------------------------------ */
+
+/* The leader: a node's address on its way. */
+void setup_links_step(struct node *n);
 
 /* ---- audit.c ----------------------------------------------------------------------------------- */
 

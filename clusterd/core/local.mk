@@ -4,6 +4,7 @@ clusterd_libcore_a_SOURCES = \
 	clusterd/core/actions.c \
 	clusterd/core/audit.c \
 	clusterd/core/setup.c \
+	clusterd/core/setup_links.c \
 	clusterd/core/agent.c \
 	clusterd/core/agent_csvd.c \
 	clusterd/core/agent_migrate.c \
@@ -48,6 +49,11 @@ clusterd_libcore_a_SOURCES = \
 	clusterd/core/witness_raft.c
 
 if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/setup_links_test
+tests_unit_setup_links_test_SOURCES = tests/unit/setup_links_test.c
+tests_unit_setup_links_test_LDADD = clusterd/libcore.a quorum/libquorum.a quorum/libstate.a \
+	resources/libplan.a proto/libpb.a lib/libcl.a $(PROTOBUFC_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/stand_test
 tests_unit_stand_test_SOURCES = tests/unit/stand_test.c
 tests_unit_stand_test_LDADD = clusterd/libcore.a lib/libcl.a $(QB_LIBS) $(CMOCKA_LIBS)

@@ -232,6 +232,14 @@ struct node_csvd_event {
 	size_t len;
 };
 
+/* While a node's address is being changed: corosync's links, as a node sees them. */
+struct node_links {
+	uint64_t moving; /* the setup of this version has such a change; 0 = none */
+	uint64_t stand;	 /* all links that it has stand, to all nodes, by the setup of this version */
+	uint32_t node;	 /* else one that does not: to this node. Its own: it has no such address */
+	uint32_t link;
+};
+
 struct node_setup_event {
 	uint64_t written; /* version of the setup in the files */
 	uint64_t loaded;  /* the same once corosync runs by it, else what it was before */
@@ -239,6 +247,7 @@ struct node_setup_event {
 	/* Answer to SETUP_DEVICE: the setup of this version fits to a witness that votes (or not). */
 	uint64_t fits;
 	bool fits_device;
+	struct node_links links;
 };
 
 /* Texts are borrowed. */
@@ -328,6 +337,8 @@ enum node_action_type {
 	NODE_DO_SETUP, /* the setup in the state is a new one: write the files, NODE_EV_SETUP */
 	NODE_DO_SETUP_RELOAD, /* all have written: corosync is to load it, on all nodes at once */
 	NODE_DO_SETUP_STRIP,  /* take the nodes that have gone out of the setup (NODE_SETUP) */
+	NODE_DO_SETUP_MOVE, /* a node's address: the next step (NODE_SETUP); .reply.text not "": take it
+			       back, that is why */
 	NODE_DO_SETUP_DEVICE, /* corosync's quorum device: as the witness says (NODE_SETUP), or it fits
 				 (NODE_EV_SETUP) */
 	NODE_DO_REMOVED, /* .reply.text: no member any more, and all has ended here: forget it all */
@@ -522,6 +533,8 @@ bool node_is_voter(const struct node *node, uint32_t id);
 
 /* The database as applied here. Valid until the next step. */
 const struct state *node_state(const struct node *node);
+/* Every living node's corosync runs by the present setup, as far as it is known here. */
+bool node_setup_loaded(const struct node *node);
 
 /*
  * All that this node's log holds, committed or not, applied to a copy: what is known here at most. Owned by

@@ -39,6 +39,7 @@ struct peer {
 	bool goodbye;	   /* .. in order, as one that is stopped */
 	uint32_t lease_ms; /* length of the run lease that it counts with; 0 = not said */
 	uint64_t applied, setup_written, setup_loaded;
+	struct node_links links;
 	struct peer_volume_vec volumes;
 	struct peer_vm_vec vms;
 	bool wit_path, wit_serving;	 /* reaches the witness's LUN; serves it */

@@ -25,6 +25,7 @@ void setup_on_files(struct node *n, const struct node_setup_event *ev)
 	n->setup_loaded = ev->loaded;
 	n->setup_fits = ev->fits;
 	n->setup_fits_device = ev->fits_device;
+	n->links = ev->links;
 	/* votequorum took its number from the file again: say ours anew. */
 	if (ev->reloaded)
 		n->expected_votes = 0;
@@ -57,6 +58,11 @@ static bool all_living(const struct node *n, bool loaded, uint64_t version)
 bool setup_everywhere(const struct node *n, uint64_t version)
 {
 	return all_living(n, true, version);
+}
+
+bool node_setup_loaded(const struct node *n)
+{
+	return setup_everywhere(n, n->state.setup.version);
 }
 
 static void load(struct node *n)
@@ -202,6 +208,7 @@ void setup_step(struct node *n)
 	write_files(n);
 	if (!log_is_leader(n)) {
 		n->on_ring_ms = n->now_ms;
+		n->links_version = 0;
 		return;
 	}
 	for (size_t i = 0; i < n->state.nodes.n; i++)
@@ -210,6 +217,7 @@ void setup_step(struct node *n)
 		n->on_ring_ms = n->now_ms;
 	strip(n);
 	device(n);
+	setup_links_step(n);
 	load(n);
 	stop_again(n);
 }

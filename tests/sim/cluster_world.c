@@ -131,6 +131,8 @@ static void carry_out(struct cworld *w, unsigned node, struct node_action *a)
 	case NODE_DO_SETUP_DEVICE:
 		members_do(w, node, a);
 		break;
+	case NODE_DO_SETUP_MOVE: /* nobody changes an address here */
+		break;
 	case NODE_DO_REMOVED:
 		members_removed(w, node);
 		break;
