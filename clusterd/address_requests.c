@@ -69,7 +69,8 @@ static void on_watch(void *user)
 	struct corosync_conf conf;
 
 	(void)cl_timer_set_in(r->watch, WATCH_MS);
-	if (corosync_conf_read(state_setup_text(setup_of(r->p), STATE_PART_COROSYNC), &conf, NULL) < 0)
+	if (corosync_conf_read(state_setup_text(setup_of(r->p), STATE_PART_COROSYNC), &conf, NULL) <
+	    0)
 		return;
 	step = corosync_move_step(&conf);
 	if (step != COROSYNC_MOVE_NONE && step != r->said)
@@ -92,7 +93,8 @@ static void on_begun(void *user, const struct cl_error *err)
 
 /* ---- its begin ---------------------------------------------------------------------------------------- */
 
-static int make_begun(void *user, const struct state_setup *now, struct setup_parts *ret, struct cl_error *err)
+static int make_begun(void *user, const struct state_setup *now, struct setup_parts *ret,
+		      struct cl_error *err)
 {
 	const struct pending *p = user;
 	const struct readdress *rd = p->readdress;
@@ -123,16 +125,19 @@ static bool on_ring(const struct daemon *d, uint32_t id)
  * All have to be there: one that is away comes back by its old corosync.conf, and would look for the node where it
  * is no longer.
  */
-static int check_members(const struct ask *ask, const struct state_node *moved, struct cl_error *err)
+static int check_members(const struct ask *ask, const struct state_node *moved,
+			 struct cl_error *err)
 {
 	const struct daemon *d = ask->rq->d;
 	const struct state *state = node_state(d->node);
 
 	if (!d->view.quorate)
-		return cl_error_set(err, -CL_EREFUSED, "no majority of the nodes is there to decide");
+		return cl_error_set(err, -CL_EREFUSED,
+				    "no majority of the nodes is there to decide");
 	if (state_schema(state) < SCHEMA_LINKS) {
-		(void)cl_error_set(err, -CL_EREFUSED,
-				   "nodes of an older version do not say whether their links stand");
+		(void)cl_error_set(
+			err, -CL_EREFUSED,
+			"nodes of an older version do not say whether their links stand");
 		return cl_error_hint(err, "upgrade clusterd on all nodes first");
 	}
 	for (size_t i = 0; i < state->nodes.n; i++) {
@@ -140,14 +145,17 @@ static int check_members(const struct ask *ask, const struct state_node *moved, 
 
 		if (s->phase == STATE_NODE_LIVING && on_ring(d, s->id))
 			continue;
-		(void)cl_error_set(err, -CL_EREFUSED, "'%s' is not up%s", s->name,
-				   s == moved ? ": it cannot be given an address" :
-						": it would look for the others by its old configuration");
-		return cl_error_hint(err, "`clusterctl evict %s` takes it out; it may `join` again", s->name);
+		(void)cl_error_set(
+			err, -CL_EREFUSED, "'%s' is not up%s", s->name,
+			s == moved ? ": it cannot be given an address"
+				   : ": it would look for the others by its old configuration");
+		return cl_error_hint(err, "`clusterctl evict %s` takes it out; it may `join` again",
+				     s->name);
 	}
 	if (moved->id == d->id && !setup_links_have(ask_operand(ask, 2)))
-		return cl_error_set(err, -CL_EREFUSED, "no interface of '%s' has the address '%.63s'",
-				    moved->name, ask_operand(ask, 2));
+		return cl_error_set(err, -CL_EREFUSED,
+				    "no interface of '%s' has the address '%.63s'", moved->name,
+				    ask_operand(ask, 2));
 	return 0;
 }
 

@@ -89,11 +89,12 @@ int corosync_conf_remove(const char *text, uint32_t id, bool device, char **ret,
 int corosync_conf_device(const char *text, bool device, char **ret, struct cl_error *err);
 /* The links of all nodes alike. */
 struct corosync_links {
-	int drop;		/* -1: none */
-	int add, like;		/* add one on which each node has what it has on link like; -1: none */
-	uint32_t node;		/* but this one .. */
-	const char *address;	/* .. has this */
-	const struct corosync_move *mark; /* noted in the text; its node 0: the note is taken out; NULL: as it is */
+	int drop;	     /* -1: none */
+	int add, like;	     /* add one on which each node has what it has on link like; -1: none */
+	uint32_t node;	     /* but this one .. */
+	const char *address; /* .. has this */
+	const struct corosync_move
+		*mark; /* noted in the text; its node 0: the note is taken out; NULL: as it is */
 };
 int corosync_conf_links(const char *text, const struct corosync_links *links, char **ret,
 			struct cl_error *err);

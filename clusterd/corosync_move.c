@@ -18,7 +18,8 @@ bool corosync_move_is_note(const struct reader *rd, const struct line *l, struct
 	if (l->kind != LINE_OTHER || !line_in(rd, "nodelist", NULL))
 		return false;
 	line_copy(text, sizeof(text), l->start, l->len);
-	if (sscanf(text, "# clusterd: node %3u changes its address on link %1u from %63s by link %1u",
+	if (sscanf(text,
+		   "# clusterd: node %3u changes its address on link %1u from %63s by link %1u",
 		   &m.node, &m.link, m.from, &m.by) != 4 ||
 	    !m.node || m.node > 255 || m.link >= COROSYNC_LINKS_MAX || m.by >= COROSYNC_LINKS_MAX ||
 	    m.link == m.by)
@@ -29,7 +30,8 @@ bool corosync_move_is_note(const struct reader *rd, const struct line *l, struct
 
 void corosync_move_put_note(FILE *out, const struct corosync_move *move)
 {
-	(void)fprintf(out, "    # clusterd: node %u changes its address on link %u from %s by link %u\n",
+	(void)fprintf(out,
+		      "    # clusterd: node %u changes its address on link %u from %s by link %u\n",
 		      move->node, move->link, move->from, move->by);
 }
 
@@ -88,15 +90,15 @@ static int find_link(const struct corosync_node *n, const char *from, struct cor
 		return 0;
 	}
 	if (from)
-		return cl_error_set(err, -EINVAL, "'%s' is not an address of '%s' in corosync.conf", from,
-				    n->name);
+		return cl_error_set(err, -EINVAL, "'%s' is not an address of '%s' in corosync.conf",
+				    from, n->name);
 	(void)cl_error_set(err, -EINVAL, "'%s' has %u links", n->name, links);
 	(void)cl_error_hint(err, "--instead-of ADDRESS says which one is meant");
 	return -EINVAL;
 }
 
-static int check_address(const struct corosync_conf *conf, const struct corosync_move *m, const char *to,
-			 struct cl_error *err)
+static int check_address(const struct corosync_conf *conf, const struct corosync_move *m,
+			 const char *to, struct cl_error *err)
 {
 	int family = family_of(to), was = family_of(m->from);
 
@@ -114,7 +116,8 @@ static int check_address(const struct corosync_conf *conf, const struct corosync
 }
 
 /* A number that no node has, whose port nothing else has, and of which nobody has said anything. */
-static int free_link(const struct corosync_conf *conf, struct corosync_move *ret, struct cl_error *err)
+static int free_link(const struct corosync_conf *conf, struct corosync_move *ret,
+		     struct cl_error *err)
 {
 	unsigned taken = conf->links_set_up | conf->ports_taken;
 
@@ -126,19 +129,21 @@ static int free_link(const struct corosync_conf *conf, struct corosync_move *ret
 			ret->by = i;
 			return 0;
 		}
-	return cl_error_set(err, -CL_EREFUSED, "corosync has %d links, none of them is free for the change",
+	return cl_error_set(err, -CL_EREFUSED,
+			    "corosync has %d links, none of them is free for the change",
 			    COROSYNC_LINKS_MAX);
 }
 
-static int plan(const struct corosync_conf *conf, const char *name, const char *from, const char *to,
-		struct corosync_move *ret, struct cl_error *err)
+static int plan(const struct corosync_conf *conf, const char *name, const char *from,
+		const char *to, struct corosync_move *ret, struct cl_error *err)
 {
 	const struct corosync_node *n = corosync_conf_node_by_name(conf, name);
 	int r;
 
 	if (conf->move.node)
-		return cl_error_set(err, -CL_EREFUSED,
-				    "an address is being changed this moment: try again when that is done");
+		return cl_error_set(
+			err, -CL_EREFUSED,
+			"an address is being changed this moment: try again when that is done");
 	if (!n)
 		return cl_error_set(err, -ENOENT, "corosync.conf has no node '%.63s'", name);
 	ret->node = n->id;
@@ -150,8 +155,8 @@ static int plan(const struct corosync_conf *conf, const char *name, const char *
 
 /* ---- steps -------------------------------------------------------------------------------------------- */
 
-int corosync_move_begin(const char *text, const char *name, const char *from, const char *to, char **ret,
-			struct cl_error *err)
+int corosync_move_begin(const char *text, const char *name, const char *from, const char *to,
+			char **ret, struct cl_error *err)
 {
 	struct corosync_move move = { 0 };
 	struct corosync_links links = { .drop = -1, .address = to, .mark = &move };
@@ -180,8 +185,9 @@ static int step(const char *text, bool back, char **ret, struct cl_error *err)
 		return r;
 	at = corosync_move_step(&conf);
 	if (at == COROSYNC_MOVE_NONE || (back && at != COROSYNC_MOVE_ADDED)) {
-		r = cl_error_set(err, -CL_EREFUSED, at ? "too late: the change can only go on"
-						       : "no address is being changed");
+		r = cl_error_set(err, -CL_EREFUSED,
+				 at ? "too late: the change can only go on"
+				    : "no address is being changed");
 	} else if (at == COROSYNC_MOVE_ADDED && !back) {
 		links.drop = (int)conf.move.link;
 	} else if (at == COROSYNC_MOVE_DROPPED) {

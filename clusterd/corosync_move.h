@@ -23,7 +23,12 @@
 #include "clusterd/corosync_conf.h"
 #include "clusterd/corosync_lines.h"
 
-enum corosync_move_step { COROSYNC_MOVE_NONE, COROSYNC_MOVE_ADDED, COROSYNC_MOVE_DROPPED, COROSYNC_MOVE_LAST };
+enum corosync_move_step {
+	COROSYNC_MOVE_NONE,
+	COROSYNC_MOVE_ADDED,
+	COROSYNC_MOVE_DROPPED,
+	COROSYNC_MOVE_LAST
+};
 
 enum corosync_move_step corosync_move_step(const struct corosync_conf *conf);
 /* The address that the node is to have; "" when it has gone meanwhile. */
@@ -33,14 +38,15 @@ const char *corosync_move_to(const struct corosync_conf *conf);
  * from: NULL for a node that has one link. -ENOENT: no such node; -EINVAL: not an address that can be; -EEXIST:
  * a member has it; -CL_EREFUSED: another change is under way, or no link number is free.
  */
-int corosync_move_begin(const char *text, const char *name, const char *from, const char *to, char **ret,
-			struct cl_error *err);
+int corosync_move_begin(const char *text, const char *name, const char *from, const char *to,
+			char **ret, struct cl_error *err);
 int corosync_move_next(const char *text, char **ret, struct cl_error *err);
 /* -CL_EREFUSED after the first step: the old link is gone, it can only go on. */
 int corosync_move_back(const char *text, char **ret, struct cl_error *err);
 
 /* The line of the text. */
-bool corosync_move_is_note(const struct reader *rd, const struct line *l, struct corosync_move *ret);
+bool corosync_move_is_note(const struct reader *rd, const struct line *l,
+			   struct corosync_move *ret);
 void corosync_move_put_note(FILE *out, const struct corosync_move *move);
 
 #endif

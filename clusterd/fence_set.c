@@ -146,7 +146,8 @@ int do_set_node(struct ask *ask, struct cl_error *err)
 	if (strcmp(ask_operand(ask, 1), "fence") != 0) {
 		(void)cl_error_set(err, -EINVAL, "a node has no setting '%.40s'",
 				   ask_operand(ask, 1));
-		return cl_error_hint(err, "set node NODE fence AGENT|none, set node NODE address ADDRESS");
+		return cl_error_hint(
+			err, "set node NODE fence AGENT|none, set node NODE address ADDRESS");
 	}
 	set = calloc(1, sizeof(*set));
 	if (!set)

@@ -16,15 +16,17 @@ static bool is_at(const struct sockaddr *at, int family, const void *address)
 	if (!at || at->sa_family != family)
 		return false;
 	if (family == AF_INET)
-		return memcmp(&((const struct sockaddr_in *)(const void *)at)->sin_addr, address, 4) == 0;
-	return memcmp(&((const struct sockaddr_in6 *)(const void *)at)->sin6_addr, address, 16) == 0;
+		return memcmp(&((const struct sockaddr_in *)(const void *)at)->sin_addr, address,
+			      4) == 0;
+	return memcmp(&((const struct sockaddr_in6 *)(const void *)at)->sin6_addr, address, 16) ==
+	       0;
 }
 
 bool setup_links_have(const char *address)
 {
 	struct ifaddrs *list;
 	unsigned char buf[16];
-	int family = inet_pton(AF_INET, address, buf) == 1	? AF_INET
+	int family = inet_pton(AF_INET, address, buf) == 1    ? AF_INET
 		     : inet_pton(AF_INET6, address, buf) == 1 ? AF_INET6
 							      : 0;
 	bool have = false;
@@ -89,7 +91,8 @@ static bool all_stand(const struct corosync_conf *conf, uint32_t self, struct no
 	return all;
 }
 
-void setup_links_look(const struct state_setup *setup, uint32_t self, uint64_t loaded, struct node_links *ret)
+void setup_links_look(const struct state_setup *setup, uint32_t self, uint64_t loaded,
+		      struct node_links *ret)
 {
 	struct corosync_conf conf;
 

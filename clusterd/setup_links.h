@@ -13,6 +13,7 @@ bool setup_links_have(const char *address);
 /* This node is the one whose address changes, and has no such address: to load it would cut it off. */
 bool setup_links_away(const struct state_setup *setup, uint32_t self);
 /* loaded: the version that corosync runs by. Asks corosync; milliseconds. */
-void setup_links_look(const struct state_setup *setup, uint32_t self, uint64_t loaded, struct node_links *ret);
+void setup_links_look(const struct state_setup *setup, uint32_t self, uint64_t loaded,
+		      struct node_links *ret);
 
 #endif

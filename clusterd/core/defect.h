@@ -79,6 +79,6 @@
 #define NODE_DEFECT_GOODBYE_TO_WITNESS                                                             \
 	NODE_DEFECT(59)			      /* who has said goodbye leaves the lead to anybody */
 #define NODE_DEFECT_LIFE_KEPT NODE_DEFECT(56) /* a life that has ended stays on file */
-#define NODE_DEFECT_LINK_EARLY NODE_DEFECT(59)	  /* a link is deleted before the other one stands */
+#define NODE_DEFECT_LINK_EARLY NODE_DEFECT(59) /* a link is deleted before the other one stands */
 
 #endif

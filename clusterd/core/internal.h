@@ -197,9 +197,9 @@ struct node {
 	uint64_t setup_told, setup_written, setup_loaded;
 	int64_t reload_ms, strip_ms, on_ring_ms, device_ms;
 	struct node_links links;
-	uint64_t links_version; /* of the setup, for which they are waited for .. */
+	uint64_t links_version;		 /* of the setup, for which they are waited for .. */
 	int64_t links_ms, links_told_ms; /* .. since */
-	uint64_t setup_fits; /* this version, as far as the witness's device goes */
+	uint64_t setup_fits;		 /* this version, as far as the witness's device goes */
 	bool setup_fits_device;
 	bool was_member, removed, removed_said;
 

@@ -235,8 +235,9 @@ struct node_csvd_event {
 /* While a node's address is being changed: corosync's links, as a node sees them. */
 struct node_links {
 	uint64_t moving; /* the setup of this version has such a change; 0 = none */
-	uint64_t stand;	 /* all links that it has stand, to all nodes, by the setup of this version */
-	uint32_t node;	 /* else one that does not: to this node. Its own: it has no such address */
+	uint64_t
+		stand; /* all links that it has stand, to all nodes, by the setup of this version */
+	uint32_t node; /* else one that does not: to this node. Its own: it has no such address */
 	uint32_t link;
 };
 

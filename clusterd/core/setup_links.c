@@ -50,7 +50,8 @@ static bool say_why(const struct node *n, const struct state_node *s, char ret[S
 	else if (l->stand >= n->state.setup.version)
 		return false;
 	else if (l->moving == n->state.setup.version && l->node)
-		(void)snprintf(ret, STATE_REASON_MAX, "'%.60s' and '%.60s' do not connect on link %u", s->name,
+		(void)snprintf(ret, STATE_REASON_MAX,
+			       "'%.60s' and '%.60s' do not connect on link %u", s->name,
 			       name_of(n, l->node), l->link);
 	else
 		(void)snprintf(ret, STATE_REASON_MAX, "'%s' has not loaded it", s->name);
@@ -64,7 +65,8 @@ static bool all_stand(const struct node *n, char ret_why[STATE_REASON_MAX], bool
 
 	*ret_waits = !without && n->now_ms - n->links_ms < CORE_LINK_MS;
 	if (without) {
-		(void)snprintf(ret_why, STATE_REASON_MAX, "no interface of '%s' has it", without->name);
+		(void)snprintf(ret_why, STATE_REASON_MAX, "no interface of '%s' has it",
+			       without->name);
 		return false;
 	}
 	for (size_t i = 0; i < n->state.nodes.n; i++)

@@ -194,7 +194,9 @@ static void gone_meanwhile(void **state)
 
 static void refused(void **state)
 {
-	struct corosync_node n = { .id = 3, .name = "d", .address = { "10.0.0.3" }, .n_addresses = 1 };
+	struct corosync_node n = {
+		.id = 3, .name = "d", .address = { "10.0.0.3" }, .n_addresses = 1
+	};
 	char *t = begun(three, NULL, "10.0.0.9"), *made;
 
 	(void)state;
@@ -206,8 +208,10 @@ static void refused(void **state)
 	assert_int_equal(corosync_move_begin(three, "b", NULL, "10.0.0.2", &made, NULL), -EEXIST);
 	assert_int_equal(corosync_move_begin(three, "b", NULL, "fd00::2", &made, NULL), -EINVAL);
 	assert_int_equal(corosync_move_begin(three, "b", NULL, "here", &made, NULL), -EINVAL);
-	assert_int_equal(corosync_move_begin(three, "b", "10.0.0.7", "10.0.0.8", &made, NULL), -EINVAL);
-	assert_int_equal(corosync_move_begin(two_links, "b", NULL, "10.0.0.8", &made, NULL), -EINVAL);
+	assert_int_equal(corosync_move_begin(three, "b", "10.0.0.7", "10.0.0.8", &made, NULL),
+			 -EINVAL);
+	assert_int_equal(corosync_move_begin(two_links, "b", NULL, "10.0.0.8", &made, NULL),
+			 -EINVAL);
 }
 
 /* Whatever stands in the line, nothing out of range is taken from it. */

@@ -135,7 +135,8 @@ static void defect_link_early(void **state)
 	(void)state;
 	n->cfg.defects = NODE_DEFECT_LINK_EARLY;
 	n->peers.v[1].links = (struct node_links){ 5, 0, 3, 1 };
-	assert_string_equal(done_after(0), ""); /* without the guard b and c would be left without a link */
+	assert_string_equal(done_after(0),
+			    ""); /* without the guard b and c would be left without a link */
 }
 
 int main(void)
