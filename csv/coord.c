@@ -19,7 +19,8 @@
 #define LEASE_RETRY_MS 50 /* operations that wait for the lease are tried again this often */
 #define IDLE_MS 1000	  /* records of answered operations are dropped at the latest then */
 
-static const char *const state_names[] = { "opening", "grace", "serving", "closed", "failed" };
+static const char *const state_names[] = { "opening", "grace",	"serving",
+					   "closed",  "failed", "refused" };
 
 void coord_post_out(struct coord *c, struct csv_mail *mail)
 {
@@ -28,7 +29,7 @@ void coord_post_out(struct coord *c, struct csv_mail *mail)
 	cl_mailbox_put(c->cfg.out, &mail->mail);
 }
 
-static void set_state(struct coord *c, enum coord_state state, const char *text)
+void coord_set_state(struct coord *c, enum coord_state state, const char *text)
 {
 	struct csv_mail *mail = csv_mail_new(MAIL_STATE, NULL, 0);
 	struct fs_statfs st = { 0 };
@@ -36,7 +37,7 @@ static void set_state(struct coord *c, enum coord_state state, const char *text)
 	c->state = state;
 	if (!mail)
 		return;
-	if (c->fs && state != COORD_FAILED)
+	if (c->fs && state != COORD_FAILED && state != COORD_REFUSED)
 		fs_statfs(c->fs, &st);
 	mail->state = state;
 	mail->size_bytes = st.blocks * FS_BLOCK_SIZE;
@@ -55,7 +56,7 @@ void coord_fail(struct coord *c, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(c->why, sizeof(c->why), fmt, ap);
 	va_end(ap);
-	set_state(c, COORD_FAILED, c->why);
+	coord_set_state(c, COORD_FAILED, c->why);
 }
 
 bool coord_dead(struct coord *c, int r)
@@ -188,7 +189,7 @@ void coord_try_close(struct coord *c)
 	if (r < 0 && !coord_dead(c, r))
 		coord_fail(c, "close: %s", strerror(-r));
 	if (c->state != COORD_FAILED)
-		set_state(c, COORD_CLOSED, "");
+		coord_set_state(c, COORD_CLOSED, "");
 }
 
 /* ---- life ---------------------------------------------------------------------------------- */
@@ -228,7 +229,8 @@ static int wait_ms(const struct coord *c)
 		return 0;
 	if (c->lease_parked && (ms < 0 || ms > LEASE_RETRY_MS))
 		ms = LEASE_RETRY_MS;
-	return sooner(sooner(ms, recall), sooner(coord_space_wait_ms(c), grow_wait_ms(c)));
+	ms = sooner(sooner(ms, recall), sooner(coord_space_wait_ms(c), grow_wait_ms(c)));
+	return sooner(ms, coord_look_wait_ms(c));
 }
 
 static void serve(struct coord *c)
@@ -241,6 +243,7 @@ static void serve(struct coord *c)
 			coord_on_mail(c, mail);
 		if (c->retry_parked || (c->lease_parked && !coord_lease_over(c)))
 			req_run_parked(c);
+		coord_look_again(c);
 		recall_check_silence(c);
 		coord_tell_space(c);
 		commit_batch(c);
@@ -256,27 +259,25 @@ static void *coord_main(void *arg)
 	struct cl_error err = CL_ERROR_INIT;
 	struct coord *c = arg;
 
-	set_state(c, COORD_OPENING, "");
+	coord_set_state(c, COORD_OPENING, "");
 	if (c->cfg.job) {
 		coord_run_job(c, &err);
 		if (err.code)
 			coord_fail(c, "%s", err.msg);
 		else
-			set_state(c, COORD_CLOSED, "");
-	} else if (coord_open_volume(c, &err) < 0) {
-		coord_fail(c, "%s", err.msg);
+			coord_set_state(c, COORD_CLOSED, "");
 	} else {
-		set_state(c, COORD_GRACE, "");
-		coord_try_end_grace(c);
-		commit_batch(c);
+		coord_open(c);
 	}
 	serve(c);
 	return NULL;
 }
 
-void coord_set_serving(struct coord *c)
+void coord_begin_grace(struct coord *c)
 {
-	set_state(c, COORD_SERVING, "");
+	coord_set_state(c, COORD_GRACE, "");
+	coord_try_end_grace(c);
+	commit_batch(c);
 }
 
 int coord_new(const struct coord_config *config, const void *tables, size_t len, struct coord **ret,

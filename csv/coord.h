@@ -9,9 +9,12 @@
  * the journal, records the epoch, loads the sessions, holds grace, serves.
  *
  *    OPENING --> GRACE --> SERVING --> CLOSED      (MAIL_CLOSE: planned move; orderly end)
- *       |          |          |
- *       +----------+----------+-----> FAILED       the device failed or was fenced: nothing more is
- *                                                  written; clients go on at the next coordinator
+ *     |   |        |          |
+ *     |   +--------+----------+-----> FAILED       the device failed or was fenced: nothing more is
+ *     v                                            written; clients go on at the next coordinator
+ *    REFUSED --> GRACE, CLOSED, FAILED             what lies there is not to be opened: somebody else's, damaged,
+ *                                                  of a later epoch. Its device stays open, by the same claim, and
+ *                                                  it looks again, by reading, until it can be
  *
  * Batches: all mail that is there is executed, then one commit makes it durable, then the results
  * leave. No result leaves before the commit that covers what it tells.
@@ -26,7 +29,14 @@
 #include "csv/mail.h"
 #include "lib/error.h"
 
-enum coord_state { COORD_OPENING, COORD_GRACE, COORD_SERVING, COORD_CLOSED, COORD_FAILED };
+enum coord_state {
+	COORD_OPENING,
+	COORD_GRACE,
+	COORD_SERVING,
+	COORD_CLOSED,
+	COORD_FAILED,
+	COORD_REFUSED,
+};
 
 /* Guards that a drill can leave out (--enable-defects), to prove that it notices. */
 enum {
@@ -61,6 +71,7 @@ struct coord_config {
 	struct cl_mailbox *out;		       /* mail to the loop */
 	struct csv_counters *counters;	       /* of the volume; outlives the thread. NULL: none */
 	uint32_t silence_ms; /* a holder that answers a recall with nothing for so long; 0 = 5000 */
+	uint32_t look_ms;    /* REFUSED: looks again after so long; 0 = 1000 */
 	unsigned defects;
 	/*
 	 * Instead of coordinating: with the device open and its GO given, run this; then CLOSED, or

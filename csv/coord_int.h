@@ -139,8 +139,9 @@ struct coord {
 	uint64_t barrier;		       /* the last that was answered; 0 = none */
 	struct fs_extent hb[COORD_HB_EXTENTS]; /* of the heartbeat units */
 	int n_hb;
-	uint64_t sequence; /* of messages sent */
-	char why[256];	   /* FAILED: reason */
+	uint64_t sequence;  /* of messages sent */
+	char why[256];	    /* FAILED, REFUSED: reason */
+	int64_t look_at_ms; /* REFUSED: again then */
 };
 
 /* coord.c */
@@ -154,14 +155,21 @@ void coord_send_soon(struct coord *c, uint64_t conn, Csv__Message *msg);
 void coord_fail(struct coord *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Is this the return code of a device that may not be used any more? Then the coordinator ends. */
 bool coord_dead(struct coord *c, int r);
-void coord_set_serving(struct coord *c);
+void coord_set_state(struct coord *c, enum coord_state state, const char *text);
+/* GRACE: the file system is open and its sessions are loaded. */
+void coord_begin_grace(struct coord *c);
 /* When it may: goodbyes have been met, and nobody's block-redirected I/O is under way. */
 void coord_try_close(struct coord *c);
 
 /* coord_open.c */
 /* What was kept back while GO was awaited comes first. */
 struct csv_mail *coord_next_mail(struct coord *c);
-int coord_open_volume(struct coord *c, struct cl_error *err);
+/* OPENING, once. */
+void coord_open(struct coord *c);
+/* REFUSED: whether it can be opened by now, when that is due. */
+void coord_look_again(struct coord *c);
+/* Until then; -1 = it is not REFUSED. */
+int coord_look_wait_ms(const struct coord *c);
 
 /* coord_mail.c; takes mail over */
 void coord_on_mail(struct coord *c, struct csv_mail *mail);

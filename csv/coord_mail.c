@@ -158,6 +158,10 @@ void coord_on_mail(struct coord *c, struct csv_mail *mail)
 		on_tables(c, mail);
 	else if (mail->kind == MAIL_BARRIER)
 		coord_on_barrier(c, mail->id); /* before there are sessions: kept for them */
+	else if (c->state == COORD_REFUSED && mail->kind == MAIL_FENCED)
+		on_fenced(c, mail);
+	else if (c->state == COORD_REFUSED && mail->kind == MAIL_CLOSE)
+		coord_set_state(c, COORD_CLOSED, ""); /* nothing is open */
 	else if (!up)
 		; /* closed or failed: whoever asked goes to the next coordinator */
 	else if (mail->kind == MAIL_MESSAGE)

@@ -105,14 +105,15 @@ void coord_end_session(struct coord *c, struct session *s, const char *why)
 /*
  * Those whose node is not living at that incarnation any more cannot reclaim: this coordinator was given
  * its GO after every debt of the volume was paid, so they are fenced. Who is fenced since then, while it
- * opens, comes by MAIL_FENCED.
+ * opens, comes by MAIL_FENCED; or came by it, while it was refused, ahead of the tables.
  */
 static void drop_fenced_records(struct coord *c)
 {
 	for (size_t i = 0; i < c->sessions.v.n;) {
 		struct session *s = c->sessions.v.v[i];
 
-		if (living_at(c, s->node, s->incarnation))
+		if (living_at(c, s->node, s->incarnation) &&
+		    s->incarnation > c->fenced[s->node & 255])
 			i++;
 		else
 			coord_end_session(c, s, "its node is fenced");
@@ -421,6 +422,6 @@ void coord_try_end_grace(struct coord *c)
 	free_orphans(c);
 	if (c->state != COORD_GRACE)
 		return;
-	coord_set_serving(c);
+	coord_set_state(c, COORD_SERVING, "");
 	c->retry_parked = true;
 }

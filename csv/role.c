@@ -5,7 +5,7 @@
 
 static bool must_stop(const struct role_view *v)
 {
-	return !v->wanted || v->ended || v->running_epoch != v->epoch ||
+	return !v->wanted || v->ended || v->claim_due || v->running_epoch != v->epoch ||
 	       v->store != ROLE_STORE_HOLDING;
 }
 
@@ -53,6 +53,11 @@ enum role_action role_next(const struct role_view *v, bool skip_debts)
 	if (v->store == ROLE_STORE_NONE)
 		return ROLE_MAKE_STORE;
 	return v->wanted ? with_store(v, skip_debts) : ROLE_NOTHING;
+}
+
+int64_t role_claim_pause_ms(unsigned refused)
+{
+	return refused < ROLE_CLAIMS_AT_ONCE ? 0 : ROLE_CLAIM_PAUSE_MS;
 }
 
 bool role_tells_fence(const struct role_view *view)

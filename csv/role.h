@@ -14,6 +14,11 @@
  * node's writes may still be in a TCP buffer or in the target. After a failure the store is dropped
  * before anything is opened again: the failed write may still land, and only a new claim of the
  * store (which kills the old nexus and waits for the barrier) ends that.
+ *
+ * A refusal is no failure. A claim resets the LUN for all who use it, so what is refused is not claimed again and
+ * again: a coordinator that finds something else on the LUN keeps its claim and looks again by reading (coord.h); where
+ * the target itself refuses the claim, it is left alone for a while, its session open. After a minute all
+ * is claimed anew, in case it is something that reading does not show.
  */
 #ifndef CL_CSV_ROLE_H
 #define CL_CSV_ROLE_H
@@ -54,8 +59,23 @@ struct role_view {
 	bool closed;	  /* maintenance: the file system is to be closed */
 	bool job;	  /* one waits that needs it closed */
 	bool ended;	  /* the thread is CLOSED or FAILED */
-	bool waiting;	  /* a pause after a failure */
+	bool claim_due; /* it has refused the volume for so long that the LUN is to be claimed anew */
+	bool waiting;	/* a pause after a failure */
 };
+
+enum {
+	ROLE_CLAIM_AGAIN_MS = 60000,
+	ROLE_CLAIMS_AT_ONCE =
+		3, /* a race with another claim, or with a target that restarts, refuses one */
+	ROLE_CLAIM_PAUSE_MS = 30000,
+};
+
+/*
+ * How long the LUN is left alone when its target has refused `refused` claims, one after the other: 0 = it is claimed
+ * again as soon as there is a session. A session that is lost meanwhile ends the pause, and counts anew: it
+ * may be another target by then.
+ */
+int64_t role_claim_pause_ms(unsigned refused);
 
 enum role_action role_next(const struct role_view *view, bool skip_debts);
 

@@ -80,6 +80,7 @@ struct store_ops {
 struct store {
 	const struct store_ops *ops;
 	enum store_state state;
+	bool refused; /* the last claim ended by what the target answered, not by its silence */
 	struct store_hooks hooks;
 };
 

@@ -195,12 +195,12 @@ static void on_state(void *user, struct lun_control *control, enum lun_control_s
 	struct store_lun *lun = user;
 	enum store_state now = state_of(state);
 
-	(void)control;
 	if (now == lun->store.state && state == LUN_CONTROL_ADMITTING)
 		return;
 	if (state == LUN_CONTROL_HOLDING && (load_nexuses(lun) < 0 || !permit(lun)))
 		now = STORE_UP;
 	lun->store.state = now;
+	lun->store.refused = lun_control_refused(control);
 	lun->store.hooks.state(lun->store.hooks.user, now, why ? why->msg : "");
 }
 

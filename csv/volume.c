@@ -209,8 +209,12 @@ void volume_update(struct volume *v, const Vol__Volume *in)
 		v->handed_epoch = 0;
 		v->paused = false;
 	}
-	if (in->epoch != v->epoch)
+	if (in->epoch != v->epoch) {
 		v->failure[0] = 0;
+		/* Given to this node: it tries anew, whatever it found before. */
+		if (in->coordinator == v->d->tables->self)
+			v->lun_refused = false;
+	}
 	v->coordinator = in->coordinator;
 	v->epoch = in->epoch;
 	v->debts = in->n_debts;
@@ -243,13 +247,23 @@ static void on_local_message(struct volume *v, const struct csv_mail *mail)
 	volume_retry_transport(v);
 }
 
+static void look_soon(void *user)
+{
+	volume_poke(user);
+}
+
 static void on_state_mail(struct volume *v, const struct csv_mail *mail)
 {
+	bool wrong = mail->state == COORD_FAILED || mail->state == COORD_REFUSED;
+
 	v->coord_state = mail->state;
 	(void)snprintf(v->coord_text, sizeof(v->coord_text), "%s", mail->text);
 	if (v->coord_state != COORD_OPENING)
-		(void)snprintf(v->failure, sizeof(v->failure), "%s",
-			       v->coord_state == COORD_FAILED ? mail->text : "");
+		(void)snprintf(v->failure, sizeof(v->failure), "%s", wrong ? mail->text : "");
+	if (mail->state == COORD_REFUSED)
+		volume_on_refused(v);
+	if (mail->state == COORD_GRACE || mail->state == COORD_SERVING)
+		v->lun_refused = false;
 	if (mail->size_bytes) {
 		v->size_bytes = mail->size_bytes;
 		v->free_bytes = mail->free_bytes;
@@ -397,6 +411,8 @@ int volume_new(struct csvd *d, const Vol__Volume *in, struct volume **ret)
 		r = cl_timer_new(d->loop, volume_on_reconnect, v, &v->reconnect);
 	if (r >= 0)
 		r = cl_timer_new(d->loop, volume_on_pause, v, &v->pause);
+	if (r >= 0)
+		r = cl_timer_new(d->loop, look_soon, v, &v->claim);
 	if (r < 0) {
 		volume_free(v);
 		return r;
@@ -425,5 +441,6 @@ void volume_free(struct volume *v)
 	cl_source_free(v->eval);
 	cl_source_free(v->reconnect);
 	cl_source_free(v->pause);
+	cl_source_free(v->claim);
 	free(v);
 }

@@ -38,7 +38,7 @@ struct volume {
 	uint64_t local_conn; /* != 0: the session runs to the coordinator here */
 	uint32_t to_node;    /* whom the transport leads to */
 	uint64_t to_epoch;
-	struct cl_source *eval, *reconnect, *pause;
+	struct cl_source *eval, *reconnect, *pause, *claim;
 	bool reconnect_wait;
 	char refused[128];
 	/* the coordinator's role */
@@ -48,6 +48,10 @@ struct volume {
 	bool store_spoilt, claiming, paused;
 	bool given_up; /* released for good: not claimed again in this maintenance */
 	char store_why[256];
+	/* What lies on the LUN, or its target, refuses (role.h); from then on until somebody serves the volume. */
+	bool lun_refused;
+	unsigned claims_refused; /* by the target, one after the other */
+	int64_t claim_at_ms; /* a coordinator that still refuses then makes room for a new claim */
 	uint64_t go_id;
 	struct coord *coord;
 	uint64_t coord_serial; /* +1 with each: answers to an earlier one's questions are dropped */
@@ -80,7 +84,7 @@ struct volume {
 	Vol__Mode mode;
 	char reason[256];
 	uint64_t since_ms;
-	bool told, told_serving, told_path;
+	bool told, told_serving, told_path, told_refused;
 };
 
 /* volume_status.c: tells clusterd when something about mode, reason, path or role has changed. */
@@ -123,6 +127,10 @@ void volume_look_at_hand_over(struct volume *v);
 void volume_stop_coord(struct volume *v);
 void volume_drop_store(struct volume *v);
 void volume_on_pause(void *user);
+/* The coordinator's thread has found that it cannot open what lies there. */
+void volume_on_refused(struct volume *v);
+/* Somebody wants something of a volume that is refused: claimed anew, now. */
+void volume_claim_now(struct volume *v);
 /* The first order to pay is met (code 0) or given back. */
 void volume_order_done(struct volume *v, int code, const char *error);
 /* Orders that are no longer this node's. */

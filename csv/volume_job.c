@@ -148,6 +148,17 @@ static void wait_for_claim(struct volume *v)
 		(void)cl_timer_set_in(v->job.late, RELEASE_MS);
 }
 
+static void not_served(struct volume *v)
+{
+	char text[256];
+
+	(void)snprintf(text, sizeof(text), "the coordinator does not serve at present: %.180s",
+		       *v->reason ? v->reason : "try again");
+	alone_ends(v, EAGAIN, text);
+	if (v->lun_refused)
+		volume_claim_now(v);
+}
+
 static void begin_alone(struct volume *v, const Vol__Job *job)
 {
 	char text[256];
@@ -166,7 +177,7 @@ static void begin_alone(struct volume *v, const Vol__Job *job)
 	if (job->kind != VOL__JOB__KIND__CHECK)
 		volume_poke(v);
 	else if (!ask_coord(v, MAIL_CHECK, job->id))
-		alone_ends(v, EAGAIN, "the coordinator does not serve at present: try again");
+		not_served(v);
 }
 
 void volume_job(struct volume *v, const Vol__Job *job)

@@ -13,6 +13,7 @@
 #include "csv/volume_int.h"
 #include "lib/cleanup.h"
 #include "lib/log.h"
+#include "lib/monotime.h"
 
 #define FAILURE_PAUSE_MS 1000
 #define CLAIM_PAUSE_MS 200
@@ -26,10 +27,36 @@ static void pause_for(struct volume *v, int64_t ms)
 	(void)cl_timer_set_in(v->pause, ms);
 }
 
+/* The target has answered, and so that the claim cannot be had. */
+static void claim_refused(struct volume *v)
+{
+	int64_t pause_ms = role_claim_pause_ms(++v->claims_refused);
+
+	if (!pause_ms)
+		return;
+	v->lun_refused = true;
+	pause_for(v, pause_ms);
+}
+
+/* A session that is lost may be the next time another target's, or the same one's after it was mended. */
+static void count_claims(struct volume *v, enum store_state state)
+{
+	if (state == STORE_IDLE && v->claiming && v->store->refused) {
+		claim_refused(v);
+		return;
+	}
+	if (state == STORE_UP)
+		return;
+	if (role_claim_pause_ms(v->claims_refused))
+		v->paused = false;
+	v->claims_refused = 0;
+}
+
 static void on_store_state(void *user, enum store_state state, const char *why)
 {
 	struct volume *v = user;
 
+	count_claims(v, state);
 	if (state == STORE_UP && *why && v->claiming)
 		pause_for(v, CLAIM_PAUSE_MS);
 	if (state != STORE_UP || *why)
@@ -150,6 +177,23 @@ static void make_store(struct volume *v)
 	pause_for(v, FAILURE_PAUSE_MS);
 }
 
+void volume_on_refused(struct volume *v)
+{
+	v->lun_refused = true;
+	if (v->claim_at_ms)
+		return; /* other words than before */
+	v->claim_at_ms = cl_mono_ms(cl_mono_now()) + ROLE_CLAIM_AGAIN_MS;
+	(void)cl_timer_set_in(v->claim, ROLE_CLAIM_AGAIN_MS);
+}
+
+void volume_claim_now(struct volume *v)
+{
+	v->claim_at_ms = 0;
+	if (role_claim_pause_ms(v->claims_refused))
+		v->paused = false;
+	volume_poke(v);
+}
+
 void volume_drop_store(struct volume *v)
 {
 	store_free(v->store);
@@ -211,6 +255,7 @@ static void start_coord(struct volume *v, bool job)
 	v->coord_epoch = v->epoch;
 	cfg.serial = ++v->coord_serial;
 	v->coord_state = COORD_OPENING;
+	v->claim_at_ms = 0;
 	v->coord_closing = false;
 	(void)snprintf(v->coord_text, sizeof(v->coord_text), "opening");
 	if (tables && coord_new(&cfg, tables->body, tables->len, &v->coord, &err) < 0)
@@ -229,7 +274,7 @@ void volume_stop_coord(struct volume *v)
 		if (v->coord_state == COORD_FAILED)
 			pause_for(v, FAILURE_PAUSE_MS);
 	}
-	if (v->coord_state == COORD_FAILED)
+	if (v->coord_state == COORD_FAILED || v->coord_state == COORD_REFUSED)
 		(void)snprintf(v->store_why, sizeof(v->store_why), "%.250s", v->coord_text);
 	/* Its data session was the only one that this claim permitted: the next one claims again. */
 	if (v->maintenance || v->coord_job)
@@ -277,6 +322,8 @@ static struct role_view view_of(const struct volume *v)
 		.closing = v->coord_closing,
 		.closed = v->maintenance,
 		.ended = v->coord_state == COORD_FAILED || v->coord_state == COORD_CLOSED,
+		.claim_due = v->coord_state == COORD_REFUSED &&
+			     cl_mono_ms(cl_mono_now()) >= v->claim_at_ms,
 		.waiting = v->paused,
 	};
 

@@ -24,7 +24,7 @@ static const char *nothing_or_warning(const struct volume *v)
 }
 
 /*
- * Not its coordinator yet. What the last attempt failed of is what has to be known: the next one begins a second later,
+ * Not its coordinator yet. What the last attempt failed of is what has to be known: the next one begins soon,
  * and who asks in the middle of it would read that all is on its way.
  */
 static const char *why_not_serving(const struct volume *v)
@@ -98,6 +98,7 @@ void volume_tell_status(struct volume *v)
 	st.since_ms = v->since_ms;
 	st.has_path = v->store && v->store->state >= STORE_UP;
 	st.serving = is_serving(v);
+	st.refused = v->lun_refused;
 	st.epoch = v->epoch;
 	st.size_bytes = v->size_bytes;
 	st.free_bytes = v->free_bytes;
@@ -106,7 +107,15 @@ void volume_tell_status(struct volume *v)
 	cluster_send(v->d->cluster, &msg);
 	v->told_serving = st.serving;
 	v->told_path = st.has_path;
+	v->told_refused = st.refused;
 	v->told = true;
+}
+
+/* Whoever serves it has found that it is what it should be. */
+static void look_at_refusal(struct volume *v)
+{
+	if (v->maintenance || (v->client && client_state(v->client) == CLIENT_ACTIVE))
+		v->lun_refused = false;
 }
 
 void volume_update_status(struct volume *v)
@@ -115,8 +124,10 @@ void volume_update_status(struct volume *v)
 	Vol__Mode mode = mode_now(v, &reason);
 	bool path = v->store && v->store->state >= STORE_UP;
 
+	look_at_refusal(v);
 	if (v->told && mode == v->mode && !strcmp(reason, v->reason) &&
-	    v->told_serving == is_serving(v) && v->told_path == path)
+	    v->told_serving == is_serving(v) && v->told_path == path &&
+	    v->told_refused == v->lun_refused)
 		return;
 	if (!v->told || mode != v->mode)
 		v->since_ms = wall_ms();

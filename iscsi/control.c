@@ -242,6 +242,11 @@ const char *lun_control_state_name(enum lun_control_state state)
 	return control_states[state].name;
 }
 
+bool lun_control_refused(const struct lun_control *c)
+{
+	return c->refused;
+}
+
 const char *lun_control_reason(const struct lun_control *c)
 {
 	return c->sm.state == LUN_CONTROL_HOLDING ? "" : c->why.msg;
@@ -284,6 +289,7 @@ int lun_control_coordinate(struct lun_control *c, struct cl_error *err)
 #ifdef CL_DEFECTS
 	a.no_barrier = c->config.defects & LUN_DEFECT_NO_BARRIER;
 #endif
+	c->refused = false;
 	control_move(c, LUN_CONTROL_ADMITTING, NULL);
 	pr_admit_start(&c->admit, &a, &step);
 	control_step(c, &step);

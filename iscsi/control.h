@@ -76,6 +76,8 @@ void lun_control_service(struct lun_control *control, short revents);
 
 enum lun_control_state lun_control_state(const struct lun_control *control);
 const char *lun_control_state_name(enum lun_control_state state);
+/* Its last claim ended by what the target answered, and not by the session's end or the log's no. */
+bool lun_control_refused(const struct lun_control *control);
 const char *lun_control_reason(const struct lun_control *control); /* why it is not HOLDING */
 /*
  * What the LUN called itself at the first login ("" = not yet, or it does not say), and the portal of this

@@ -60,7 +60,7 @@ struct lun_control {
 	uint32_t backoff_ms; /* short again after an admission, not after a mere login */
 	uint64_t barriers_told;
 	bool failed_over; /* the session has to go: set from within its callbacks */
-	bool in_service;
+	bool refused;	  /* the last claim, by the target's answers */
 };
 
 /* control.c */

@@ -87,6 +87,7 @@ void control_after_admit(struct lun_control *c)
 		admitted(c);
 		break;
 	case PR_ADMIT_FAILED:
+		c->refused = true;
 		control_give_up(c, &c->admit.why);
 		break;
 	default:

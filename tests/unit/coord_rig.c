@@ -81,9 +81,12 @@ static struct fs_dev *dev_new(struct rig *rig)
 
 static int open_dev(void *user, struct coord *coord, struct fs_dev **ret, struct cl_error *err)
 {
+	struct rig *rig = user;
+
 	(void)coord;
 	(void)err;
-	*ret = dev_new(user);
+	rig->opens++;
+	*ret = dev_new(rig);
 	return 0;
 }
 
@@ -231,6 +234,7 @@ static struct csv_mail *pack_tables(struct rig *rig)
 	Vol__Tables t = VOL__TABLES__INIT;
 	Vol__Node nodes[RIG_NODES], *np[RIG_NODES];
 	Vol__Volume volume = VOL__VOLUME__INIT, *vp = &volume;
+	Vol__Debt debt = VOL__DEBT__INIT, *dp = &debt;
 	struct csv_mail *mail;
 
 	for (uint32_t i = 0; i < RIG_NODES; i++) {
@@ -246,6 +250,8 @@ static struct csv_mail *pack_tables(struct rig *rig)
 	t.nodes = np;
 	volume.uuid = (ProtobufCBinaryData){ 16, (uint8_t *)(uintptr_t)uuid };
 	volume.redirected = rig->redirected;
+	volume.n_debts = rig->owed ? 1 : 0;
+	volume.debts = &dp;
 	t.n_volumes = 1;
 	t.volumes = &vp;
 	t.n_owners = rig->owner ? 1 : 0;
@@ -332,6 +338,7 @@ void rig_begin(struct rig *rig)
 		.lease_until_ms = &rig->lease_until_ms,
 		.out = &rig->out,
 		.silence_ms = rig->silence_ms,
+		.look_ms = 10,
 		.defects = rig->defects,
 	};
 	struct csv_mail *tables = pack_tables(rig);

@@ -42,6 +42,8 @@ struct rig {
 	uint64_t fence_done;	       /* id of the last */
 	uint32_t fence_first;	       /* this node, while the next coordinator opens; 0 = none */
 	unsigned kills, data_writes;
+	unsigned opens; /* of the device */
+	bool owed;	/* the tables show a debt of node 4 */
 	/* The device: calls fail from here on; writes of file data seen (offset of the last). */
 	int fail;
 	unsigned flushes_left; /* the device fails with this one; 0 = never */
@@ -59,7 +61,7 @@ struct rig *rig_new(void);
 void rig_free(struct rig *rig);
 /* At the next epoch. Returns when it is in grace or serves. */
 void rig_start(struct rig *rig);
-/* The same, or COORD_FAILED. */
+/* The same, or COORD_FAILED or COORD_REFUSED. */
 void rig_begin(struct rig *rig);
 /* It ends without another write, as if killed. */
 void rig_kill(struct rig *rig);

@@ -14,6 +14,7 @@
 
 #include "csv/fs.h"
 #include "csv/op.h"
+#include "lib/monotime.h"
 #include "tests/unit/coord_rig.h"
 
 #define VOLUME_BYTES (32u << 20)
@@ -29,7 +30,7 @@ static void another_clusters_volume(void **state)
 	memcpy(before, rig->mem, VOLUME_BYTES);
 	rig->cluster[0] ^= 1;
 	rig_begin(rig);
-	assert_int_equal(rig->state, COORD_FAILED);
+	assert_int_equal(rig->state, COORD_REFUSED);
 	assert_non_null(strstr(rig->text, "another cluster"));
 	assert_memory_equal(rig->mem, before, VOLUME_BYTES);
 	rig_kill(rig);
@@ -38,6 +39,117 @@ static void another_clusters_volume(void **state)
 	assert_int_equal(rig->state, COORD_SERVING);
 	rig_free(rig);
 	free(before);
+}
+
+/* ---- refused: it looks again, by the same claim -------------------------------------------------- */
+
+static struct rig *refused_rig(void)
+{
+	struct rig *rig = rig_new();
+
+	rig->mem[1024 + 0x38] ^= 0xff; /* the magic number */
+	rig_begin(rig);
+	assert_int_equal(rig->state, COORD_REFUSED);
+	return rig;
+}
+
+static void mend(struct rig *rig)
+{
+	rig->mem[1024 + 0x38] ^= 0xff;
+}
+
+static void mended_is_opened_at_once(void **state)
+{
+	struct rig *rig = refused_rig();
+	struct peer one;
+
+	(void)state;
+	assert_non_null(strstr(rig->text, "no cluster volume"));
+	mend(rig);
+	rig_await_state(rig, COORD_SERVING);
+	assert_int_equal(rig->opens, 1); /* no other device, so no claim */
+	peer_init(&one, rig, 1);
+	peer_up(&one);
+	rig_free(rig);
+}
+
+static void post_kind(struct rig *rig, enum csv_mail_kind kind)
+{
+	struct csv_mail *mail = csv_mail_new(kind, NULL, 0);
+
+	assert_non_null(mail);
+	coord_post(rig->coord, mail);
+}
+
+static void refused_and_closed(void **state)
+{
+	struct rig *rig = refused_rig();
+
+	(void)state;
+	post_kind(rig, MAIL_CLOSE);
+	rig_await_state(rig, COORD_CLOSED);
+	rig_free(rig);
+}
+
+/* What is lost may be another target when it is back: only a new claim tells. */
+static void refused_and_lost(void **state)
+{
+	struct rig *rig = refused_rig();
+
+	(void)state;
+	rig->fail = -ENOLINK;
+	rig_await_state(rig, COORD_FAILED);
+	rig_free(rig);
+}
+
+/* Its fence is answered, and its session waited for by nobody, though the tables do not know of it yet. */
+static void refused_and_fenced(void **state)
+{
+	struct rig *rig = rig_new();
+	struct csv_mail *mail;
+	struct peer two;
+
+	(void)state;
+	peer_init(&two, rig, 2);
+	rig_start(rig);
+	peer_up(&two);
+	rig_kill(rig);
+	rig->cluster[0] ^= 1;
+	rig_begin(rig);
+	assert_int_equal(rig->state, COORD_REFUSED);
+	mail = csv_mail_new(MAIL_FENCED, NULL, 0);
+	assert_non_null(mail);
+	mail->id = 7;
+	mail->node = 2;
+	mail->incarnation = 1;
+	coord_post(rig->coord, mail);
+	while (rig->fence_done != 7)
+		rig_await_mail(rig);
+	rig->cluster[0] ^= 1;
+	rig_tables(rig);
+	rig_await_state(rig, COORD_SERVING);
+	rig_free(rig);
+}
+
+/* Whose session would be taken for fenced, because its node does not live, may still write. */
+static void refused_and_owed(void **state)
+{
+	struct rig *rig = refused_rig();
+	int64_t end_ms = cl_mono_ms(cl_mono_now()) + 100;
+
+	(void)state;
+	rig->owed = true;
+	rig_fence(rig, 4); /* answered after the tables were looked at */
+	mend(rig);
+	while (cl_mono_ms(cl_mono_now()) < end_ms) {
+		rig->incarnation[4] = 1;
+		rig_fence(rig, 4);
+		assert_int_equal(rig->state, COORD_REFUSED);
+	}
+	rig->owed = false;
+	rig_tables(rig);
+	rig_await_state(rig, COORD_SERVING);
+	rig_free(rig);
 }
 
 /* ---- space ------------------------------------------------------------------------------------ */
@@ -392,6 +504,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(another_clusters_volume),
+		cmocka_unit_test(mended_is_opened_at_once),
+		cmocka_unit_test(refused_and_closed),
+		cmocka_unit_test(refused_and_lost),
+		cmocka_unit_test(refused_and_fenced),
+		cmocka_unit_test(refused_and_owed),
 		cmocka_unit_test(space_of_the_deleted),
 		cmocka_unit_test(a_large_truncation_goes_in_steps),
 		cmocka_unit_test(create_of_what_is_there),

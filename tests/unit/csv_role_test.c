@@ -9,7 +9,7 @@
 
 #include "csv/role.h"
 
-enum { BITS = 13, EPOCH = 7 };
+enum { BITS = 14, EPOCH = 7 };
 
 /* Every combination of what the view consists of: its number's bits. */
 static struct role_view view_of(unsigned n)
@@ -19,7 +19,7 @@ static struct role_view view_of(unsigned n)
 	bool *const bits[BITS] = { &v.present,	&v.wanted,	 &v.order_to_pay, &v.paying,
 				   &v.claiming, &v.store_spoilt, &v.running,	  &v.running_job,
 				   &v.closing,	&v.closed,	 &v.job,	  &v.ended,
-				   &v.waiting };
+				   &v.waiting,	&v.claim_due };
 
 	for (unsigned i = 0; i < BITS; i++)
 		*bits[i] = n >> i & 1;
@@ -79,7 +79,7 @@ static void who_may_not_go_on_stops(void **state)
 	(void)state;
 	for (unsigned n = 0; n < VIEWS; n++) {
 		struct role_view v = view_of(n);
-		bool may = v.wanted && !v.ended && v.running_epoch == v.epoch &&
+		bool may = v.wanted && !v.ended && !v.claim_due && v.running_epoch == v.epoch &&
 			   v.store == ROLE_STORE_HOLDING;
 
 		if (!v.running)
@@ -119,6 +119,42 @@ static void what_has_failed_is_claimed_anew(void **state)
 	}
 }
 
+/* One may be a race; from then on the LUN is left alone, but not for ever. */
+static void a_target_that_refuses_is_left_alone(void **state)
+{
+	(void)state;
+	assert_int_equal(role_claim_pause_ms(0), 0);
+	assert_int_equal(role_claim_pause_ms(1), 0);
+	assert_int_equal(role_claim_pause_ms(ROLE_CLAIMS_AT_ONCE - 1), 0);
+	for (unsigned n = ROLE_CLAIMS_AT_ONCE; n < 100; n++)
+		assert_int_equal(role_claim_pause_ms(n), ROLE_CLAIM_PAUSE_MS);
+}
+
+/* A coordinator that refuses what lies there goes on looking by the claim that it has; then all is claimed anew. */
+static void what_is_refused_is_not_claimed_again(void **state)
+{
+	struct role_view v = { .present = true,
+			       .wanted = true,
+			       .epoch = EPOCH,
+			       .running_epoch = EPOCH,
+			       .store_epoch = EPOCH,
+			       .store = ROLE_STORE_HOLDING,
+			       .running = true };
+
+	(void)state;
+	assert_int_equal(role_next(&v, false), ROLE_NOTHING);
+	v.order_to_pay = true; /* fences are paid meanwhile */
+	assert_int_equal(role_next(&v, false), ROLE_PAY);
+	v.order_to_pay = false;
+	v.claim_due = true;
+	assert_int_equal(role_next(&v, false), ROLE_STOP);
+	v.running = false;
+	v.store_spoilt = true;
+	assert_int_equal(role_next(&v, false), ROLE_DROP_STORE);
+	v.store = ROLE_STORE_NONE;
+	assert_int_equal(role_next(&v, false), ROLE_MAKE_STORE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -127,6 +163,8 @@ int main(void)
 		cmocka_unit_test(who_may_not_go_on_stops),
 		cmocka_unit_test(the_store_outlives_the_thread),
 		cmocka_unit_test(what_has_failed_is_claimed_anew),
+		cmocka_unit_test(a_target_that_refuses_is_left_alone),
+		cmocka_unit_test(what_is_refused_is_not_claimed_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
