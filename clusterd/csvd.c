@@ -241,6 +241,7 @@ static void on_status(struct csvd *csvd, const Vol__Status *status)
 		.epoch = status->epoch,
 		.mode = mode_of(status->mode),
 		.has_path = status->has_path,
+		.refused = status->refused,
 		.serving = status->serving,
 		.size_bytes = status->size_bytes,
 		.free_bytes = status->free_bytes,

@@ -220,6 +220,7 @@ static void on_status(struct node *n, const struct node_csvd_event *ev)
 		.mode = ev->mode,
 		.since_ms = n->wall_ms,
 		.has_path = ev->has_path,
+		.refused = ev->refused,
 		.size_bytes = ev->size_bytes,
 		.free_bytes = ev->free_bytes,
 	};

@@ -23,6 +23,7 @@ static size_t beat_volumes(struct node *n, Core__VolumeMode *modes, Core__Volume
 		modes[k].reason = COMMAND_STRING(v->reason);
 		modes[k].since_ms = v->since_ms;
 		modes[k].has_path = v->has_path;
+		modes[k].refused = v->refused;
 		list[k] = &modes[k];
 	}
 	return k;
@@ -97,6 +98,7 @@ static void peer_volumes(struct node *n, struct peer *p, const Core__Beat *b)
 					: STATE_MODE_UNAVAILABLE,
 			.since_ms = b->volumes[i]->since_ms,
 			.has_path = b->volumes[i]->has_path,
+			.refused = b->volumes[i]->refused,
 		};
 
 		CORE_COPY(v.name, b->volumes[i]->volume);
@@ -393,17 +395,34 @@ bool beats_heard(const struct node *n, uint32_t id)
 	return p && beats_in_ring(n, id) && n->now_ms - p->heard_ms <= CORE_HEARD_MS;
 }
 
-bool beats_has_path(void *user, uint32_t node, const char *volume)
+/* NULL: it has said nothing of it yet. */
+static const struct peer_volume *said_of(const struct node *n, uint32_t node, const char *volume)
 {
-	const struct node *n = user;
 	const struct peer *p = beats_peer(n, node);
 
-	if (!beats_heard(n, node))
-		return false;
-	for (size_t i = 0; i < p->volumes.n; i++)
+	for (size_t i = 0; p && i < p->volumes.n; i++)
 		if (strcmp(p->volumes.v[i].name, volume) == 0)
-			return p->volumes.v[i].has_path;
-	return true; /* it has not tried yet */
+			return &p->volumes.v[i];
+	return NULL;
+}
+
+bool beats_has_path(void *user, uint32_t node, const char *volume)
+{
+	const struct peer_volume *v = said_of(user, node, volume);
+
+	return beats_heard(user, node) && (!v || v->has_path);
+}
+
+bool beats_refused(const struct node *n, uint32_t node, const char *volume)
+{
+	const struct peer_volume *v = said_of(n, node, volume);
+
+	return beats_heard(n, node) && v && v->refused;
+}
+
+bool beats_may_open(void *user, uint32_t node, const char *volume)
+{
+	return beats_has_path(user, node, volume) && !beats_refused(user, node, volume);
 }
 
 static void gone_note(struct node *n, uint32_t id, bool at_once, uint64_t ring)

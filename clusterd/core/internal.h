@@ -56,10 +56,12 @@ enum {
 	CORE_MOVE_SWITCH_MS = 30000, /* a switch that does not end is given up */
 	CORE_MOVE_AGAIN_MS = 5000,
 	CORE_NO_PATH_MS = 10000,  /* a volume that waits so long: the guests on it stand */
-	CORE_LOST_PATH_MS = 3000, /* a coordinator without a path so long gives the volume away */
+	CORE_LOST_PATH_MS = 3000, /* a coordinator that cannot serve so long is replaced */
 	CORE_LEAVER_MS = 3000,	  /* so long a removed node may take to see it */
 	CORE_LINK_MS = 15000,	  /* a new link that does not stand by then is given up */
 	CORE_RELOAD_MS = 2000,	  /* corosync did not load its configuration: again */
+	CORE_SERVE_MS = 60000,	  /* so long a volume may take to be served again everywhere */
+	CORE_STAGE_MS = 3000,	  /* what takes longer than that is told */
 	CORE_CALM_MS = 10000,	  /* without a change so long: volumes are spread anew */
 	CORE_NO_LEADER_MS = 5000, /* a request waits so long for somebody to decide */
 	FORCE_HEARD_MS = 10000,	  /* a node heard of within so long shows a sign of life */
@@ -77,12 +79,12 @@ struct pending {
 	bool client_gone, sent, accepted, on;
 	int64_t since_ms, told_ms;
 	char object[STATE_NAME_MAX];
-	uint64_t number;  /* given by the command */
-	const char *said; /* last line of progress */
-	uint8_t *packed;  /* core.Request */
+	uint64_t number; /* given by the command */
+	uint8_t *packed; /* core.Request */
 	size_t len;
 	int64_t accepted_ms;
-	int64_t alone_ms; /* without a quorum since; 0 = with one */
+	char stage[STATE_REASON_MAX]; /* what it waits for, as it was told last */
+	int64_t alone_ms;	      /* without a quorum since; 0 = with one */
 };
 CL_DEFINE_VEC(pending_vec, struct pending);
 
@@ -320,6 +322,10 @@ struct peer *beats_peer(const struct node *n, uint32_t id);
 bool beats_heard(const struct node *n, uint32_t id); /* of late, and in the ring */
 bool beats_in_ring(const struct node *n, uint32_t id);
 bool beats_has_path(void *user, uint32_t node, const char *volume);
+/* It reaches the LUN, and has found that it cannot be opened: what lies there, or its target, is in the way. */
+bool beats_refused(const struct node *n, uint32_t node, const char *volume);
+/* It reaches the LUN, and may find there what it should. */
+bool beats_may_open(void *user, uint32_t node, const char *volume);
 /* Whether something new may begin here: quorum's yes and a lease of our own asking. */
 bool beats_may_begin(const struct node *n);
 /* To csvd and into the file. */

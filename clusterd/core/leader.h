@@ -58,6 +58,7 @@ struct volume_note {
 	uint64_t epoch;		  /* a newer one: forgotten */
 	uint32_t promised;	  /* node that an assignment on its way names; 0 = none */
 	int64_t no_path_since_ms; /* of its coordinator; INT64_MAX: it has one */
+	int64_t refused_since_ms; /* by its coordinator, and another one might open it; INT64_MAX: no */
 };
 CL_DEFINE_VEC(volume_note_vec, struct volume_note);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The manager's part about volumes: who coordinates which. A volume without a living coordinator gets one
- * at once; one whose coordinator is drained or has lost its path is handed over; and when all has been
- * calm for a while, volumes are spread anew, one at a time.
+ * at once; one whose coordinator is drained, has lost its path or refuses what it finds is
+ * handed over; and when all has been calm for a while, volumes are spread anew, one at a time.
  */
 #include "config.h"
 
@@ -14,7 +14,9 @@
 
 static struct volume_note *note_get(struct node *n, const struct state_volume *v)
 {
-	struct volume_note fresh = { .epoch = v->epoch, .no_path_since_ms = INT64_MAX };
+	struct volume_note fresh = { .epoch = v->epoch,
+				     .no_path_since_ms = INT64_MAX,
+				     .refused_since_ms = INT64_MAX };
 
 	for (size_t i = 0; i < n->mgr.notes.n; i++) {
 		struct volume_note *note = &n->mgr.notes.v[i];
@@ -86,38 +88,66 @@ static void release(struct node *n, const struct state_volume *v, uint32_t to)
 
 /* ---- one volume ------------------------------------------------------------------------------------------ */
 
-/*
- * Whether its coordinator has been without a path for so long that it will not come back by the next
- * portal. Only one that says so by itself counts: who is not heard is a matter of the nodes.
- */
-static bool path_is_lost(struct node *n, const struct state_volume *v)
+/* Since when; and whether it is so for so long that it will not be over by the next portal. */
+static bool lasts(int64_t *since_ms, bool is, int64_t now_ms)
 {
-	struct volume_note *note = note_get(n, v);
-
-	if (!note)
-		return false;
-	if (!beats_heard(n, v->coordinator) || beats_has_path(n, v->coordinator, v->name)) {
-		note->no_path_since_ms = INT64_MAX;
-		return false;
-	}
-	if (note->no_path_since_ms == INT64_MAX)
-		note->no_path_since_ms = n->now_ms;
-	return n->now_ms - note->no_path_since_ms >= CORE_LOST_PATH_MS;
+	if (!is)
+		*since_ms = INT64_MAX;
+	else if (*since_ms == INT64_MAX)
+		*since_ms = now_ms;
+	return is && now_ms - *since_ms >= CORE_LOST_PATH_MS;
 }
 
-/* Whether it has to leave the living node that it is on. */
-static bool must_leave(struct node *n, const struct state_volume *v)
+/* Who reaches it, and has not refused it. */
+static uint32_t who_may_open(struct node *n, const struct state_volume *v)
+{
+	const struct spread_view view = { beats_may_open, promised, n };
+
+	return spread_choose(&n->state, v, v->coordinator, &view);
+}
+
+/* Why it has to leave the living node that it is on. */
+enum leave { STAYS, REFUSED, LOST, DRAINED };
+
+/*
+ * Only a coordinator that says so by itself counts: who is not heard is a matter of the nodes.
+ *
+ * One that refuses what it finds gives it to a node that has not: its portal may lead to another LUN, or the target may
+ * answer it otherwise. And to nobody else: each take-over resets the LUN under all who use its target, and all would find
+ * the same. So it comes by each node once, and stays with the last one, whose word is the reason in `status`. Nobody
+ * has to remember that: who has refused it goes on saying so until somebody serves it. Both for a while: when it is served
+ * again the others may say so before the coordinator is heard.
+ */
+static enum leave must_leave(struct node *n, const struct state_volume *v)
 {
 	const struct state_node *s = state_node(&n->state, v->coordinator);
-	bool lost = path_is_lost(n, v);
+	struct volume_note *note = note_get(n, v);
+	bool heard = beats_heard(n, v->coordinator), lost, refused;
 
-	return lost || (s && state_gets_nothing(s));
+	if (s && state_gets_nothing(s))
+		return DRAINED;
+	if (!note)
+		return STAYS;
+	lost = lasts(&note->no_path_since_ms, heard && !beats_has_path(n, v->coordinator, v->name),
+		     n->now_ms);
+	refused = lasts(&note->refused_since_ms,
+			beats_refused(n, v->coordinator, v->name) && who_may_open(n, v), n->now_ms);
+	return lost ? LOST : refused ? REFUSED : STAYS;
+}
+
+static uint32_t successor(struct node *n, const struct state_volume *v, enum leave why)
+{
+	const struct spread_view view = { beats_has_path, promised, n };
+	uint32_t to = who_may_open(n, v);
+
+	return to || why == REFUSED ? to : spread_choose(&n->state, v, v->coordinator, &view);
 }
 
 static void volume_step(struct node *n, const struct state_volume *v)
 {
 	const struct spread_view view = { beats_has_path, promised, n };
 	const struct state_node *s;
+	enum leave why;
 	uint32_t to;
 
 	if (log_in_flight(n, v->name))
@@ -139,9 +169,10 @@ static void volume_step(struct node *n, const struct state_volume *v)
 			release(n, v, 0);
 		return;
 	}
-	if (!must_leave(n, v))
+	why = must_leave(n, v);
+	if (why == STAYS)
 		return;
-	to = spread_choose(&n->state, v, v->coordinator, &view);
+	to = successor(n, v, why);
 	s = state_node(&n->state, to);
 	if (s && !state_gets_nothing(s))
 		release(n, v, to);

@@ -222,8 +222,9 @@ struct node_csvd_event {
 	uint32_t node;
 	uint64_t incarnation;
 	enum state_volume_mode mode;
-	enum heartbeat_seen seen;	 /* PAID */
-	bool has_path, serving;		 /* STATUS: reaches the LUN; coordinates (volume, epoch) */
+	enum heartbeat_seen seen; /* PAID */
+	bool has_path, serving;	  /* STATUS: reaches the LUN; coordinates (volume, epoch) */
+	bool refused; /* STATUS: it cannot be opened, by what lies there, or by its target */
 	uint64_t size_bytes, free_bytes; /* STATUS: of the volume; size 0 = not known */
 	const char *text;		 /* never NULL */
 	uint64_t job;			 /* JOB: of NODE_DO_CSVD_JOB */

@@ -10,7 +10,7 @@ struct peer_volume {
 	enum state_volume_mode mode;
 	char reason[STATE_REASON_MAX];
 	int64_t since_ms;
-	bool has_path;
+	bool has_path, refused;
 	uint64_t size_bytes, free_bytes; /* known of the own node's only; size 0 = not known */
 };
 CL_DEFINE_VEC(peer_volume_vec, struct peer_volume);

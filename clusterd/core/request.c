@@ -350,6 +350,10 @@ static enum truth volume_moved(const struct node *n, const struct pending *p,
 		return v->moving_to ? NOT_YET : NEVER;
 	if (v->epoch > p->number || v->maintenance)
 		return IS_TRUE;
+	/* What it says of now: it may have refused it before, too. */
+	if (beats_refused(n, v->coordinator, v->name) &&
+	    n->now_ms - p->accepted_ms > CORE_LOST_PATH_MS)
+		return NEVER;
 	return node_get_volume_mode(n, v->coordinator, v->name, &mode, reason, &since_ms) &&
 			       is_served(mode)
 		       ? IS_TRUE
@@ -422,13 +426,27 @@ static enum truth redirected(const struct node *n, const struct pending *p)
 	return !p->on || all_modes(n, v->name, is_not_direct) ? IS_TRUE : NOT_YET;
 }
 
+/* By its coordinator, and no other node is left that the manager lets try (manager_volume.c). */
+static bool is_refused(const struct node *n, const struct state_volume *v)
+{
+	if (!v || !beats_refused(n, v->coordinator, v->name))
+		return false;
+	for (size_t i = 0; i < n->state.nodes.n; i++)
+		if (n->state.nodes.v[i].phase == STATE_NODE_LIVING &&
+		    beats_may_open((void *)(uintptr_t)n, n->state.nodes.v[i].id, v->name))
+			return false;
+	return true;
+}
+
 static enum truth in_maintenance(const struct node *n, const struct pending *p)
 {
 	const struct state_volume *v = state_volume(&n->state, p->object);
 
 	if (!v || v->maintenance != p->on)
 		return NEVER;
-	return all_modes(n, v->name, p->on ? is_unmounted : is_served) ? IS_TRUE : NOT_YET;
+	if (all_modes(n, v->name, p->on ? is_unmounted : is_served))
+		return IS_TRUE;
+	return !p->on && is_refused(n, v) ? NEVER : NOT_YET;
 }
 
 static enum truth gone_for_good(const struct node *n, const struct pending *p)
@@ -509,10 +527,38 @@ static enum truth truth_of(const struct node *n, struct pending *p)
 	}
 }
 
-static const char *never_text(const struct node *n, const struct pending *p)
+/* The first node that cannot use a volume: "node2: waiting for the coordinator". Its coordinator first. */
+static void why_not_served(const struct node *n, const struct state_volume *v, char *text,
+			   size_t size)
+{
+	const struct state_node *first = state_node(&n->state, v->coordinator);
+
+	*text = 0;
+	for (size_t i = 0; i <= n->state.nodes.n && !*text; i++) {
+		const struct state_node *s = i ? &n->state.nodes.v[i - 1] : first;
+		enum state_volume_mode mode;
+		char reason[STATE_REASON_MAX];
+		int64_t since_ms;
+
+		if (!s || s->phase != STATE_NODE_LIVING || !beats_in_ring(n, s->id))
+			continue;
+		if (!node_get_volume_mode(n, s->id, v->name, &mode, reason, &since_ms))
+			(void)snprintf(text, size, "%s: nothing is heard of it", s->name);
+		else if (!is_served(mode))
+			(void)snprintf(text, size, "%s: %.200s", s->name,
+				       *reason ? reason : "it is not served yet");
+	}
+}
+
+static const char *never_text(const struct node *n, const struct pending *p, char *buf, size_t size)
 {
 	const struct state_resource *r = state_resource(&n->state, p->object);
+	const struct state_volume *v = state_volume(&n->state, p->object);
 
+	if (v && is_refused(n, v) && (p->verb == NODE_MOVE || !v->maintenance)) {
+		why_not_served(n, v, buf, size);
+		return buf;
+	}
 	if (p->verb == NODE_MOVE && state_volume(&n->state, p->object))
 		return "the node that it was to go to has failed meanwhile";
 	if (p->verb == NODE_STOP_NODE)
@@ -521,39 +567,73 @@ static const char *never_text(const struct node *n, const struct pending *p)
 	return r && r->reason[0] ? r->reason : "somebody asked for something else meanwhile";
 }
 
-/* One line for each stage of a volume's move. */
-static void say_progress(struct node *n, struct pending *p)
+static void say_stage(struct node *n, struct pending *p, const char *text)
 {
-	const struct state_volume *v = state_volume(&n->state, p->object);
 	struct node_action *a;
-	const char *text;
 
-	if (p->verb != NODE_MOVE || !v || p->client_gone)
+	if (p->client_gone || strcmp(p->stage, text) == 0)
 		return;
-	text = v->epoch < p->number ? "its coordinator finishes and closes it"
-				    : "the new coordinator opens it";
-	if (p->said == text)
-		return;
-	p->said = text;
+	CORE_COPY(p->stage, text);
 	a = core_emit(n, NODE_DO_REPLY);
 	a->reply.client = p->client;
 	a->reply.more = true;
 	CORE_COPY(a->reply.text, text);
 }
 
+static bool ends_maintenance(const struct pending *p)
+{
+	return p->verb == NODE_MAINTENANCE && !p->on;
+}
+
+/* One line for each stage of a volume's move; and what keeps it from being served. */
+static void say_progress(struct node *n, struct pending *p)
+{
+	const struct state_volume *v = state_volume(&n->state, p->object);
+	char text[STATE_REASON_MAX];
+
+	if (!v)
+		return;
+	if (p->verb == NODE_MOVE) {
+		say_stage(n, p,
+			  v->epoch < p->number ? "its coordinator finishes and closes it"
+					       : "the new coordinator opens it");
+	} else if (ends_maintenance(p) && n->now_ms - p->accepted_ms > CORE_STAGE_MS) {
+		why_not_served(n, v, text, sizeof(text));
+		if (*text)
+			say_stage(n, p, text);
+	}
+}
+
+/*
+ * It is done, as far as it is the command's: what is left may need somebody who does something else, and
+ * without a word about what that is he would wait for ever.
+ */
+static bool takes_too_long(const struct node *n, const struct pending *p, char *text, size_t size)
+{
+	if (!ends_maintenance(p) || n->now_ms - p->accepted_ms <= CORE_SERVE_MS)
+		return false;
+	(void)snprintf(text, size,
+		       "the maintenance has ended, but not every node can use it: %.120s",
+		       p->stage);
+	return true;
+}
+
 static void wait_step(struct node *n, size_t i)
 {
 	struct pending *p = &n->pending.v[i];
+	char text[STATE_REASON_MAX + 100];
 
 	switch (truth_of(n, p)) {
 	case IS_TRUE:
 		finish(n, i, 0, "done");
 		break;
 	case NEVER:
-		finish(n, i, -EIO, never_text(n, p));
+		finish(n, i, -EIO, never_text(n, p, text, sizeof(text)));
 		break;
 	case NOT_YET:
 		say_progress(n, p);
+		if (takes_too_long(n, p, text, sizeof(text)))
+			finish(n, i, -CL_EPENDING, text);
 		break;
 	}
 }
