@@ -201,6 +201,13 @@ static void take_target(struct volume *v, const Vol__Target *in)
 					.tail = v->unsafe };
 }
 
+/* Somebody wants it otherwise than before. */
+static bool is_news(const struct volume *v, const Vol__Volume *in)
+{
+	return in->epoch != v->epoch || in->maintenance != v->maintenance ||
+	       in->offline != v->offline || in->redirected != v->redirected;
+}
+
 void volume_update(struct volume *v, const Vol__Volume *in)
 {
 	struct csv_mail *tables;
@@ -215,6 +222,8 @@ void volume_update(struct volume *v, const Vol__Volume *in)
 		if (in->coordinator == v->d->tables->self)
 			v->lun_refused = false;
 	}
+	if (is_news(v, in))
+		volume_claim_now(v);
 	v->coordinator = in->coordinator;
 	v->epoch = in->epoch;
 	v->debts = in->n_debts;

@@ -191,6 +191,7 @@ void volume_claim_now(struct volume *v)
 	v->claim_at_ms = 0;
 	if (role_claim_pause_ms(v->claims_refused))
 		v->paused = false;
+	v->claims_refused = 0;
 	volume_poke(v);
 }
 

@@ -5,7 +5,7 @@
  *     listen NODE PATH              node ID NAME INCARNATION ADDRESS up|down
  *     volume NAME URL NODE EPOCH    debt NAME NODE INCARNATION      nodebts NAME
  *     owner RESOURCE GEN NODE [RESERVED]   redirect NAME on|off     remove NAME
- *     maintenance NAME on|off
+ *     maintenance NAME on|off       prtype NAME TYPE
  *     commit                        send the tables as they are now to everybody
  *     lease MS|max|over             of every node, from now
  *     go yes|no                     how questions for GO are answered (yes: if the tables say so)
@@ -493,6 +493,8 @@ static void command(char *line)
 		vol_by_name(w[1])->redirected = !strcmp(w[2], "on");
 	else if (!strcmp(w[0], "maintenance") && n == 3 && vol_by_name(w[1]))
 		vol_by_name(w[1])->maintenance = !strcmp(w[2], "on");
+	else if (!strcmp(w[0], "prtype") && n == 3 && vol_by_name(w[1]) && vol_by_name(w[1])->target)
+		vol_by_name(w[1])->target->pr_type = (uint32_t)num(w[2]);
 	else if (!strcmp(w[0], "remove") && n == 2 && vol_by_name(w[1]))
 		vol_by_name(w[1])->used = false;
 	else if (!strcmp(w[0], "owner") && n >= 4)
