@@ -9,8 +9,8 @@
 #include "config.h"
 
 #include <inttypes.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -366,6 +366,15 @@ static void check_commands(struct lun_session *s, int64_t now)
 }
 
 /*
+ * Something is under way that is not acknowledged; or does not even leave this machine though the target would take
+ * it, since its address, or the route, was taken away.
+ */
+static bool is_unacked(const struct tcp_info *info)
+{
+	return info->tcpi_unacked || (info->tcpi_notsent_bytes && info->tcpi_snd_wnd);
+}
+
+/*
  * A dead path and a target that stands still look alike from above: nothing comes. Below, the kernel of
  * a target that stands still goes on to acknowledge what we send (the TEST UNIT READY of every second at
  * the latest); from behind a dead path nothing comes at all. Giving up the first after path_ms and the
@@ -373,12 +382,12 @@ static void check_commands(struct lun_session *s, int64_t now)
  */
 static void check_path(struct lun_session *s, int64_t now)
 {
-	struct tcp_info info;
+	struct tcp_info info = { 0 }; /* an older kernel fills less of it */
 	socklen_t len = sizeof(info);
 
 	if (now - s->heard_ms < KEEPALIVE_MS ||
 	    getsockopt(iscsi_get_fd(s->iscsi), IPPROTO_TCP, TCP_INFO, &info, &len) != 0 ||
-	    !info.tcpi_unacked || info.tcpi_last_ack_recv < KEEPALIVE_MS) {
+	    !is_unacked(&info) || info.tcpi_last_ack_recv < KEEPALIVE_MS) {
 		s->mute_since_ms = 0;
 		return;
 	}
