@@ -10,6 +10,7 @@
 #include "clusterd/corosync_move.h"
 #include "clusterd/requests_int.h"
 #include "clusterd/setup_links.h"
+#include "lib/address.h"
 #include "quorum/state_schema.h"
 
 #define WATCH_MS 200
@@ -152,6 +153,14 @@ static int check_members(const struct ask *ask, const struct state_node *moved,
 		return cl_error_hint(err, "`clusterctl evict %s` takes it out; it may `join` again",
 				     s->name);
 	}
+	for (size_t i = 0; i < state->nodes.n; i++) {
+		const struct state_node *s = &state->nodes.v[i];
+
+		if (s != moved && (strcmp(s->storage_address, ask_operand(ask, 2)) == 0 ||
+				   strcmp(s->migration_address, ask_operand(ask, 2)) == 0))
+			return cl_error_set(err, -EEXIST, "'%s' has the address %.63s already",
+					    s->name, ask_operand(ask, 2));
+	}
 	if (moved->id == d->id && !setup_links_have(ask_operand(ask, 2)))
 		return cl_error_set(err, -CL_EREFUSED,
 				    "no interface of '%s' has the address '%.63s'", moved->name,
@@ -174,6 +183,44 @@ static struct readdress *readdress_new(struct ask *ask, struct pending *p)
 	return r;
 }
 
+/* Not corosync's: csvd's or migration's, on a network of its own. */
+static bool is_another(const struct ask *ask, const struct state_node *s)
+{
+	const char *from = ask_option(ask, "instead-of");
+	const struct corosync_node *n;
+	struct corosync_conf conf;
+	bool is = from && (strcmp(from, s->storage_address) == 0 ||
+			   strcmp(from, s->migration_address) == 0);
+
+	if (!is || corosync_conf_read(state_setup_text(&node_state(ask->rq->d->node)->setup,
+						       STATE_PART_COROSYNC),
+				      &conf, NULL) < 0)
+		return false;
+	n = corosync_conf_node(&conf, s->id);
+	for (size_t i = 0; n && i < n->n_addresses; i++)
+		is = is && strcmp(n->address[i], from) != 0;
+	corosync_conf_fini(&conf);
+	return is;
+}
+
+static int set_another(struct ask *ask, const struct state_node *s, struct cl_error *err)
+{
+	struct node_request req = { .verb = NODE_SET_ADDRESS,
+				    .object = s->name,
+				    .target = ask_option(ask, "instead-of"),
+				    .url = ask_operand(ask, 2) };
+	struct sockaddr_storage at;
+
+	if (cl_address_parse(req.url, 1, &at) < 0)
+		return cl_error_set(err, -EINVAL, "'%.63s' is not a numeric address", req.url);
+	/* Nobody else knows its interfaces, and no link shows that it is reached. */
+	if (s->id != ask->rq->d->id)
+		return cl_error_set(err, -CL_EREFUSED,
+				    "%s is not one of corosync's: ask '%s' itself for this",
+				    req.target, s->name);
+	return request_core(ask, &req, err);
+}
+
 int do_set_address(struct ask *ask, const struct state_node *s, struct cl_error *err)
 {
 	struct pending *p;
@@ -181,6 +228,8 @@ int do_set_address(struct ask *ask, const struct state_node *s, struct cl_error 
 
 	if (r < 0)
 		return r;
+	if (is_another(ask, s))
+		return set_another(ask, s, err);
 	p = pending_new(ask, s->name);
 	if (!p)
 		return cl_error_set(err, -ENOMEM, "out of memory");

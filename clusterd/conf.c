@@ -203,6 +203,49 @@ int conf_read(const char *path, struct conf *ret, struct cl_error *err)
 	return conf_parse(f, path, ret, err);
 }
 
+/* Copies a line, or puts this value in its place. true: it is that key's. */
+static bool put_address(FILE *out, const char *line, size_t len, const char *key, const char *value)
+{
+	size_t blank = strspn(line, " \t"), key_len = strlen(key);
+	const char *after = line + blank + key_len;
+
+	if (blank + key_len >= len || strncmp(line + blank, key, key_len) != 0 ||
+	    after[strspn(after, " \t")] != '=')
+		return false;
+	(void)fprintf(out, "%s = %s\n", key, value);
+	return true;
+}
+
+char *conf_readdress(const char *text, const char *storage, const char *migration)
+{
+	bool has_migration = false, is_migration, ended = true;
+	char *made = NULL;
+	size_t len;
+	FILE *out = open_memstream(&made, &len);
+
+	if (!out)
+		return NULL;
+	while (*text) {
+		const char *end = strchr(text, '\n');
+		size_t n = end ? (size_t)(end + 1 - text) : strlen(text);
+
+		ended = end != NULL;
+		is_migration = put_address(out, text, n, "migration_address", migration);
+		has_migration = has_migration || is_migration;
+		if (!is_migration && !put_address(out, text, n, "storage_address", storage))
+			(void)fwrite(text, 1, n, out);
+		else
+			ended = true;
+		text += n;
+	}
+	if (!has_migration && strcmp(storage, migration) != 0)
+		(void)fprintf(out, "%smigration_address = %s\n", ended ? "" : "\n", migration);
+	if (fclose(out) == 0)
+		return made;
+	free(made);
+	return NULL;
+}
+
 void conf_print(const struct conf *conf, FILE *out)
 {
 	for (size_t i = 0; i < N_KEYS; i++) {

@@ -13,6 +13,8 @@
 
 #define CONF_PATH "/etc/clusterd/clusterd.conf"
 
+enum { CONF_MAX = 64 * 1024 };
+
 struct conf {
 	char node_name[64];	    /* "" = the name in corosync's node list, else the host's */
 	char storage_address[64];   /* numeric; where csvd and the others' csvd meet */
@@ -39,6 +41,12 @@ int conf_read(const char *path, struct conf *ret, struct cl_error *err);
 
 /* The same from an open stream; path is for the messages. */
 int conf_parse(FILE *f, const char *path, struct conf *ret, struct cl_error *err);
+
+/*
+ * The text of such a file with these addresses, all else as it is; malloc'd, NULL without memory. A line for the
+ * migration's is added where it is to be another one than the storage's, and there was none.
+ */
+char *conf_readdress(const char *text, const char *storage, const char *migration);
 
 /* As a file that would be read back to the same. */
 void conf_print(const struct conf *conf, FILE *out);

@@ -25,6 +25,7 @@
 #include "clusterd/timing.h"
 #include "clusterd/view.h"
 #include "lib/assert.h"
+#include "lib/file.h"
 #include "lib/log.h"
 #include "lib/walltime.h"
 #include "proto/ipc.h"
@@ -49,6 +50,30 @@ static void do_persist(struct daemon *d, const struct node_action *a)
 	daemon_stop(d, 1);
 }
 
+/*
+ * This node has another address by the log: so it shall have in its file, too. It is read when the node begins anew with
+ * an empty database.
+ */
+static void follow_address(struct daemon *d)
+{
+	const struct state_node *n = state_node(node_state(d->node), d->id);
+	_cleanup_free_ char *text = NULL, *made = NULL;
+	struct cl_error err = CL_ERROR_INIT;
+	size_t len;
+
+	if (!n || (strcmp(n->storage_address, d->conf.storage_address) == 0 &&
+		   strcmp(n->migration_address, d->conf.migration_address) == 0))
+		return;
+	(void)strcpy(d->conf.storage_address, n->storage_address);
+	(void)strcpy(d->conf.migration_address, n->migration_address);
+	if (cl_file_read(d->conf_path, CONF_MAX, &text, &len, &err) == 0)
+		made = conf_readdress(text, n->storage_address, n->migration_address);
+	if (made && cl_file_write_synced(d->conf_path, made, strlen(made), 0644, &err) == 0)
+		log_notice("%s: this node's new addresses are written into it", d->conf_path);
+	else
+		log_error("%s has old addresses of this node: %s", d->conf_path, err.msg);
+}
+
 static void do_event(struct daemon *d, const struct node_event_line *line)
 {
 	const struct state_node *n =
@@ -61,6 +86,8 @@ static void do_event(struct daemon *d, const struct node_event_line *line)
 		   *line->cause ? ": " : "", line->cause);
 	if (strcmp(line->event, "setup-changed") == 0)
 		setup_on_cause(d->setup, line->cause);
+	if (strcmp(line->event, "node-address") == 0 && line->node == d->id)
+		follow_address(d);
 	if (!json || !events_add(d->events, line->id, json))
 		return;
 	w.event = (struct store_blob){ (uint8_t *)json, strlen(json) };
@@ -657,7 +684,7 @@ static void close_all(struct daemon *d)
 	cl_loop_free(d->loop);
 }
 
-int daemon_run(const struct conf *conf)
+int daemon_run(const struct conf *conf, const char *conf_path)
 {
 	struct daemon *d = calloc(1, sizeof(*d));
 	struct cl_error err = CL_ERROR_INIT;
@@ -666,6 +693,7 @@ int daemon_run(const struct conf *conf)
 
 	cl_assert(d);
 	d->conf = *conf;
+	d->conf_path = conf_path;
 	d->lease_fd = d->heartbeat_fd = -1;
 	if (open_all(d, &err) < 0 || resume(d, &err) < 0) {
 		log_crit("%s%s%s", err.msg, *err.hint ? "; " : "", err.hint);

@@ -27,6 +27,7 @@ CL_DEFINE_VEC(client_vec, uint64_t);
 
 struct daemon {
 	struct conf conf;
+	const char *conf_path;
 	struct cl_loop *loop;
 	struct store *store;
 	struct store_image image; /* until the core has taken it */
@@ -64,7 +65,7 @@ struct daemon {
 };
 
 /* Runs until told to end; the process's exit code. */
-int daemon_run(const struct conf *conf);
+int daemon_run(const struct conf *conf, const char *conf_path);
 
 /* Give the core one event (type and union filled in), carry out what it says. Never from within an
  * action: what happens there is deferred by whoever it concerns. */

@@ -81,5 +81,5 @@ int main(int argc, char *argv[])
 		return 0;
 	}
 	cl_log_init("clusterd", options.debug ? CL_LOG_DEBUG : (enum cl_log_level)conf.log_level);
-	return daemon_run(&conf);
+	return daemon_run(&conf, options.config);
 }

@@ -24,6 +24,7 @@
 #include "clusterd/setup_links.h"
 #include "lib/file.h"
 #include "lib/log.h"
+#include "lib/monotime.h"
 #include "lib/pki.h"
 #include "lib/walltime.h"
 #include "proto/log.pb-c.h"
@@ -33,6 +34,7 @@
 #define TRIES 20
 #define LOOK_MS 500
 #define LINKS_MS 200
+#define REST_MS 2000		 /* asked for again */
 #define OURS (UINT64_C(1) << 63) /* client numbers of changes; IPC counts from 1 */
 
 struct change {
@@ -57,6 +59,7 @@ struct setup {
 	struct setup_fits fits, told_fits;
 	struct node_links links, told_links;
 	char cause[STATE_REASON_MAX], cause_next[STATE_REASON_MAX];
+	struct cl_mono rest_asked;
 	LIST_HEAD(, change) changes;
 	uint64_t next_client;
 	struct cl_source *reload_src;
@@ -266,6 +269,25 @@ static void tell(struct setup *s)
 	daemon_step(s->d, &event);
 }
 
+/* Of a change of our own address: the node itself asks, once more when its clusterd ended in between. */
+static void ask_for_rest(struct setup *s)
+{
+	char from[STATE_ADDRESS_MAX], to[STATE_ADDRESS_MAX];
+	struct node_request req = { .verb = NODE_SET_ADDRESS,
+				    .object = s->d->name,
+				    .target = from,
+				    .url = to,
+				    .client = OURS | ++s->next_client };
+	struct node_event event = { .type = NODE_EV_REQUEST, .request = &req };
+
+	if (s->links.stand != now(s)->version ||
+	    !setup_links_rest(node_state(s->d->node), s->d->id, from, to) ||
+	    cl_mono_diff_ms(s->rest_asked, cl_mono_now()) < REST_MS)
+		return;
+	s->rest_asked = cl_mono_now();
+	daemon_step(s->d, &event);
+}
+
 static void on_look(void *user)
 {
 	struct setup *s = user;
@@ -278,6 +300,7 @@ static void on_look(void *user)
 	look(s);
 	setup_links_look(now(s), s->d->id, s->loaded, &s->links);
 	tell(s);
+	ask_for_rest(s);
 	if (s->links.moving)
 		(void)cl_timer_set_in(s->look, LINKS_MS);
 	else if (s->loaded != now(s)->version || s->written != now(s)->version)

@@ -59,6 +59,26 @@ bool setup_links_away(const struct state_setup *setup, uint32_t self)
 	return away;
 }
 
+bool setup_links_rest(const struct state *state, uint32_t node, char ret_from[STATE_ADDRESS_MAX],
+		      char ret_to[STATE_ADDRESS_MAX])
+{
+	const struct state_node *n = state_node(state, node);
+	struct corosync_conf conf;
+	bool rest;
+
+	if (!n || corosync_conf_read(state_setup_text(&state->setup, STATE_PART_COROSYNC), &conf,
+				     NULL) < 0)
+		return false;
+	(void)snprintf(ret_from, STATE_ADDRESS_MAX, "%s", conf.move.from);
+	(void)snprintf(ret_to, STATE_ADDRESS_MAX, "%s", corosync_move_to(&conf));
+	rest = conf.move.node == node && corosync_move_step(&conf) == COROSYNC_MOVE_LAST &&
+	       *ret_to &&
+	       (strcmp(n->storage_address, conf.move.from) == 0 ||
+		strcmp(n->migration_address, conf.move.from) == 0);
+	corosync_conf_fini(&conf);
+	return rest;
+}
+
 static bool stands(cmap_handle_t cmap, uint32_t node, unsigned link)
 {
 	char key[64];

@@ -10,6 +10,7 @@
 
 #include "clusterd/corosync_move.h"
 #include "clusterd/daemon.h"
+#include "clusterd/setup_links.h"
 #include "lib/log.h"
 
 static struct node *node_of(const struct setup *s)
@@ -107,6 +108,17 @@ static bool can_go_back(const struct state_setup *setup)
 	return can;
 }
 
+/* Its node asks for that first (setup.c). */
+static bool has_rest(const struct state *state)
+{
+	char from[STATE_ADDRESS_MAX], to[STATE_ADDRESS_MAX];
+
+	for (size_t i = 0; i < state->nodes.n; i++)
+		if (setup_links_rest(state, state->nodes.v[i].id, from, to))
+			return true;
+	return false;
+}
+
 void setup_move(struct setup *s, const char *why)
 {
 	char cause[STATE_REASON_MAX];
@@ -114,7 +126,8 @@ void setup_move(struct setup *s, const char *why)
 	if (setup_changing(s, make_moved) || setup_changing(s, make_moved_back))
 		return;
 	if (!*why) {
-		(void)setup_change(s, make_moved, on_mended, s);
+		if (!has_rest(node_state(node_of(s))))
+			(void)setup_change(s, make_moved, on_mended, s);
 	} else if (can_go_back(&node_state(node_of(s))->setup)) {
 		(void)snprintf(cause, sizeof(cause), "a node's address stays: %.130s", why);
 		(void)setup_cause_next(s, cause);

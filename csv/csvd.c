@@ -94,19 +94,23 @@ static void try_listen(void *user)
 	struct csvd *d = user;
 	const Vol__Node *me = csvd_node(d, d->tables ? d->tables->self : 0);
 	struct cl_error err = CL_ERROR_INIT;
+	int r;
 
 	if (!me || !*me->storage_address ||
 	    (d->peers && !strcmp(me->storage_address, d->listening)))
 		return;
-	peers_free(d->peers);
-	d->peers = NULL;
-	(void)snprintf(d->listening, sizeof(d->listening), "%s", me->storage_address);
-	if (peers_new(d->loop, d->listening, csvd_new_conn, &peers_ops, d, &d->peers, &err) >= 0) {
-		peers_set_tls(d->peers, d->tls);
+	if (d->peers)
+		r = peers_listen(d->peers, me->storage_address, &err);
+	else
+		r = peers_new(d->loop, me->storage_address, csvd_new_conn, &peers_ops, d, &d->peers,
+			      &err);
+	if (r < 0) {
+		log_error("%s; trying on", err.msg);
+		(void)cl_timer_set_in(d->listen_timer, LISTEN_RETRY_MS);
 		return;
 	}
-	log_error("%s; trying on", err.msg);
-	(void)cl_timer_set_in(d->listen_timer, LISTEN_RETRY_MS);
+	(void)snprintf(d->listening, sizeof(d->listening), "%s", me->storage_address);
+	peers_set_tls(d->peers, d->tls);
 }
 
 /* ---- clusterd ------------------------------------------------------------------------------- */

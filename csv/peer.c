@@ -277,17 +277,34 @@ static void on_accept(void *user, int fd, uint32_t revents)
 static int start_listening(struct peers *peers, const char *address)
 {
 	struct sockaddr_storage addr;
-	int len = cl_address_parse(address, CSV_PORT, &addr), one = 1;
+	int len = cl_address_parse(address, CSV_PORT, &addr), one = 1, r;
+	_cleanup_close_ int fd = -1;
+	struct cl_source *accepting;
 
 	if (len < 0)
 		return len;
-	peers->fd = socket(addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (peers->fd < 0)
+	fd = socket(addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
 		return -errno;
-	(void)setsockopt(peers->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(peers->fd, (const void *)&addr, (socklen_t)len) < 0 || listen(peers->fd, 64) < 0)
+	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (bind(fd, (const void *)&addr, (socklen_t)len) < 0 || listen(fd, 64) < 0)
 		return -errno;
-	return cl_fd_new(peers->loop, peers->fd, POLLIN, on_accept, peers, &peers->accepting);
+	r = cl_fd_new(peers->loop, fd, POLLIN, on_accept, peers, &accepting);
+	if (r < 0)
+		return r;
+	cl_source_free(peers->accepting);
+	if (peers->fd >= 0)
+		(void)close(peers->fd);
+	peers->accepting = accepting;
+	peers->fd = cl_steal_fd(&fd);
+	return 0;
+}
+
+int peers_listen(struct peers *peers, const char *address, struct cl_error *err)
+{
+	int r = start_listening(peers, address);
+
+	return r < 0 ? cl_error_errno(err, r, "listening on %s port %d", address, CSV_PORT) : 0;
 }
 
 int peers_new(struct cl_loop *loop, const char *address, uint64_t (*new_conn)(void *user),
@@ -301,10 +318,10 @@ int peers_new(struct cl_loop *loop, const char *address, uint64_t (*new_conn)(vo
 	*peers = (struct peers){
 		.loop = loop, .ops = ops, .user = user, .new_conn = new_conn, .fd = -1
 	};
-	r = start_listening(peers, address);
+	r = peers_listen(peers, address, err);
 	if (r < 0) {
 		peers_free(peers);
-		return cl_error_errno(err, r, "listening on %s port %d", address, CSV_PORT);
+		return r;
 	}
 	*ret = peers;
 	return 0;

@@ -27,6 +27,8 @@ struct peers_ops {
 int peers_new(struct cl_loop *loop, const char *address, uint64_t (*new_conn)(void *user),
 	      const struct peers_ops *ops, void *user, struct peers **ret, struct cl_error *err);
 void peers_free(struct peers *peers);
+/* At another address from now on. Connections that stand stay. On failure it listens as before. */
+int peers_listen(struct peers *peers, const char *address, struct cl_error *err);
 /* Connections accepted from now on: TLS with these. NULL: plain. Counted by itself. */
 void peers_set_tls(struct peers *peers, struct cl_tls_creds *tls);
 

@@ -37,6 +37,7 @@ struct volume {
 	bool link_down;
 	uint64_t local_conn; /* != 0: the session runs to the coordinator here */
 	uint32_t to_node;    /* whom the transport leads to */
+	char to_address[64], from_address[64]; /* by TCP; "" = it is here */
 	uint64_t to_epoch;
 	struct cl_source *eval, *reconnect, *pause, *claim;
 	bool reconnect_wait;

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "csv/volume_int.h"
 
@@ -113,6 +114,7 @@ static void connect_here(struct volume *v)
 	v->local_conn = csvd_new_conn(v->d);
 	v->to_node = v->coordinator;
 	v->to_epoch = v->epoch;
+	v->to_address[0] = v->from_address[0] = '\0';
 	client_up(v->client, v->epoch, v->incarnation);
 }
 
@@ -122,6 +124,8 @@ static void connect_there(struct volume *v, const Vol__Node *me, const Vol__Node
 
 	v->to_node = v->coordinator;
 	v->to_epoch = v->epoch;
+	(void)snprintf(v->to_address, sizeof(v->to_address), "%s", them->storage_address);
+	(void)snprintf(v->from_address, sizeof(v->from_address), "%s", me->storage_address);
 	if (link_new(v->d->loop, me->storage_address, them->storage_address, v->d->tls, them->name,
 		     &link_ops, v, &v->link, &err) >= 0)
 		return;
@@ -130,12 +134,21 @@ static void connect_there(struct volume *v, const Vol__Node *me, const Vol__Node
 	volume_retry_transport(v);
 }
 
+/* The old address may be taken away at any time, without a word to this connection. */
+static bool is_elsewhere(const struct volume *v, const Vol__Node *me, const Vol__Node *them)
+{
+	return *v->to_address && me && them &&
+	       (strcmp(v->to_address, them->storage_address) != 0 ||
+		strcmp(v->from_address, me->storage_address) != 0);
+}
+
 void volume_look_at_transport(struct volume *v)
 {
 	const Vol__Node *me = csvd_node(v->d, v->d->tables->self);
 	const Vol__Node *them = csvd_node(v->d, v->coordinator);
-	bool stale = v->to_node && (v->to_node != v->coordinator || v->to_epoch != v->epoch ||
-				    (me && me->incarnation != v->incarnation));
+	bool stale = v->to_node &&
+		     (v->to_node != v->coordinator || v->to_epoch != v->epoch ||
+		      (me && me->incarnation != v->incarnation) || is_elsewhere(v, me, them));
 
 	if (v->to_node && (stale || v->link_down)) {
 		volume_transport_drop(v);

@@ -408,6 +408,7 @@ static void apply_dispatch(struct apply *ap, const Log__Command *c)
 		APPLY(NODE_SILENT, node_silent);
 		APPLY(NODE_DETACH, node_detach);
 		APPLY(NODE_LEASE, node_lease);
+		APPLY(NODE_ADDRESS, node_address);
 		APPLY(NODE_STOP, node_stop);
 		APPLY(NODE_GOODBYE, node_goodbye);
 		APPLY(NODE_FENCED, node_fenced);

@@ -71,6 +71,7 @@ void apply_node_fence_set(struct apply *ap, const Log__NodeFenceSet *c);
 void apply_node_detach(struct apply *ap, const Log__NodeDetach *c);
 void apply_node_stop(struct apply *ap, const Log__NodeStop *c);
 void apply_node_goodbye(struct apply *ap, const Log__NodeGoodbye *c);
+void apply_node_address(struct apply *ap, const Log__NodeAddress *c);
 void apply_node_lease(struct apply *ap, const Log__NodeLease *c);
 void apply_node_drain(struct apply *ap, const Log__NodeDrain *c);
 void apply_node_remove(struct apply *ap, const Log__NodeRemove *c);

@@ -276,6 +276,43 @@ void apply_node_lease(struct apply *ap, const Log__NodeLease *c)
 		n->lease_ms = c->lease_ms;
 }
 
+static bool has_address(const struct state_node *n, const char *address)
+{
+	return strcmp(n->storage_address, address) == 0 ||
+	       strcmp(n->migration_address, address) == 0;
+}
+
+/* What it was is expected: an order that comes again, or too late, changes nothing. */
+void apply_node_address(struct apply *ap, const Log__NodeAddress *c)
+{
+	struct state_node *n = apply_node(ap, c->node);
+	char cause[STATE_REASON_MAX];
+
+	if (!n)
+		return;
+	if (!*c->from || !*c->to || strlen(c->to) >= STATE_ADDRESS_MAX) {
+		apply_refuse(ap, -EINVAL, "'%.63s' is not an address", c->to);
+		return;
+	}
+	if (!has_address(n, c->from)) {
+		apply_refuse(ap, -CL_EREFUSED, "'%s' has no address %.63s", n->name, c->from);
+		return;
+	}
+	for (size_t i = 0; i < ap->state->nodes.n; i++)
+		if (&ap->state->nodes.v[i] != n && has_address(&ap->state->nodes.v[i], c->to)) {
+			apply_refuse(ap, -EEXIST, "'%s' has the address %.63s already",
+				     ap->state->nodes.v[i].name, c->to);
+			return;
+		}
+	if (strcmp(n->storage_address, c->from) == 0)
+		STATE_COPY(n->storage_address, c->to);
+	if (strcmp(n->migration_address, c->from) == 0)
+		STATE_COPY(n->migration_address, c->to);
+	(void)snprintf(cause, sizeof(cause), "%.63s instead of %.63s", c->to, c->from);
+	apply_changed(ap, STATE_CHANGED_NODE, n->name, n->id, n->incarnation, "node-address", -1,
+		      cause);
+}
+
 void apply_node_drain(struct apply *ap, const Log__NodeDrain *c)
 {
 	struct state_node *n = apply_node(ap, c->node);

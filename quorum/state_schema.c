@@ -26,6 +26,8 @@ uint32_t schema_of(const Log__Command *c)
 		return 2;
 	case LOG__COMMAND__WHAT_NODE_ADMIT:
 		return c->node_admit->lease_ms ? SCHEMA_LENGTH : 1;
+	case LOG__COMMAND__WHAT_NODE_ADDRESS:
+		return SCHEMA_LINKS;
 	case LOG__COMMAND__WHAT_NODE_LEASE:
 	case LOG__COMMAND__WHAT_NODE_STOP:
 	case LOG__COMMAND__WHAT_NODE_GOODBYE:

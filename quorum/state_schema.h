@@ -15,7 +15,7 @@
  *   schema 4   a node that is stopped in order: NodeStop, NodeGoodbye, ResourceYield
  *   schema 4   a VM's start-after is changed later: ResourceSet
  *   schema 4   the length of each node's run lease: NodeAdmit.lease_ms, NodeLease
- *   schema 5   beats say which of corosync's links stand
+ *   schema 5   beats say which of corosync's links stand; a node's other address: NodeAddress
  *
  * A program that is older than the database's schema cannot read it, and does not run.
  */

@@ -139,6 +139,22 @@ static void set_vm(struct node *n, struct asked *q)
 	(void)log_propose(n, m.name, &c);
 }
 
+static void set_address(struct node *n, struct asked *q)
+{
+	const struct state_node *s = state_node_by_name(&n->state, q->rq->object);
+	COMMAND(NODE_ADDRESS, NodeAddress, node_address);
+
+	if (!s) {
+		manager_answer(n, q, -ENOENT, "", "no node '%.63s'", q->rq->object);
+		return;
+	}
+	m.node = s->id;
+	m.from = q->rq->target;
+	m.to = q->rq->url;
+	c.request = &q->id;
+	(void)log_propose(n, s->name, &c);
+}
+
 static void start_stop(struct node *n, struct asked *q, bool on)
 {
 	uint32_t prefer;
@@ -411,6 +427,9 @@ void manager_on_request(struct node *n, const Core__Message *msg)
 		break;
 	case NODE_SET_VM:
 		set_vm(n, &q);
+		break;
+	case NODE_SET_ADDRESS:
+		set_address(n, &q);
 		break;
 	case NODE_SET_FENCE:
 		fence_set(n, &q);

@@ -142,6 +142,7 @@ enum node_verb {
 			       run clusterd. Makes a new line of it with this node alone */
 	NODE_STOP_NODE, /* object: a node that is up; quick: memory is kept; force: nothing is moved */
 	NODE_SET_VM,	/* object: a VM; start_after */
+	NODE_SET_ADDRESS, /* object: a node; target: the address that url takes the place of */
 };
 
 /* Strings are borrowed for the step. client is the driver's own number; it comes back in replies.

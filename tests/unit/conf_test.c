@@ -76,6 +76,29 @@ static void test_errors_name_file_and_line(void **state)
 	}
 }
 
+static void readdressed(const char *text, const char *storage, const char *migration,
+			const char *want)
+{
+	char *made = conf_readdress(text, storage, migration);
+
+	assert_string_equal(made, want);
+	free(made);
+}
+
+static void test_other_addresses(void **state)
+{
+	(void)state;
+	readdressed("# mine\n  storage_address=10.0.0.1\nnode_name = a\n", "10.0.0.9", "10.0.0.9",
+		    "# mine\nstorage_address = 10.0.0.9\nnode_name = a\n");
+	readdressed("storage_address = 10.0.0.1\nmigration_address = 10.1.0.1", "10.0.0.1",
+		    "10.1.0.9", "storage_address = 10.0.0.1\nmigration_address = 10.1.0.9\n");
+	/* Until now it was the storage's. */
+	readdressed("storage_address = 10.0.0.1\n# end", "10.0.0.1", "10.1.0.9",
+		    "storage_address = 10.0.0.1\n# end\nmigration_address = 10.1.0.9\n");
+	readdressed("# storage_address = x\nstorage_addresses = 1\nstorage_address\n", "10.0.0.1",
+		    "10.0.0.1", "# storage_address = x\nstorage_addresses = 1\nstorage_address\n");
+}
+
 static void test_manual_explains_every_key(void **state)
 {
 	const char *dir = getenv("srcdir");
@@ -97,6 +120,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_is_printed_reads_back_the_same),
 		cmocka_unit_test(test_errors_name_file_and_line),
+		cmocka_unit_test(test_other_addresses),
 		cmocka_unit_test(test_manual_explains_every_key),
 	};
 

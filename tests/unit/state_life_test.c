@@ -190,6 +190,40 @@ static void test_stop(void **state)
 	assert_int_equal(rig_place("web", 1), 0);
 }
 
+static int readdress(uint32_t node, const char *from, const char *to)
+{
+	COMMAND(NODE_ADDRESS, NodeAddress, node_address);
+
+	m.node = node;
+	m.from = COMMAND_STRING(from);
+	m.to = COMMAND_STRING(to);
+	return rig_apply(&c).code;
+}
+
+/* Each of its addresses that was the old one; nothing twice, nothing of another node. */
+static void test_other_address(void **state)
+{
+	struct state_node *n = state_node(&s, 1), *other = state_node(&s, 2);
+
+	(void)state;
+	(void)strcpy(n->storage_address, "10.0.0.1");
+	(void)strcpy(n->migration_address, "10.0.0.1");
+	(void)strcpy(other->storage_address, "10.0.0.2");
+	(void)strcpy(other->migration_address, "10.1.0.2");
+	OK(readdress(1, "10.0.0.1", "10.0.0.9"));
+	assert_string_equal(n->storage_address, "10.0.0.9");
+	assert_string_equal(n->migration_address, "10.0.0.9");
+	assert_int_equal(readdress(1, "10.0.0.1", "10.0.0.9"), -CL_EREFUSED);
+	OK(readdress(2, "10.1.0.2", "10.1.0.9"));
+	assert_string_equal(other->storage_address, "10.0.0.2");
+	assert_string_equal(other->migration_address, "10.1.0.9");
+	assert_int_equal(readdress(1, "10.0.0.9", "10.0.0.2"), -EEXIST);
+	assert_int_equal(readdress(1, "10.0.0.9", ""), -EINVAL);
+	assert_int_equal(readdress(1, "", "10.0.0.8"), -EINVAL);
+	assert_true(readdress(7, "10.0.0.9", "10.0.0.8") < 0);
+	assert_string_equal(n->storage_address, "10.0.0.9");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -197,6 +231,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_remove_waits_for_the_fence, begin, end),
 		cmocka_unit_test_setup_teardown(test_remove_waits_for_the_volume, begin, end),
 		cmocka_unit_test_setup_teardown(test_setup, begin, end),
+		cmocka_unit_test_setup_teardown(test_other_address, begin, end),
 		cmocka_unit_test_setup_teardown(test_stop, begin, end),
 	};
 
