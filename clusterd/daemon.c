@@ -175,7 +175,7 @@ static void do_one(struct daemon *d, const struct node_action *a)
 		do_persist(d, a);
 		break;
 	case NODE_DO_SEND:
-		ring_send(d->ring, a->send.to, a->send.data, a->send.len);
+		ring_send(d->ring, a->send.to, a->send.data, a->send.len, a->send.later);
 		break;
 	case NODE_DO_REPLY:
 		if (!setup_replied(d->setup, a))
@@ -281,8 +281,13 @@ void daemon_step(struct daemon *d, struct node_event *event)
 	event->heartbeat_until_ms =
 		heartbeat_file_read(d->heartbeat_fd, event->now_ms + HEARTBEAT_FRESH_MS);
 	node_step(d->node, event, &d->actions);
-	for (size_t i = 0; i < d->actions.v.n; i++)
+	for (size_t i = 0; i < d->actions.v.n; i++) {
+		/* What is sent in a row leaves as one, and before anything that was decided after it. */
+		if (d->actions.v.v[i].type != NODE_DO_SEND)
+			ring_flush(d->ring);
 		do_one(d, &d->actions.v.v[i]);
+	}
+	ring_flush(d->ring);
 	if (d->actions.no_memory) {
 		log_crit("out of memory");
 		daemon_stop(d, 1);

@@ -19,12 +19,15 @@
 
 #define RECONNECT_MS 250
 #define RETRY_MS 5
+#define LATER_MS 5
 #define QUEUE_MAX (8 * 1024 * 1024)
+
+enum { BUNDLE_PARTS = 16, BUNDLE_BYTES = 16 * 1024 };
 
 struct out {
 	uint32_t to;
-	uint8_t *data; /* room for the envelope, then the message */
-	size_t len;
+	uint8_t *data; /* its head in a bundle, then the message */
+	size_t len;    /* of both */
 };
 
 CL_DEFINE_VEC(out_vec, struct out);
@@ -44,6 +47,7 @@ struct ring {
 	struct cl_source *cpg_src, *quorum_src, *reconnect, *retry;
 	struct out_vec queue;
 	size_t queue_bytes;
+	bool urgent;	 /* something in it does not wait for others */
 	uint32_t expect; /* still to be said; 0 = nothing */
 	struct ring_device *device;
 	struct ring_word word; /* what the core has said for it */
@@ -128,16 +132,37 @@ static void queue_clear(struct ring *ring)
 		free(ring->queue.v[i].data);
 	out_vec_clear(&ring->queue);
 	ring->queue_bytes = 0;
+	ring->urgent = false;
+}
+
+/* How many of the queue, from the one at `at` on, leave as one. */
+static size_t together(const struct ring *ring, size_t at)
+{
+	const struct out *out = &ring->queue.v[at];
+	size_t left = ring->queue.n - at, bytes = out->len, n = 1;
+
+	if (!ring_gate_may_bundle(&ring->gate))
+		return 1;
+	while (n < left && n < BUNDLE_PARTS && bytes + out[n].len <= BUNDLE_BYTES)
+		bytes += out[n++].len;
+	return n;
 }
 
 /* False: corosync takes no more now. */
-static bool send_one(struct ring *ring, struct out *out)
+static bool send_some(struct ring *ring, const struct out *out, size_t n)
 {
-	struct iovec iov = { out->data, out->len };
+	uint8_t envelope[RING_ENVELOPE_SIZE];
+	struct iovec iov[BUNDLE_PARTS + 1] = { { envelope, sizeof(envelope) } };
+	size_t skip = n == 1 ? RING_PART_SIZE : 0;
 	uint64_t before = ring->gate.sent_seq;
 
-	ring_gate_envelope(&ring->gate, out->to, out->data);
-	if (cpg_mcast_joined(ring->cpg, CPG_TYPE_AGREED, &iov, 1) != CS_ERR_TRY_AGAIN)
+	if (n == 1)
+		ring_gate_envelope(&ring->gate, out->to, envelope);
+	else
+		ring_gate_bundle(&ring->gate, envelope);
+	for (size_t i = 0; i < n; i++)
+		iov[1 + i] = (struct iovec){ out[i].data + skip, out[i].len - skip };
+	if (cpg_mcast_joined(ring->cpg, CPG_TYPE_AGREED, iov, (unsigned)n + 1) != CS_ERR_TRY_AGAIN)
 		return true; /* any other failure: corosync is going; the core repeats */
 	ring->gate.sent_seq = before;
 	ring->gate.count.sent--;
@@ -146,18 +171,23 @@ static bool send_one(struct ring *ring, struct out *out)
 
 static void queue_flush(struct ring *ring)
 {
-	size_t done = 0;
+	size_t done = 0, n;
 
-	while (ring->connected && done < ring->queue.n && send_one(ring, &ring->queue.v[done])) {
-		ring->queue_bytes -= ring->queue.v[done].len;
-		free(ring->queue.v[done].data);
-		done++;
+	while (ring->connected && done < ring->queue.n) {
+		n = together(ring, done);
+		if (!send_some(ring, &ring->queue.v[done], n))
+			break;
+		for (; n > 0; n--) {
+			ring->queue_bytes -= ring->queue.v[done].len;
+			free(ring->queue.v[done++].data);
+		}
 	}
 	if (done) {
 		memmove(ring->queue.v, ring->queue.v + done,
 			(ring->queue.n - done) * sizeof(ring->queue.v[0]));
 		ring->queue.n -= done;
 	}
+	ring->urgent = ring->queue.n > 0;
 }
 
 static void expect_say(struct ring *ring)
@@ -183,9 +213,9 @@ static void on_retry(void *user)
 	retry_arm(ring);
 }
 
-void ring_send(struct ring *ring, uint32_t to, const uint8_t *data, size_t len)
+void ring_send(struct ring *ring, uint32_t to, const uint8_t *data, size_t len, bool later)
 {
-	struct out out = { to, NULL, len + RING_ENVELOPE_SIZE };
+	struct out out = { to, NULL, len + RING_PART_SIZE };
 
 	if (!ring->connected)
 		return;
@@ -196,8 +226,19 @@ void ring_send(struct ring *ring, uint32_t to, const uint8_t *data, size_t len)
 		ring->gate.count.dropped_full++;
 		return;
 	}
-	memcpy(out.data + RING_ENVELOPE_SIZE, data, len);
+	ring_gate_part(to, len, out.data);
+	memcpy(out.data + RING_PART_SIZE, data, len);
 	ring->queue_bytes += out.len;
+	if (!later)
+		ring->urgent = true;
+	else if (ring->queue.n == 1)
+		(void)cl_timer_set_in(ring->retry, LATER_MS);
+}
+
+void ring_flush(struct ring *ring)
+{
+	if (!ring->urgent)
+		return;
 	queue_flush(ring);
 	retry_arm(ring);
 }
@@ -313,7 +354,7 @@ static void on_cpg_fd(void *user, int fd, uint32_t revents)
 	if (cpg_dispatch(ring->cpg, CS_DISPATCH_ALL) != CS_OK || (revents & (POLLHUP | POLLERR)))
 		lost(ring, "cpg");
 	else
-		queue_flush(ring);
+		ring_flush(ring);
 }
 
 static void on_quorum_fd(void *user, int fd, uint32_t revents)

@@ -51,10 +51,12 @@ int ring_new(struct cl_loop *loop, const char *group, uint64_t instance, const s
 void ring_free(struct ring *ring);
 
 /*
- * To one node, or to all others (to = 0). Never blocks; while corosync says "try again" messages
+ * To one node, or to all others (to = 0). Never blocks. It leaves with ring_flush(), those that wait as one, if all
+ * that are there take that; later = it may also wait a few milliseconds for others. While corosync says "try again" messages
  * wait in a bounded queue. A message may always be lost: the core repeats what matters.
  */
-void ring_send(struct ring *ring, uint32_t to, const uint8_t *data, size_t len);
+void ring_send(struct ring *ring, uint32_t to, const uint8_t *data, size_t len, bool later);
+void ring_flush(struct ring *ring);
 
 /* votequorum_setexpected(), repeated until corosync took it. */
 void ring_expect(struct ring *ring, uint32_t votes);

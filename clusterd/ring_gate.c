@@ -7,7 +7,9 @@
 
 #include "lib/le.h"
 
-#define MAGIC UINT32_C(0x314d4c43) /* "CLM1" */
+#define MAGIC UINT32_C(0x314d4c43)	  /* "CLM1" */
+#define MAGIC_BUNDLE UINT32_C(0x324d4c43) /* "CLM2" */
+#define TAKES_BUNDLES 1			  /* older programs write 0 there */
 
 void ring_gate_init(struct ring_gate *gate, uint32_t self, uint64_t instance,
 		    const struct ring_ops *ops, void *user)
@@ -119,6 +121,14 @@ static void gate_update(struct ring_gate *gate)
 	held_show(gate);
 }
 
+/* Who comes into the group again may be an older program. */
+static void bundles_forget(struct ring_gate *gate)
+{
+	for (uint32_t id = 0; id < 256; id++)
+		if (!list_has(gate->group, gate->n_group, id))
+			gate->takes_bundles[id] = false;
+}
+
 void ring_gate_totem(struct ring_gate *gate, struct ring_id id, const uint32_t *members, size_t n)
 {
 	/* What was held belongs to the ring before: its view was never shown, and never will be. */
@@ -138,6 +148,7 @@ void ring_gate_group(struct ring_gate *gate, const uint32_t *group, size_t n, co
 
 	memcpy(before, gate->group, sizeof(before));
 	gate->n_group = list_copy(gate->group, group, n);
+	bundles_forget(gate);
 	/* A node that left is still a member, or one that came is not yet: the ring's own news is on
 	 * its way. Shown now, a lost node would look like a lost process. */
 	for (size_t i = 0; i < n_moved; i++) {
@@ -163,6 +174,7 @@ void ring_gate_down(struct ring_gate *gate)
 	gate->totem = gate->quorum = (struct ring_id){ 0 };
 	gate->quorate = gate->open = gate->awaits_totem = false;
 	gate->n_members = gate->n_group = 0;
+	bundles_forget(gate);
 	gate->own_seq = gate->sent_seq; /* what was under way is lost for good */
 	view_show(gate);
 }
@@ -175,10 +187,31 @@ void ring_gate_envelope(struct ring_gate *gate, uint32_t to, uint8_t out[RING_EN
 	cl_put_le32(out + 4, to);
 	cl_put_le64(out + 8, gate->totem.seq);
 	cl_put_le32(out + 16, gate->totem.nodeid);
-	cl_put_le32(out + 20, 0);
+	cl_put_le32(out + 20, TAKES_BUNDLES);
 	cl_put_le64(out + 24, gate->instance);
 	cl_put_le64(out + 32, ++gate->sent_seq);
 	gate->count.sent++;
+}
+
+bool ring_gate_may_bundle(const struct ring_gate *gate)
+{
+	for (size_t i = 0; i < gate->n_group; i++)
+		if (gate->group[i] != gate->self &&
+		    (gate->group[i] > 255 || !gate->takes_bundles[gate->group[i]]))
+			return false;
+	return true;
+}
+
+void ring_gate_bundle(struct ring_gate *gate, uint8_t out[RING_ENVELOPE_SIZE])
+{
+	ring_gate_envelope(gate, 0, out);
+	cl_put_le32(out, MAGIC_BUNDLE);
+}
+
+void ring_gate_part(uint32_t to, size_t len, uint8_t out[RING_PART_SIZE])
+{
+	cl_put_le32(out, to);
+	cl_put_le32(out + 4, (uint32_t)len);
 }
 
 /* CPG may drop an asynchronous message with only a line in corosync's log. */
@@ -211,17 +244,41 @@ static void message_hold(struct ring_gate *gate, uint32_t from, const uint8_t *d
 	gate->held_bytes += len;
 }
 
+static void take_one(struct ring_gate *gate, uint32_t from, uint32_t to, const uint8_t *data,
+		     size_t len)
+{
+	if (to && to != gate->self)
+		return;
+	gate->count.received++;
+	if (gate->open)
+		gate->ops->on_message(gate->user, from, data, len);
+	else
+		message_hold(gate, from, data, len);
+}
+
+/* What stands behind a part that is too long cannot be found. */
+static void take_parts(struct ring_gate *gate, uint32_t from, const uint8_t *data, size_t len)
+{
+	while (len >= RING_PART_SIZE && cl_get_le32(data + 4) <= len - RING_PART_SIZE) {
+		uint32_t to = cl_get_le32(data), part = cl_get_le32(data + 4);
+
+		take_one(gate, from, to, data + RING_PART_SIZE, part);
+		data += RING_PART_SIZE + part;
+		len -= RING_PART_SIZE + part;
+	}
+	gate->count.bad += len > 0;
+}
+
 void ring_gate_deliver(struct ring_gate *gate, uint32_t from, const uint8_t *data, size_t len)
 {
+	bool bundle = len >= RING_ENVELOPE_SIZE && cl_get_le32(data) == MAGIC_BUNDLE;
 	struct ring_id ring;
-	uint32_t to;
 
-	if (len < RING_ENVELOPE_SIZE || cl_get_le32(data) != MAGIC) {
+	if (len < RING_ENVELOPE_SIZE || (cl_get_le32(data) != MAGIC && !bundle)) {
 		gate->count.bad++;
 		return;
 	}
 	ring = (struct ring_id){ cl_get_le32(data + 16), cl_get_le64(data + 8) };
-	to = cl_get_le32(data + 4);
 	if (from == gate->self) {
 		own_seen(gate, data);
 		return;
@@ -230,12 +287,11 @@ void ring_gate_deliver(struct ring_gate *gate, uint32_t from, const uint8_t *dat
 		gate->count.stale++;
 		return;
 	}
-	if (to && to != gate->self)
-		return;
-	gate->count.received++;
-	if (gate->open)
-		gate->ops->on_message(gate->user, from, data + RING_ENVELOPE_SIZE,
-				      len - RING_ENVELOPE_SIZE);
+	if (from < 256)
+		gate->takes_bundles[from] = cl_get_le32(data + 20) >= TAKES_BUNDLES;
+	if (bundle)
+		take_parts(gate, from, data + RING_ENVELOPE_SIZE, len - RING_ENVELOPE_SIZE);
 	else
-		message_hold(gate, from, data + RING_ENVELOPE_SIZE, len - RING_ENVELOPE_SIZE);
+		take_one(gate, from, cl_get_le32(data + 4), data + RING_ENVELOPE_SIZE,
+			 len - RING_ENVELOPE_SIZE);
 }

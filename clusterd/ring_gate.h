@@ -44,6 +44,7 @@ struct ring_gate {
 	struct ring_held_vec held;
 	size_t held_bytes;
 	uint64_t sent_seq, own_seq; /* number of own messages: given out, seen again */
+	bool takes_bundles[256];    /* by node: has said so since it came into the group */
 	struct ring_view last;
 	struct ring_counters count;
 };
@@ -73,5 +74,16 @@ void ring_gate_down(struct ring_gate *gate);
 
 /* Written at the moment of sending: it names the ring as known then. */
 void ring_gate_envelope(struct ring_gate *gate, uint32_t to, uint8_t out[RING_ENVELOPE_SIZE]);
+
+/*
+ * Several messages in one of CPG's, which costs the ring, and every node on it, the same for one as for five:
+ * an envelope, then for each message its head and its bytes. Only while all others in the group have said, in
+ * their envelopes, that they take bundles: to an older program it would be no message at all.
+ */
+#define RING_PART_SIZE 8
+
+bool ring_gate_may_bundle(const struct ring_gate *gate);
+void ring_gate_bundle(struct ring_gate *gate, uint8_t out[RING_ENVELOPE_SIZE]);
+void ring_gate_part(uint32_t to, size_t len, uint8_t out[RING_PART_SIZE]);
 
 #endif

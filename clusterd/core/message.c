@@ -14,6 +14,7 @@ static void message_out(struct node *n, uint32_t to, Core__Message *m)
 	struct node_action *a = core_emit(n, NODE_DO_SEND);
 
 	a->send.to = to;
+	a->send.later = m->what_case == CORE__MESSAGE__WHAT_AUDIT; /* a line for the record */
 	a->send.len = core__message__get_packed_size(m);
 	a->send.data = malloc(a->send.len + 1);
 	if (a->send.data)

@@ -390,6 +390,7 @@ struct node_action {
 			uint32_t to;
 			uint8_t *data; /* owned by the actions */
 			size_t len;
+			bool later; /* nobody acts on it: it may wait for others, some milliseconds */
 		} send;
 		struct {
 			uint64_t client;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clusterd/ring_gate.h"
 #include "proto/core.pb-c.h"
 #include "proto/csv.pb-c.h"
 #include "proto/frame.h"
@@ -196,6 +197,67 @@ static void one_raft(const uint8_t *data, size_t len)
 	free(m);
 }
 
+/* ---- envelopes of the ring: one message, or several as one -------------------------------------------- */
+
+static const struct ring_id ring_now = { 1, 4 };
+
+static size_t seed_ring(uint32_t number, uint8_t *buf, size_t max)
+{
+	struct ring_gate sender = { .totem = ring_now, .self = 2, .instance = 5 };
+	size_t at = RING_ENVELOPE_SIZE;
+
+	(void)max;
+	if (number % 2)
+		ring_gate_bundle(&sender, buf);
+	else
+		ring_gate_envelope(&sender, number % 3, buf);
+	for (uint32_t i = 0; i < number / 2 % 6; i++) {
+		size_t len = (number + i * 7) % 40;
+
+		if (number % 2) {
+			ring_gate_part(i % 3, len, buf + at);
+			at += RING_PART_SIZE;
+		}
+		memset(buf + at, (int)i, len);
+		at += len;
+	}
+	return at;
+}
+
+static const uint8_t *ring_bytes;
+static size_t ring_len;
+
+static void ring_message(void *user, uint32_t from, const uint8_t *data, size_t len)
+{
+	(void)user;
+	fuzz_claim(from == 2, "a message of somebody else");
+	fuzz_claim(data >= ring_bytes && len <= ring_len &&
+			   (size_t)(data - ring_bytes) <= ring_len - len,
+		   "a message from outside of what came");
+}
+
+static void ring_view(void *user, const struct ring_view *view)
+{
+	(void)user;
+	(void)view;
+}
+
+static void one_ring(const uint8_t *data, size_t len)
+{
+	static const struct ring_ops ops = { NULL, ring_view, ring_message };
+	static const uint32_t nodes[] = { 1, 2 };
+	struct ring_gate gate;
+
+	ring_bytes = data;
+	ring_len = len;
+	ring_gate_init(&gate, 1, 9, &ops, NULL);
+	ring_gate_totem(&gate, ring_now, nodes, 2);
+	ring_gate_group(&gate, nodes, 2, NULL, 0);
+	ring_gate_quorum(&gate, ring_now, true);
+	ring_gate_deliver(&gate, 2, data, len);
+	ring_gate_fini(&gate);
+}
+
 const struct fuzz_target fuzz_targets[] = {
 	{ "frame", seed_frame, one_frame, 1 },
 	{ "ipc", seed_ipc, one_ipc, 1 },
@@ -204,6 +266,7 @@ const struct fuzz_target fuzz_targets[] = {
 	{ "log", fuzz_seed_log, fuzz_one_log, 2 },
 	{ "snapshot", fuzz_seed_snapshot, fuzz_one_snapshot, 2 },
 	{ "raft", fuzz_seed_raft, one_raft, 1 },
+	{ "ring", seed_ring, one_ring, 1 },
 	{ "core", fuzz_seed_core, fuzz_one_core, 4 },
 	{ "conf", fuzz_seed_conf, fuzz_one_conf, 1 },
 	{ "corosync.conf", fuzz_seed_corosync, fuzz_one_corosync, 1 },

@@ -198,6 +198,98 @@ static void test_lost_own_message_is_counted(void **state)
 	assert_int_equal(gate->count.lost_own, 1);
 }
 
+/* Bytes of a bundle from node 2 in ring 4; `cut` of them are missing at its end. */
+static void deliver_bundle(struct ring_gate *gate, size_t cut)
+{
+	static const struct {
+		uint32_t to;
+		const char *text;
+	} part[] = { { 1, "one" }, { 3, "three" }, { 0, "" }, { 0, "all" } };
+	uint8_t raw[RING_ENVELOPE_SIZE + 100];
+	struct ring_gate sender;
+	size_t len = RING_ENVELOPE_SIZE;
+
+	ring_gate_init(&sender, 2, 20, &ops, NULL);
+	sender.totem = r4;
+	ring_gate_bundle(&sender, raw);
+	for (size_t i = 0; i < sizeof(part) / sizeof(*part); i++) {
+		ring_gate_part(part[i].to, strlen(part[i].text), raw + len);
+		memcpy(raw + len + RING_PART_SIZE, part[i].text, strlen(part[i].text));
+		len += RING_PART_SIZE + strlen(part[i].text);
+	}
+	ring_gate_deliver(gate, 2, raw, len - cut);
+}
+
+static void test_bundle_is_taken_apart(void **state)
+{
+	struct ring_gate *gate = *state;
+
+	open_ring(gate);
+	out[0] = '\0';
+	deliver_bundle(gate, 0);
+	assert_out("M2:one M2: M2:all ");
+	assert_int_equal(gate->count.received, 3);
+	assert_int_equal(gate->count.bad, 0);
+	ring_gate_totem(gate, r8, all, 3);
+	deliver_bundle(gate, 0);
+	assert_out("");
+	assert_int_equal(gate->count.stale, 1);
+}
+
+static void test_bundle_waits_for_the_verdict(void **state)
+{
+	struct ring_gate *gate = *state;
+
+	ring_gate_totem(gate, r4, all, 3);
+	ring_gate_group(gate, all, 3, NULL, 0);
+	deliver_bundle(gate, 0);
+	assert_out("");
+	ring_gate_quorum(gate, r4, true);
+	assert_out("V4+123/123 M2:one M2: M2:all ");
+}
+
+static void test_damaged_bundle_is_taken_as_far_as_it_goes(void **state)
+{
+	struct ring_gate *gate = *state;
+
+	open_ring(gate);
+	out[0] = '\0';
+	deliver_bundle(gate, 1);
+	assert_out("M2:one M2: ");
+	deliver_bundle(gate, 8);
+	assert_out("M2:one M2: ");
+	assert_int_equal(gate->count.bad, 2);
+}
+
+/* Bundles go only to those that have said that they take them, since they came. */
+static void test_bundles_are_for_those_that_take_them(void **state)
+{
+	struct ring_gate *gate = *state;
+	uint8_t old[RING_ENVELOPE_SIZE];
+	struct ring_gate sender;
+
+	open_ring(gate);
+	assert_false(ring_gate_may_bundle(gate));
+	deliver(gate, 2, r4, 0, "a");
+	assert_false(ring_gate_may_bundle(gate));
+	deliver(gate, 3, r4, 2, "b"); /* for somebody else: that is heard, too */
+	assert_true(ring_gate_may_bundle(gate));
+	ring_gate_group(gate, all, 2, NULL, 0);
+	assert_true(ring_gate_may_bundle(gate));
+	ring_gate_group(gate, all, 3, NULL, 0);
+	assert_false(ring_gate_may_bundle(gate));
+	ring_gate_init(&sender, 3, 31, &ops, NULL);
+	sender.totem = r4;
+	ring_gate_envelope(&sender, 0, old);
+	memset(old + 20, 0, 4); /* as older programs write it */
+	ring_gate_deliver(gate, 3, old, sizeof(old));
+	assert_false(ring_gate_may_bundle(gate));
+	ring_gate_down(gate);
+	assert_true(ring_gate_may_bundle(gate)); /* there is nobody */
+	open_ring(gate);
+	assert_false(ring_gate_may_bundle(gate));
+}
+
 static void test_down_shows_nobody(void **state)
 {
 	struct ring_gate *gate = *state;
@@ -224,6 +316,10 @@ int main(void)
 		TEST(test_closed_until_we_are_in_the_group),
 		TEST(test_a_joined_node_may_come_in_either_order),
 		TEST(test_lost_own_message_is_counted),
+		TEST(test_bundle_is_taken_apart),
+		TEST(test_bundle_waits_for_the_verdict),
+		TEST(test_damaged_bundle_is_taken_as_far_as_it_goes),
+		TEST(test_bundles_are_for_those_that_take_them),
 		TEST(test_down_shows_nobody),
 	};
 
