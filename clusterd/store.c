@@ -8,9 +8,13 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 
 #include "clusterd/store_db.h"
 #include "lib/assert.h"
+
+/* So long lines of the event log wait for something that somebody waits for. */
+#define LINES_MS 20
 
 struct job {
 	struct job *next;
@@ -30,6 +34,7 @@ struct store {
 	pthread_mutex_t lock; /* for everything below */
 	pthread_cond_t more;
 	struct job *first, **last;
+	bool awaited; /* somebody waits for one of them */
 	bool stop, failed_told;
 	uint64_t done_seq;
 	struct cl_mono done_submitted, done_at;
@@ -125,17 +130,36 @@ static void jobs_free(struct job *job)
 
 /* ---- worker thread --------------------------------------------------------------------------- */
 
+/*
+ * Lines of the event log, for which nobody waits, share the sync of the next write, or one of their own after a
+ * moment. Each change leads to one or two of them: with a sync for each the next change waits for theirs.
+ */
+static void worker_wait(struct store *st)
+{
+	struct timespec until;
+
+	while (!st->first && !st->stop)
+		(void)pthread_cond_wait(&st->more, &st->lock);
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += LINES_MS * 1000000L;
+	until.tv_sec += until.tv_nsec / 1000000000L;
+	until.tv_nsec %= 1000000000L;
+	while (!st->awaited && !st->stop)
+		if (pthread_cond_timedwait(&st->more, &st->lock, &until) == ETIMEDOUT)
+			break;
+}
+
 /* All that is waiting, or NULL when it is time to stop and nothing is left. */
 static struct job *worker_take(struct store *st)
 {
 	struct job *jobs;
 
 	(void)pthread_mutex_lock(&st->lock);
-	while (!st->first && !st->stop)
-		(void)pthread_cond_wait(&st->more, &st->lock);
+	worker_wait(st);
 	jobs = st->first;
 	st->first = NULL;
 	st->last = &st->first;
+	st->awaited = false;
 	(void)pthread_mutex_unlock(&st->lock);
 	return jobs;
 }
@@ -221,9 +245,11 @@ int store_submit(struct store *st, const struct store_write *w)
 	if (r < 0)
 		return r;
 	(void)pthread_mutex_lock(&st->lock);
+	if (!st->first || (w->seq && !st->awaited))
+		(void)pthread_cond_signal(&st->more);
+	st->awaited |= w->seq != 0;
 	*st->last = job;
 	st->last = &job->next;
-	(void)pthread_cond_signal(&st->more);
 	(void)pthread_mutex_unlock(&st->lock);
 	return 0;
 }
@@ -242,6 +268,17 @@ static int store_start(struct store *st, struct cl_loop *loop)
 	return r;
 }
 
+/* Waits by the clock that nobody sets. */
+static void cond_init(pthread_cond_t *cond)
+{
+	pthread_condattr_t attr;
+
+	(void)pthread_condattr_init(&attr);
+	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(cond, &attr);
+	(void)pthread_condattr_destroy(&attr);
+}
+
 int store_open(const char *dir, const char *anew, struct cl_loop *loop, const struct store_ops *ops,
 	       void *user, struct store **ret, struct store_image *ret_image, struct cl_error *err)
 {
@@ -255,7 +292,7 @@ int store_open(const char *dir, const char *anew, struct cl_loop *loop, const st
 	st->user = user;
 	st->last = &st->first;
 	(void)pthread_mutex_init(&st->lock, NULL);
-	(void)pthread_cond_init(&st->more, NULL);
+	cond_init(&st->more);
 	r = store_db_open(dir, anew, &st->db, ret_image, err);
 	if (r < 0)
 		return r;

@@ -7,7 +7,8 @@
  * One sqlite database (WAL, synchronous=FULL) written by one worker thread, so that the loop's
  * heartbeats never wait for a disk. Writes are taken in order; those that are queued while one is
  * being synced share the next sync. `on_persisted(seq)` means: everything up to seq survives the
- * power going off now.
+ * power going off now. What nobody waits for (seq 0: lines of the event log) may lie 20 ms before it is
+ * begun; it is written at the latest by store_close().
  *
  * A damaged memory must never vote (it could vote twice in a term, or forget an entry that it has
  * acknowledged). Damage is looked for at open: sqlite's own check, a CRC per row, the log's
