@@ -226,6 +226,10 @@ static void do_one(struct daemon *d, const struct node_action *a)
 	case NODE_DO_CAST:
 		ring_cast(d->ring, a->cast.ring, a->cast.yes);
 		break;
+	case NODE_DO_WITNESS_KNOWN:
+		if (witness_known_keep(d->store, &a->witness_known) < 0)
+			daemon_stop(d, 1);
+		break;
 	case NODE_DO_EVENT:
 		do_event(d, &a->event);
 		break;
@@ -442,6 +446,7 @@ static int core_new(struct daemon *d, const struct boot *boot, struct cl_error *
 		       d->conf.storage_address);
 	(void)snprintf(config.migration_address, sizeof(config.migration_address), "%s",
 		       d->conf.migration_address);
+	witness_known_found(&d->image.witness, &config.witness_known);
 	if (d->image.anew)
 		(void)snprintf(config.anew, sizeof(config.anew), "%s", d->image.anew);
 	r = node_new(&config, d->image.hard.data ? &found.stored : NULL, now_ms, &d->node, err);

@@ -67,6 +67,7 @@ static void job_free(struct job *job)
 	free(entries);
 	free(job->w.hard.data);
 	free(job->w.event.data);
+	free(job->w.witness.data);
 	free(job->w.snapshot.data);
 	free(job);
 }
@@ -101,7 +102,7 @@ static int job_new(const struct store_write *w, struct job **ret)
 	if (!job)
 		return -ENOMEM;
 	job->w = *w;
-	job->w.hard = job->w.snapshot = job->w.event = (struct store_blob){ 0 };
+	job->w.hard = job->w.snapshot = job->w.event = job->w.witness = (struct store_blob){ 0 };
 	job->w.entries = NULL;
 	job->w.n_entries = 0;
 	job->submitted = cl_mono_now();
@@ -110,6 +111,8 @@ static int job_new(const struct store_write *w, struct job **ret)
 		r = blob_copy(&w->snapshot, &job->w.snapshot);
 	if (r == 0)
 		r = blob_copy(&w->event, &job->w.event);
+	if (r == 0)
+		r = blob_copy(&w->witness, &job->w.witness);
 	if (r == 0)
 		r = job_copy_entries(job, w);
 	if (r < 0)

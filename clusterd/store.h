@@ -51,11 +51,12 @@ CL_DEFINE_VEC(store_entries, struct store_entry);
 
 /* What a database holds when it is opened. Owned by the caller: store_image_fini(). */
 struct store_image {
-	uint8_t uuid[16];	/* of this database, random, made with it */
-	uint64_t instance;	/* of this process: one more with every open, durable */
-	bool fresh;		/* made just now: an empty memory never votes */
-	char *anew;		/* why it took another one's place; NULL: it did not */
-	struct store_blob hard; /* last hard state, absent if never written */
+	uint8_t uuid[16];	   /* of this database, random, made with it */
+	uint64_t instance;	   /* of this process: one more with every open, durable */
+	bool fresh;		   /* made just now: an empty memory never votes */
+	char *anew;		   /* why it took another one's place; NULL: it did not */
+	struct store_blob witness; /* as last written (clusterd/witnessd.h), absent if never */
+	struct store_blob hard;	   /* last hard state, absent if never written */
 	uint64_t snap_index, snap_term;
 	struct store_blob snapshot;
 	struct store_entries log;    /* contiguous; begins at most at snap_index + 1 */
@@ -75,7 +76,8 @@ struct store_write {
 	uint64_t truncate_from; /* forget entries >= this index */
 	const struct store_entry *entries;
 	size_t n_entries;
-	struct store_blob event; /* a line for the event log */
+	struct store_blob witness; /* what was seen of the witness */
+	struct store_blob event;   /* a line for the event log */
 	uint64_t event_id;
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Tables:
- *   blob(name, data, crc)           'format', 'uuid', 'instance', 'hard', 'anew'
+ *   blob(name, data, crc)           'format', 'uuid', 'instance', 'hard', 'anew', 'witness'
  *   snapshot(id=1, idx, term, data, crc)
  *   log(idx, term, kind, data, crc)
  *   event(id, data)                 lines of the event log, the newest EVENTS_KEPT
@@ -85,6 +85,7 @@ void store_image_fini(struct store_image *img)
 	store_entries_fini(&img->log);
 	store_entries_fini(&img->events);
 	blob_fini(&img->hard);
+	blob_fini(&img->witness);
 	blob_fini(&img->snapshot);
 	free(img->anew);
 	img->anew = NULL;
@@ -280,6 +281,9 @@ static int load_named(struct load *l, const char *name, struct store_blob *blob,
 	} else if (strcmp(name, "anew") == 0) {
 		l->img->anew = (char *)cl_steal(blob->data);
 		blob->len = 0;
+	} else if (strcmp(name, "witness") == 0) {
+		l->img->witness = *blob;
+		*blob = (struct store_blob){ 0 };
 	} else if (strcmp(name, "hard") == 0) {
 		sum_replace(l->db, &l->db->hard_crc, row_crc(0, 0, 0, blob->data, blob->len));
 		l->img->hard = *blob;
@@ -509,6 +513,8 @@ int store_db_put(struct store_db *db, const struct store_write *w, struct cl_err
 
 	if (w->hard.data)
 		r = put_hard(db, &w->hard, err);
+	if (r == 0 && w->witness.data)
+		r = put_blob(db, "witness", w->witness.data, w->witness.len, err);
 	if (r == 0 && w->reset_log)
 		r = put_reset(db, err);
 	if (r == 0 && w->snapshot.data)

@@ -13,6 +13,7 @@
 #include <uuid/uuid.h>
 
 #include "clusterd/daemon.h"
+#include "lib/le.h"
 #include "lib/log.h"
 #include "proto/conn.h"
 #include "proto/witness.h"
@@ -43,6 +44,30 @@ struct witnessd {
 	char url[STATE_URL_MAX]; /* of the core's session; "" = none */
 	struct make make;
 };
+
+/* ---- what was seen of it, for a later process: uuid, generation, record ---------------------------------- */
+
+enum { KNOWN_BYTES = 32 };
+
+int witness_known_keep(struct store *store, const struct node_witness_known *known)
+{
+	uint8_t data[KNOWN_BYTES];
+
+	memcpy(data, known->uuid, sizeof(known->uuid));
+	cl_put_le64(data + 16, known->generation);
+	cl_put_le64(data + 24, known->record);
+	return store_submit(store, &(struct store_write){ .witness = { data, sizeof(data) } });
+}
+
+void witness_known_found(const struct store_blob *blob, struct node_witness_known *ret)
+{
+	*ret = (struct node_witness_known){ 0 };
+	if (blob->len != KNOWN_BYTES)
+		return;
+	memcpy(ret->uuid, blob->data, sizeof(ret->uuid));
+	ret->generation = cl_get_le64(blob->data + 16);
+	ret->record = cl_get_le64(blob->data + 24);
+}
 
 /* ---- out ------------------------------------------------------------------------------------------------ */
 

@@ -16,6 +16,14 @@
 struct daemon;
 struct node_action;
 struct witnessd;
+struct node_witness_known;
+struct store;
+struct store_blob;
+
+/* NODE_DO_WITNESS_KNOWN: into the database of this node. -ENOMEM. */
+int witness_known_keep(struct store *store, const struct node_witness_known *known);
+/* As it was found there; zeros when there is none. */
+void witness_known_found(const struct store_blob *blob, struct node_witness_known *ret);
 
 int witnessd_new(struct daemon *d, struct witnessd **ret, struct cl_error *err);
 void witnessd_free(struct witnessd *w);

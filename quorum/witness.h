@@ -37,6 +37,7 @@ enum {
 	WITNESS_NAMED_MS = 2000, /* .. and obeyed: half a second to begin */
 	WITNESS_READ_MS = 1000,	 /* what was read longer ago says nothing of now */
 	WITNESS_AGAIN_MS = 2000, /* after a take-over that failed */
+	WITNESS_KEEP_MS = 10000, /* how often what is known of its records is kept */
 	WITNESS_LEADERLESS_MS = 6000, /* an election timeout is two to three seconds */
 };
 

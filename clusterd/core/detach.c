@@ -48,6 +48,7 @@ static void propose(struct node *n, const struct state_node *s, uint32_t for_ms)
 static void end(struct node *n, const char *how)
 {
 	n->detach.ended = true;
+	wit_keep_known(n, true);
 	CORE_COPY(core_emit(n, NODE_DO_END)->reply.text, how);
 }
 

@@ -42,6 +42,12 @@
 
 struct node;
 
+/* The last record of the witness's log that this node knows to have been durable: one with less is an old copy. */
+struct node_witness_known {
+	uint8_t uuid[16]; /* of that witness; zeros: nothing is known */
+	uint64_t generation, record;
+};
+
 /* ---- making one ---------------------------------------------------------------------------- */
 
 struct node_config {
@@ -55,7 +61,8 @@ struct node_config {
 	uint64_t memory_bytes; /* what VMs may use here */
 	uint32_t cpus;
 	uint32_t token_ms, consensus_ms; /* corosync's: L = token + consensus + 3 s */
-	uint64_t incarnation;	/* found in NODE_DO_INCARNATION's file; 0 = none in this boot, or it is over */
+	uint64_t
+		incarnation; /* found in NODE_DO_INCARNATION's file; 0 = none in this boot, or it is over */
 	int64_t lease_until_ms; /* NODE_DO_CSVD_LEASE's last word, from its file; 0 = not known */
 	uint64_t seed;		/* for the election's random part */
 	int64_t quarantine_ms;	/* how long a fence counts towards it; 0 = QUARANTINE_MS */
@@ -70,6 +77,8 @@ struct node_config {
 	uint64_t raft_defects; /* mask of RAFT_DEFECT(): the simulator's */
 	/* Of the lease in NODE_DO_CSVD_LEASE's file: its beat, when it was a watched one; else 0. */
 	int64_t lease_beat_ms;
+	struct node_witness_known
+		witness_known; /* NODE_DO_WITNESS_KNOWN's last; kept with the database */
 };
 
 /*
@@ -327,7 +336,7 @@ enum node_action_type {
 	NODE_DO_CSVD_TABLES,  /* volumes, nodes or owners changed: send csvd the whole tables */
 	NODE_DO_CSVD_LEASE,   /* .lease: issue nothing after until_ms (0: stop now). Also kept in a
 				file in /run: by it the next process's VMs stand */
-	NODE_DO_INCARNATION,  /* .incarnation: write it to the file in /run, before anything else; 0 when that life is
+	NODE_DO_INCARNATION, /* .incarnation: write it to the file in /run, before anything else; 0 when that life is
 				over, before anything of it is ended */
 	NODE_DO_CLEANUP,    /* .incarnation: end all of it: kill every VM, empty its cgroups, close
 			    its csvd sessions; then NODE_EV_CLEANED */
@@ -349,6 +358,7 @@ enum node_action_type {
 	NODE_DO_STOP,	 /* .reply.text: this process must end (removed, its log disk failed) */
 	NODE_DO_CONDEMN, /* .reply.text: its database must not be used again, by any process: mark it,
 			    durably, then end. The next one begins with an empty one, config.anew */
+	NODE_DO_WITNESS_KNOWN, /* .witness_known: keep it, durable by and by; an earlier one is no harm */
 };
 
 enum node_witness_do {
@@ -458,6 +468,7 @@ struct node_action {
 		} cast;
 		uint64_t incarnation;
 		uint32_t votes;
+		struct node_witness_known witness_known;
 		struct node_event_line {
 			uint64_t id; /* ascending on this node; the same on all for applied ones */
 			int64_t time_ms; /* wall clock */

@@ -87,6 +87,19 @@ static void down(struct node *n, const char *why)
 	wit_enter(n, WIT_DOWN, why);
 }
 
+/* Of this very witness an earlier process of this node has kept what it knew. */
+static void begin_known(struct node *n)
+{
+	const struct node_witness_known *kept = &n->cfg.witness_known;
+
+	n->wit.known = (struct witness_slot){ 0 };
+	n->wit.kept = (struct node_witness_known){ 0 };
+	if (memcmp(kept->uuid, n->wit.is.uuid, sizeof(kept->uuid)) != 0)
+		return;
+	n->wit.kept = *kept;
+	wit_note_known(n, kept->generation, kept->record);
+}
+
 /* Another witness, or none: the session is for one. */
 static void follow_config(struct node *n)
 {
@@ -104,7 +117,7 @@ static void follow_config(struct node *n)
 	CORE_COPY(a->witness.url, is.url);
 	w->is = is;
 	w->is_ms = n->now_ms;
-	w->known = (struct witness_slot){ 0 };
+	begin_known(n);
 	wit_enter(n, any ? WIT_DOWN : WIT_OFF, any ? "connecting to it" : "");
 }
 
@@ -242,6 +255,7 @@ void witness_step(struct node *n)
 	wit_poll_step(n);
 	wit_advise_step(n);
 	wit_check(n);
+	wit_keep_known(n, false);
 }
 
 int64_t witness_deadline(const struct node *n)

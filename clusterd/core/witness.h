@@ -112,6 +112,8 @@ struct wit {
 	struct witness_watch watch;
 	/* The last record that is known to have been durable, as long as the witness is the same. */
 	struct witness_slot known;
+	struct node_witness_known kept; /* of it, for a later process */
+	int64_t keep_ms;
 	uint64_t beat, attempt;
 	const char *claim_why;
 
@@ -176,6 +178,8 @@ void wit_on_super(struct node *n, const uint8_t *data, size_t len);
 void wit_foreign(struct node *n, const char *why);
 void wit_note_known(struct node *n, uint64_t generation, uint64_t record);
 void wit_note_slots(struct node *n);
+/* Keep what is known for a later process, now and then; at once: this one ends. */
+void wit_keep_known(struct node *n, bool at_once);
 void wit_read_slots(struct node *n);
 void wit_poll_step(struct node *n);
 /* This node's side; lists live in the caller's arrays of NODE_VIEW_MAX. */

@@ -166,6 +166,9 @@ void witness_fill_beat(struct node *n, Core__WitnessBeat *b)
 	for (size_t i = 0; i < side.s.n_path; i++)
 		b->path = b->path || side.path[i] == n->cfg.id;
 	b->serving = w->phase == WIT_SERVING || w->phase == WIT_TAKING;
+	b->uuid = (ProtobufCBinaryData){ sizeof(w->is.uuid), (uint8_t *)(uintptr_t)w->is.uuid };
+	b->generation = w->known.generation;
+	b->record = w->known.seq;
 	if (!log_is_leader(n))
 		return;
 	b->host = w->word;
@@ -182,6 +185,10 @@ void witness_hear(struct node *n, const Core__Message *msg)
 
 	if (!p)
 		return;
+	/* Who knew less, and would serve an old copy, hears of it before it has waited for the former host. */
+	if (b && n->wit.phase != WIT_OFF && b->uuid.len == sizeof(n->wit.is.uuid) &&
+	    memcmp(b->uuid.data, n->wit.is.uuid, b->uuid.len) == 0)
+		wit_note_known(n, b->generation, b->record);
 	p->wit_path = b && b->path;
 	p->wit_serving = b && b->serving;
 	if (b && msg->from != n->cfg.id && msg->term == raft_term(n->raft) &&

@@ -50,6 +50,25 @@ void wit_note_known(struct node *n, uint64_t generation, uint64_t record)
 	k->seq = record;
 }
 
+/*
+ * All may end at once, and an old copy be there when they begin. Not with each record, for it is a sync: of the last ten
+ * seconds before a power cut an old copy is not told.
+ */
+void wit_keep_known(struct node *n, bool at_once)
+{
+	struct wit *w = &n->wit;
+	struct node_witness_known now = { .generation = w->known.generation,
+					  .record = w->known.seq };
+
+	memcpy(now.uuid, w->is.uuid, sizeof(now.uuid));
+	if (w->phase == WIT_OFF || !now.generation || (!at_once && n->now_ms < w->keep_ms) ||
+	    memcmp(&now, &w->kept, sizeof(now)) == 0)
+		return;
+	w->keep_ms = n->now_ms + WITNESS_KEEP_MS;
+	w->kept = now;
+	core_emit(n, NODE_DO_WITNESS_KNOWN)->witness_known = now;
+}
+
 void wit_note_slots(struct node *n)
 {
 	const struct witness_watch *w = &n->wit.watch;

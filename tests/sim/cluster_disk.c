@@ -114,6 +114,7 @@ void disk_set_aside(struct cworld *w, unsigned node, const char *why)
 
 	cw_image_fini(&c->disk);
 	c->disk = (struct image){ 0 };
+	memset(&c->witness_known, 0, sizeof(c->witness_known));
 	for (unsigned k = 0; k < sizeof(c->uuid); k++)
 		c->uuid[k] = (uint8_t)sim_rand(w->s, 256);
 	c->instance = 0;

@@ -106,6 +106,9 @@ static void carry_out(struct cworld *w, unsigned node, struct node_action *a)
 		break;
 	case NODE_DO_FENCE_STOP:
 		break; /* it may have done it by then: its end is told, and not heeded */
+	case NODE_DO_WITNESS_KNOWN:
+		c->witness_known = a->witness_known;
+		break;
 	case NODE_DO_CAST:
 		c->cast = a->cast.yes;
 		c->cast_ring = a->cast.ring;
@@ -348,6 +351,7 @@ static void boot(struct sim *s, unsigned node)
 		.quarantine_ms = w->quarantine_ms,
 		.snapshot_every = w->snapshot_every,
 		.schema = c->schema,
+		.witness_known = c->witness_known,
 	};
 	struct raft_stored st = {
 		.line = c->disk.line,

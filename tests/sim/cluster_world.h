@@ -281,7 +281,8 @@ struct cnode {
 	/* witnessd */
 	bool wit_cut, wit_open, wit_claimed, wit_dying;
 	uint64_t wit_session, wit_nexus, wit_claim;
-	int64_t wit_free_at[2]; /* of the owner's lane, of slots and reading */
+	int64_t wit_free_at[2];			 /* of the owner's lane, of slots and reading */
+	struct node_witness_known witness_known; /* kept with the database */
 	bool cast;
 	uint64_t cast_ring;
 	uint64_t unclean[CW_VMS]; /* the power took it: key it had */

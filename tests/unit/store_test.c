@@ -107,7 +107,7 @@ static void make_write(struct model *m, struct made *out)
 	memset(out, 0, sizeof(*out));
 	out->w.seq = n;
 	cl_put_le64(out->hard, n);
-	out->w.hard = (struct store_blob){ out->hard, 8 };
+	out->w.hard = out->w.witness = (struct store_blob){ out->hard, 8 };
 	if (r % 7 == 0 && m->last > m->first + 2) {
 		out->w.truncate_from = m->last - 1;
 		m->last -= 2;
@@ -156,6 +156,9 @@ static void assert_image_is_model(const struct store_image *img)
 	uint8_t data[600];
 
 	model_at(image_n(img), &m);
+	assert_int_equal(img->witness.len, img->hard.len);
+	if (img->hard.len)
+		assert_memory_equal(img->witness.data, img->hard.data, img->hard.len);
 	assert_int_equal(img->snap_index, m.snap);
 	assert_int_equal(img->log.n, m.last + 1 - m.first);
 	for (size_t i = 0; i < img->log.n; i++) {
