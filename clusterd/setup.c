@@ -199,16 +199,35 @@ static uint64_t version_of(const struct state_setup *setup)
 	return version;
 }
 
+/*
+ * Our own log has a later setup, of which we do not know yet that it is committed: after a start, as long as nobody leads. What
+ * stands in the files is that one, or was before the one that is applied. Without: a node that is started alone puts
+ * back a corosync.conf of long ago, in which it may not even stand, and does not boot with it after the next power cut.
+ */
+static bool is_behind(const struct setup *s)
+{
+	struct state known;
+	bool behind;
+
+	if (node_known(s->d->node, &known) < 0)
+		return false;
+	behind = known.setup.version > now(s)->version;
+	state_fini(&known);
+	return behind;
+}
+
 static void write_all(struct setup *s)
 {
 	struct cl_error err = CL_ERROR_INIT;
+	bool behind;
 	int r;
 
 	/* Not written is not loaded, anywhere: the leader takes the change back. */
 	if (setup_links_away(now(s), s->d->id))
 		return;
-	r = write_part(s, STATE_PART_KEY, "authkey", 0400, &err);
-	if (r == 0)
+	behind = is_behind(s);
+	r = behind ? 0 : write_part(s, STATE_PART_KEY, "authkey", 0400, &err);
+	if (r == 0 && !behind)
 		r = write_part(s, STATE_PART_COROSYNC, "corosync.conf", 0644, &err);
 	if (r == 0)
 		r = certs_update(s->d->certs, now(s), &err);
@@ -216,6 +235,8 @@ static void write_all(struct setup *s)
 		log_error("%s; trying on", err.msg);
 		return;
 	}
+	if (behind)
+		return;
 	s->config_version = version_of(now(s));
 	s->written = now(s)->version;
 }
