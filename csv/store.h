@@ -48,6 +48,7 @@ enum {
 	STORE_DEFECT_NO_REPEAT = 1 << 1, /* a barrier's reset is sent once */
 	STORE_DEFECT_NO_CHECK = 1 << 2,	 /* the target's keys are never compared */
 	STORE_DEFECT_NO_VERIFY = 1 << 3, /* nor read after a barrier */
+	STORE_DEFECT_LET_IN = 1 << 4,	 /* who is fenced is permitted a key */
 };
 
 typedef void (*store_fence_done)(void *user, bool paid, const char *why);

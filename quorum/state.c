@@ -452,7 +452,7 @@ static bool apply_repeated(struct apply *ap, const Log__RequestId *id)
 {
 	const struct state_dedup *d = id ? dedup_find(ap->state, id) : NULL;
 
-	if (!d)
+	if (!d || (ap->defects & STATE_DEFECT_REQUEST_TWICE))
 		return false;
 	ap->result->code = d->code;
 	ap->result->number = d->number;

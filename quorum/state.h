@@ -263,6 +263,7 @@ enum state_defect {
 	STATE_DEFECT_REMOVE_EARLY = 1 << 16,   /* a node goes while something of it is left */
 	STATE_DEFECT_FORGET_RETIRED = 1 << 17, /* and its numbers are given again */
 	STATE_DEFECT_DETACH_QUIET = 1 << 20,   /* quiet while its clusterd is away as planned */
+	STATE_DEFECT_REQUEST_TWICE = 1 << 21,  /* what was asked for is done as often as it comes */
 };
 
 /* What applying changed, for the agent, the event lines and csvd's tables. */

@@ -296,9 +296,14 @@ void beats_tell_lease(struct node *n)
 		a->lease.beat_ms = 1;
 }
 
+bool beats_quorate(const struct node *n)
+{
+	return n->view.quorate || (n->cfg.defects & NODE_DEFECT_QUORUM_IGNORED);
+}
+
 bool beats_may_begin(const struct node *n)
 {
-	return n->life == NODE_UP && n->view.quorate && !n->lease.inherited &&
+	return n->life == NODE_UP && beats_quorate(n) && !n->lease.inherited &&
 	       lease_state(&n->lease) == LEASE_VALID;
 }
 

@@ -79,6 +79,11 @@
 #define NODE_DEFECT_GOODBYE_TO_WITNESS                                                             \
 	NODE_DEFECT(59)			      /* who has said goodbye leaves the lead to anybody */
 #define NODE_DEFECT_LIFE_KEPT NODE_DEFECT(56) /* a life that has ended stays on file */
-#define NODE_DEFECT_LINK_EARLY NODE_DEFECT(59) /* a link is deleted before the other one stands */
+#define NODE_DEFECT_LINK_EARLY NODE_DEFECT(48) /* a link is deleted before the other one stands */
+#define NODE_DEFECT_QUORUM_IGNORED NODE_DEFECT(60) /* corosync's quorum is not needed */
+#define NODE_DEFECT_REQUEST_TWICE NODE_DEFECT(61)  /* a request that comes again is done again */
+#define NODE_DEFECT_AWAY_AT_ONCE                                                                   \
+	NODE_DEFECT(62) /* a majority that forms anew does not wait for who is missing */
+#define NODE_DEFECT_SLOW_GETS NODE_DEFECT(63) /* VMs are placed on slow nodes, too */
 
 #endif

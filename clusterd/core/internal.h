@@ -328,6 +328,8 @@ bool beats_refused(const struct node *n, uint32_t node, const char *volume);
 bool beats_may_open(void *user, uint32_t node, const char *volume);
 /* Whether something new may begin here: quorum's yes and a lease of our own asking. */
 bool beats_may_begin(const struct node *n);
+/* corosync's quorum: necessary to begin anything, never sufficient. */
+bool beats_quorate(const struct node *n);
 /* To csvd and into the file. */
 void beats_tell_lease(struct node *n);
 /* Whether guests may execute here. */

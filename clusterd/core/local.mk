@@ -57,4 +57,8 @@ tests_unit_setup_links_test_LDADD = clusterd/libcore.a quorum/libquorum.a quorum
 check_PROGRAMS += tests/unit/stand_test
 tests_unit_stand_test_SOURCES = tests/unit/stand_test.c
 tests_unit_stand_test_LDADD = clusterd/libcore.a lib/libcl.a $(QB_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/request_test
+tests_unit_request_test_SOURCES = tests/unit/request_test.c
+tests_unit_request_test_LDADD = clusterd/libcore.a quorum/libstate.a quorum/libquorum.a \
+	resources/libplan.a proto/libpb.a lib/libcl.a $(PROTOBUFC_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
 endif

@@ -152,7 +152,7 @@ static void off_ring(struct node *n, const struct state_node *s)
 
 	if (!n->view.quorate)
 		return;
-	if (g && g->at_once)
+	if (g && (g->at_once || (n->cfg.defects & NODE_DEFECT_AWAY_AT_ONCE)))
 		propose_failed(n, s, true, "left the ring");
 	else if (n->now_ms - n->quorate_since_ms >= away_ms &&
 		 (!g || n->now_ms - g->since_ms >= away_ms))

@@ -32,6 +32,8 @@ static bool takes(const struct node *n, const struct state_node *s)
 {
 	if (!is_able(n, s))
 		return false;
+	if (n->cfg.defects & NODE_DEFECT_SLOW_GETS)
+		return true;
 	for (size_t i = 0; i < n->state.nodes.n && is_slow(n, s); i++)
 		if (is_able(n, &n->state.nodes.v[i]) && !is_slow(n, &n->state.nodes.v[i]))
 			return false;
@@ -176,7 +178,7 @@ void manager_place_step(struct node *n)
 
 	for (size_t i = 0; i < n->state.resources.n; i++)
 		waiting += to_be_placed(n, &n->state.resources.v[i]);
-	if (waiting && n->view.quorate)
+	if (waiting && beats_quorate(n))
 		place_waiting(n, waiting);
 	for (size_t i = 0; i < n->state.nodes.n; i++)
 		if (is_emptied(&n->state.nodes.v[i]))

@@ -332,6 +332,7 @@ void csvd_tables(struct cworld *w, unsigned node)
 		debts_known(w, node, l, s);
 	}
 	store_tables(w, node);
+	scene_owner_moved(w, node);
 }
 
 void csvd_step(struct cworld *w, struct task *t)
@@ -390,6 +391,8 @@ void driver_csvd(struct cworld *w, unsigned node, const struct node_action *a)
 			  a->csvd.volume, a->csvd.epoch, a->csvd.code);
 	switch (a->type) {
 	case NODE_DO_CSVD_GO:
+		if (a->csvd.code == 0)
+			judge_quorum(w, cw_volumes[l], node);
 		store_go(w, node, l, a->csvd.epoch, a->csvd.code == 0);
 		break;
 	case NODE_DO_CSVD_PAY:

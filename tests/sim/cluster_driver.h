@@ -14,6 +14,7 @@
  *   cluster_witness.c  the witness's LUN and each node's witnessd
  *   cluster_force.c    most nodes are destroyed         cluster_members.c   nodes that go, and come anew
  *   cluster_stale.c    a leader that was left
+ *   cluster_scene*.c   directed histories, one guard each   cluster_lines.c   two lines beside each other
  *   cluster_story.c    histories of several steps       cluster_wire.c      messages that a proof rests on
  *   cluster_hang.c     a clusterd that hangs             cluster_feeder.c    the watchdog feeders
  *   cluster_planned.c  planned stops of clusterd         cluster_goodbye.c   machines switched off in order
@@ -132,6 +133,8 @@ void judge_running(struct cworld *w, unsigned vm);
 void judge_accept(struct cworld *w, unsigned vm, const struct task *t);
 /* The VM is started on the node. */
 void judge_start(struct cworld *w, const char *name, unsigned node);
+/* Something is begun there, by corosync's word. */
+void judge_quorum(struct cworld *w, const char *what, unsigned node);
 /* The members, as somebody has them applied, whose state is s. */
 void judge_voters(struct cworld *w, const struct raft_config *c, const struct state *s);
 /* Leases and owners, in any state that somebody has applied. */
@@ -228,6 +231,15 @@ void stale_step(struct cworld *w, struct task *t);
 /* ---- cluster_force.c: in a healed world ------------------------------------------------------------ */
 
 void force_scenario(struct cworld *w);
+/* Until it leads a line of its own; false: it does not. */
+bool force_alone(struct cworld *w, unsigned node);
+
+/* ---- cluster_scene.c: in a healed world, all is well ------------------------------------------------ */
+
+bool scene_any(const struct cworld *w); /* one for this seed */
+void scene_play(struct cworld *w);
+/* csvd was told of new owners. */
+void scene_owner_moved(struct cworld *w, unsigned node);
 
 /* ---- cluster_split.c: in a healed world with a witness, all is well ------------------------------------ */
 
@@ -253,6 +265,9 @@ void members_file_loaded(struct cworld *w, struct task *t);
 
 /* Each message, as it is sent. */
 void wire_sent(struct cworld *w, unsigned from, const struct node_action *a);
+/* In a scene: it comes once more, so much later. */
+enum { SCENE_REPEAT_MS = 7000 };
+bool scene_repeats(const struct cworld *w, unsigned from, const struct node_action *a);
 
 /* ---- cluster_story.c: faults, and their later steps --------------------------------------------- */
 
@@ -285,6 +300,8 @@ void nemesis_boot(struct cworld *w, struct task *t);
 void nemesis_thaw(struct cworld *w, struct task *t);
 void nemesis_end_process(struct cworld *w, struct task *t);
 void nemesis_departs(struct cworld *w, struct task *t);
+/* It leaves the ring in order: the others know at once. */
+void nemesis_depart(struct cworld *w, unsigned node);
 void nemesis_step(struct cworld *w, struct task *t);
 /* At a node whose process is up. */
 void client_ask(struct cworld *w, unsigned node, struct node_request rq);

@@ -66,14 +66,20 @@ static bool whole_copy(const struct cworld *w, unsigned node)
 				  : w->node[node].disk.snapshot.index > 1;
 }
 
-/* A majority that is there after all refuses it: then there is nothing to be forced. */
-static void force(struct cworld *w, unsigned node)
+bool force_alone(struct cworld *w, unsigned node)
 {
 	for (unsigned i = 0; i < TRIES && !leads_alone(w, node); i++) {
 		if (w->node[node].core && !w->forced)
 			ask_force(w, node);
 		sim_run(w->s, sim_now(w->s) + 1000, UINT64_MAX);
 	}
+	return leads_alone(w, node);
+}
+
+/* A majority that is there after all refuses it: then there is nothing to be forced. */
+static void force(struct cworld *w, unsigned node)
+{
+	(void)force_alone(w, node);
 	/* A member that is new may have the history only up to its own admission: refused, with words. */
 	if (!w->forced && whole_copy(w, node) && !is_majority(w, node))
 		sim_fail(w->s, "force", "n%u does not go on alone", node);

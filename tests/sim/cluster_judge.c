@@ -15,6 +15,8 @@
  *   opened-early a volume on which a fence is owed is opened by nobody
  *   lease-outlives  who is silent by the bound has no lease any more
  *   orphan       what is held is held by a node
+ *   no-quorum    nothing is begun by a node that corosync has told that there is no quorum
+ *   slow-gets    no VM is placed on a node that is slow while others are not (in a scene)
  *   early-start  none starts while a failed node that had it can still write
  */
 #include "config.h"
@@ -25,6 +27,15 @@
 
 #include "quorum/witness_disk.h"
 #include "tests/sim/cluster_target.h"
+
+/*
+ * Of two lines that live beside each other the older one is history: nothing is known of it in the other one. What it
+ * does to the volume is judged, not what executes without: it is ended by its CONFLICT, or when it is admitted anew.
+ */
+static bool is_history(const struct cworld *w, unsigned node)
+{
+	return w->scene.apart && !w->log.living[node];
+}
 
 static bool just_thawed(const struct cworld *w, unsigned node)
 {
@@ -38,7 +49,7 @@ void judge_running(struct cworld *w, unsigned vm)
 	for (unsigned i = 0; i < CW_QEMUS; i++) {
 		const struct qemu *q = &w->qemu[i];
 
-		if (q->vm != vm || !qemu_executes(w, q))
+		if (q->vm != vm || !qemu_executes(w, q) || is_history(w, q->node))
 			continue;
 		if (first && !just_thawed(w, q->node) && !just_thawed(w, first->node))
 			sim_fail(w->s, "two-running",
@@ -61,7 +72,7 @@ static void judge_free(struct cworld *w, const struct state_resource *r, unsigne
 		const struct qemu *q = &w->qemu[i];
 
 		if (q->vm == vm && q->generation <= r->generation && qemu_executes(w, q) &&
-		    !just_thawed(w, q->node))
+		    !just_thawed(w, q->node) && !is_history(w, q->node))
 			sim_fail(w->s, "free-but-runs",
 				 "%s is free after g%" PRIu64 " and executes on n%u at g%" PRIu64,
 				 cw_vm_name(vm), r->generation, q->node, q->generation);
@@ -94,7 +105,7 @@ void judge_silent(struct cworld *w, const struct state *s)
 		int64_t left_ms = c->lease_ms - cw_clock(w, n->id);
 
 		if (n->phase == STATE_NODE_FAILED && !n->goodbye && n->silent >= n->incarnation &&
-		    c->on_since == n->incarnation && left_ms > CLOCKS_MS)
+		    !is_history(w, n->id) && c->on_since == n->incarnation && left_ms > CLOCKS_MS)
 			sim_fail(w->s, "lease-outlives",
 				 "n%u is called silent at %" PRIu64 ", and its lease has %" PRId64
 				 " ms left",
@@ -126,7 +137,7 @@ void judge_accept(struct cworld *w, unsigned vm, const struct task *t)
 {
 	struct lun *l = &w->lun;
 
-	if (t->b && t->b <= l->target[0].paid[t->node])
+	if (t->b && t->b <= target_fenced(w, 0, t->node))
 		sim_fail(w->s, "one-writer",
 			 "a write of %s g%" PRIu64 " from n%u at %" PRIu64 ", which was fenced",
 			 cw_vm_name(vm), t->c, t->node, t->b);
@@ -152,20 +163,38 @@ static uint64_t key_left(const struct cworld *w, unsigned vm, unsigned node)
 	return w->node[node].unclean[vm];
 }
 
+/* Of two lines the older one may take a key again, that was fenced; until the newer one serves, which fences anew. */
+static bool fenced_once(const struct cworld *w, unsigned node, uint64_t key)
+{
+	return w->scene.apart && key <= w->lun.target[0].paid[node];
+}
+
 void judge_start(struct cworld *w, const char *name, unsigned node)
 {
 	unsigned vm = (unsigned)(name[2] - '0');
 
+	if (node == w->scene.slow)
+		sim_fail(w->s, "slow-gets", "%s starts on n%u, whose database is slow", name, node);
+	if (is_history(w, node))
+		return;
 	for (unsigned i = 1; i <= w->nodes; i++) {
 		uint64_t key = i == node ? 0 : key_left(w, vm, i);
 
-		if (key && target_lets(w, 0, i, key))
+		if (key && target_lets(w, 0, i, key) && !fenced_once(w, i, key))
 			sim_fail(w->s, "early-start",
 				 "%s starts on n%u while n%u's key %" PRIu64 " is not preempted",
 				 name, node, i, key);
 	}
 	for (unsigned i = 1; i <= w->nodes; i++)
 		w->node[i].unclean[vm] = 0;
+}
+
+/* Whatever else is there. */
+void judge_quorum(struct cworld *w, const char *what, unsigned node)
+{
+	if (!w->node[node].quorate)
+		sim_fail(w->s, "no-quorum", "n%u begins with %s, and corosync has told it no", node,
+			 what);
 }
 
 /* Lines are not compared: who lives in the older one is told by the volume's own epoch. */

@@ -193,6 +193,8 @@ static void forget(struct cworld *w, unsigned node)
 	struct cnode *c = &w->node[node];
 
 	disk_set_aside(w, node, "");
+	c->instance = w->scene.set_back;
+	w->scene.set_back = 0;
 	c->file_incarnation = c->on_since = 0;
 	c->file_lease_ms = c->file_beat_ms = 0;
 	c->setup_written = c->setup_loaded = 0;

@@ -152,17 +152,21 @@ static void depart(struct cworld *w, unsigned n, unsigned m)
 	task_new(w, T_DEPART, node, HEARTBEAT_SILENT_MS + sim_rand(w->s, 2000));
 }
 
-void nemesis_departs(struct cworld *w, struct task *t)
+void nemesis_depart(struct cworld *w, unsigned node)
 {
 	struct sim_config *c = sim_config(w->s);
 	uint32_t lost_ms = c->ring_lost_ms;
 
-	if (!w->faults)
-		return;
-	sim_trace(w->s, "n%u leaves the ring in order", t->node);
+	sim_trace(w->s, "n%u leaves the ring in order", node);
 	c->ring_lost_ms = 20;
-	nemesis_isolate(w, t->node, true, true);
+	nemesis_isolate(w, node, true, true);
 	c->ring_lost_ms = lost_ms;
+}
+
+void nemesis_departs(struct cworld *w, struct task *t)
+{
+	if (w->faults)
+		nemesis_depart(w, t->node);
 }
 
 /*

@@ -154,10 +154,18 @@ void nexus_drop(struct svol *v)
 		drop_data(v);
 }
 
+/* One that is frozen hears of it when it goes on, behind what lies in its other sockets (in scenes only). */
 void store_session_over(struct cworld *w, unsigned node, unsigned l, uint64_t incarnation)
 {
 	struct svol *v = svol_of(w, node, l);
 
+	if (w->scene.playing && sim_frozen(w->s, node)) {
+		struct task *t = task_new(w, T_STORE, node, 8);
+
+		t->slot = l;
+		t->b = incarnation;
+		return;
+	}
 	if (v->data && v->data_incarnation <= incarnation)
 		session_down(v);
 }
@@ -229,7 +237,8 @@ static void look_for(struct svol *c, struct question *q)
 /* Who is not living by the coordinator's own tables is not let in (csv/session.c). */
 static bool is_let_in(struct svol *c, struct store_node who)
 {
-	return tables_of(c)->living[who.node] == who.incarnation;
+	return tables_of(c)->living[who.node] == who.incarnation ||
+	       (c->w->hb_defects & SIM_DEFECT_LET_IN);
 }
 
 static void coordinator_hears(struct svol *c, const struct task *t)

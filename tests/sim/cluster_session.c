@@ -169,6 +169,16 @@ static uint64_t lies_in_a_buffer(struct cworld *w, const struct lun_session *s,
 	return 200 + env_rand(w, 9000);
 }
 
+/* Until the scene lets it go on. */
+static bool is_held(struct cworld *w, const struct lun_session *s, const struct pr_op *op)
+{
+	bool held = w->scene.holds == s->at.node && op->kind == PR_OP_REGISTER && s->l == 0 &&
+		    w->scene.holds_role == s->role;
+
+	w->scene.held += held;
+	return held;
+}
+
 enum lun_result lun_session_command(struct lun_session *s, struct lun_cmd *cmd)
 {
 	struct cworld *w = s->at.w;
@@ -182,7 +192,8 @@ enum lun_result lun_session_command(struct lun_session *s, struct lun_cmd *cmd)
 	if (s->state == LUN_DEAD || s->state == LUN_CONNECTING)
 		return LUN_LOST;
 	delay = lies_in_a_buffer(w, s, &cmd->op);
-	m.late = delay > 0;
+	m.held = is_held(w, s, &cmd->op);
+	m.late = delay > 0 || m.held;
 	cmd->next = s->cmds;
 	s->cmds = cmd;
 	(void)under_way(w, T_LUN_COMMAND, s->at.node, s->l, &m, delay);
@@ -205,6 +216,10 @@ void target_command(struct cworld *w, struct task *t)
 	if (now < w->lun.stalled_until) {
 		(void)under_way(w, T_LUN_COMMAND, t->node, t->slot, m,
 				(uint64_t)(w->lun.stalled_until - now));
+		return;
+	}
+	if (m->held && w->scene.holds) {
+		(void)under_way(w, T_LUN_COMMAND, t->node, t->slot, m, 1);
 		return;
 	}
 	if (is_cut(w, t->node, t->slot) && !m->late) {

@@ -59,7 +59,7 @@ static const struct {
 	{ "voters-below-three", NODE_DEFECT_VOTERS_BELOW_THREE, true },
 	{ "old-voter-first", NODE_DEFECT_OLD_VOTER_FIRST, true },
 	{ "force-no-jump", NODE_DEFECT_FORCE_NO_JUMP, true },
-	{ "force-no-debts", NODE_DEFECT_FORCE_NO_DEBTS, false },
+	{ "force-no-debts", NODE_DEFECT_FORCE_NO_DEBTS, true },
 	{ "old-line", NODE_DEFECT_OLD_LINE, true },
 	{ "schema-early", NODE_DEFECT_SCHEMA_EARLY, true },
 	{ "confirm-in-ring", NODE_DEFECT_CONFIRM_IN_RING, true },
@@ -93,15 +93,21 @@ static const struct {
 	{ "bound-fresh-config", NODE_DEFECT_FRESH_CONFIG, true },
 	{ "go-unread", NODE_DEFECT_GO_UNREAD, true },
 	{ "younger-killed", NODE_DEFECT_YOUNGER_KILLED, true },
-	{ "requests-anew", NODE_DEFECT_REQUESTS_ANEW, false },
+	{ "requests-anew", NODE_DEFECT_REQUESTS_ANEW, true },
 	{ "csvd-no-barrier", 0, true, 0, STORE_DEFECT_NO_BARRIER },
 	{ "csvd-no-repeat", 0, true, 0, STORE_DEFECT_NO_REPEAT },
 	{ "csvd-no-check", 0, true, 0, STORE_DEFECT_NO_CHECK },
 	{ "csvd-no-verify", 0, true, 0, STORE_DEFECT_NO_VERIFY },
-	{ "csvd-no-go", 0, false, SIM_DEFECT_NO_GO },
-	{ "csvd-any-owner", 0, false, SIM_DEFECT_ANY_OWNER },
+	{ "csvd-no-go", 0, true, SIM_DEFECT_NO_GO },
+	{ "csvd-any-owner", 0, true, SIM_DEFECT_ANY_OWNER },
 	{ "csvd-debt-open", 0, true, SIM_DEFECT_DEBT_OPEN },
-	{ "csvd-claim-unasked", 0, false, SIM_DEFECT_CLAIM_UNASKED },
+	{ "csvd-claim-unasked", 0, true, SIM_DEFECT_CLAIM_UNASKED },
+	{ "csvd-fenced-let-in", 0, true, SIM_DEFECT_LET_IN, STORE_DEFECT_LET_IN },
+	{ "epoch-below", 0, true, SIM_DEFECT_EPOCH_BELOW },
+	{ "quorum-ignored", NODE_DEFECT_QUORUM_IGNORED, true },
+	{ "request-twice", NODE_DEFECT_REQUEST_TWICE, true },
+	{ "away-at-once", NODE_DEFECT_AWAY_AT_ONCE, true },
+	{ "slow-gets", NODE_DEFECT_SLOW_GETS, true },
 };
 
 /* Of the suite `witness`: the same with 2 and 4 nodes, and a witness. */
@@ -446,6 +452,10 @@ static uint64_t run_once(const struct suite_args *args, uint64_t *ret_steps)
 	/* With a witness one that is left is a majority: nothing has to be forced. */
 	if (args->seed % 5 == 2 && !w->witness)
 		force_scenario(w);
+	if (scene_any(w) && !run_until_settled(w, text, sizeof(text))) {
+		resume_all(w);
+		scene_play(w);
+	}
 	if (args->seed % 3 == 1 && w->witness && !run_until_settled(w, text, sizeof(text))) {
 		resume_all(w);
 		split_scenario(w);

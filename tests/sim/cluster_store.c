@@ -114,7 +114,7 @@ void store_go(struct cworld *w, unsigned node, unsigned l, uint64_t epoch, bool 
 	if (!v->asks || v->store_epoch != epoch || !v->store)
 		return;
 	v->asks = v->asking = false;
-	if (yes)
+	if (yes && w->node[node].core)
 		judge_go_answer(w, node, l, epoch, v->asked_at);
 	for (unsigned i = 1; i <= w->nodes; i++)
 		if (tab->living[i] && i != node)
@@ -200,7 +200,10 @@ static void start(struct svol *v)
 {
 	struct cworld *w = v->w;
 
-	if (v->epoch < w->lun.epoch[v->l]) {
+	bool below = v->epoch < w->lun.epoch[v->l] && !(w->hb_defects & SIM_DEFECT_EPOCH_BELOW);
+
+	/* Its thread's GO says so: somebody else has the reservation, and it did not know. */
+	if (below || !target_held_by(w, v->l, v->node)) {
 		v->spoilt = true;
 		pause_for(v, FAILURE_PAUSE_MS);
 		return;
@@ -277,6 +280,15 @@ static void return_orders(struct svol *v)
 		end_order(v, false);
 }
 
+/* The log has gone on: as csvd's volume.c, when tables come. */
+static void hand_over_ends(struct svol *v)
+{
+	if (!v->handed_epoch || tables_of(v)->volume[v->l].epoch == v->handed_epoch)
+		return;
+	v->handed_epoch = 0;
+	v->paused_until = 0;
+}
+
 static struct role_view view_of(struct svol *v)
 {
 	struct csv_tables *t = tables_of(v);
@@ -338,6 +350,7 @@ static bool act(struct svol *v)
 
 static void poke(struct svol *v)
 {
+	hand_over_ends(v);
 	if (v->paying && v->fenced && v->n_orders)
 		end_order(v, v->fenced > 0);
 	while (act(v))
@@ -368,6 +381,7 @@ void store_release(struct cworld *w, struct task *t)
 		v->closed = true;
 		poke(v);
 		pause_for(v, HAND_OVER_MS);
+		v->handed_epoch = t->a;
 	}
 	if (tables_of(v)->volume[t->slot].epoch == t->a)
 		csvd_report(w, t->node,
@@ -395,6 +409,10 @@ static void look(struct svol *v)
 
 void store_look(struct cworld *w, struct task *t)
 {
+	if (t->b) {
+		store_session_over(w, t->node, t->slot, t->b);
+		return;
+	}
 	if (t->a) {
 		look(svol_of(w, t->node, t->slot));
 		return;

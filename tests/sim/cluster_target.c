@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "quorum/state_force.h"
 #include "tests/sim/cluster_target.h"
 #include "tests/sim/lun_env.h"
 
@@ -60,6 +61,13 @@ bool target_lets(const struct cworld *w, unsigned l, unsigned node, uint64_t inc
 		    k.incarnation == (uint32_t)incarnation)
 			return true;
 	return false;
+}
+
+bool target_held_by(const struct cworld *w, unsigned l, unsigned node)
+{
+	struct pr_key k;
+
+	return pr_key_parse(w->lun.target[l].holder, &k) && k.node == node;
 }
 
 uint64_t target_holds_ms(struct cworld *w, unsigned l)
@@ -231,6 +239,16 @@ void target_forgets(struct cworld *w, struct task *task)
 	task_new(w, T_LUN_FORGETS, 0, 2000 + env_rand(w, 40000));
 }
 
+void target_forget_of(struct cworld *w, unsigned l, unsigned node)
+{
+	struct target *t = target_of(w, l);
+	struct pr_key k;
+
+	for (unsigned i = t->n; i-- > 0;)
+		if (t->reg[i].go && pr_key_parse(t->reg[i].key, &k) && k.node == node)
+			forget_one(w, t, i);
+}
+
 /* ---- judged ----------------------------------------------------------------------------------------------------- */
 
 /* By what was there when it looked last: one that came later is the next check's. */
@@ -264,12 +282,22 @@ static void judge_stray(struct cworld *w, unsigned l, unsigned coordinator)
 				 t->reg[i].key, k.node, cw_volumes[l], coordinator);
 }
 
+/*
+ * Of two lines that live beside each other one serves the volume as long as the other's epoch does not stand on it: what
+ * was fenced by a new line counts from then on.
+ */
+uint64_t target_fenced(const struct cworld *w, unsigned l, unsigned node)
+{
+	return w->scene.apart && w->lun.epoch[l] < STATE_LINE_JUMP ? 0
+								   : w->lun.target[l].paid[node];
+}
+
 /* Its fence was paid: nothing of that life writes any more, whatever it asks for. */
 static void judge_go(struct cworld *w, unsigned l, uint64_t key)
 {
 	struct pr_key k;
 
-	if (pr_key_parse(key, &k) && k.incarnation <= w->lun.target[l].paid[k.node])
+	if (pr_key_parse(key, &k) && k.incarnation <= target_fenced(w, l, k.node))
 		sim_fail(w->s, "go-fenced", "n%u gets a GO on %s at %u, which is fenced", k.node,
 			 cw_volumes[l], k.incarnation);
 }

@@ -38,7 +38,7 @@ struct sent {
 	struct lun_cmd *cmd; /* to be compared only */
 	struct pr_op op;
 	struct pr_answer answer;
-	bool late;
+	bool late, held;
 };
 
 void target_execute(struct cworld *w, unsigned node, unsigned l, struct sent *m);
@@ -54,6 +54,12 @@ void target_look(struct cworld *w, unsigned node);
 void target_restart(struct cworld *w);
 /* It forgets one registration. */
 void target_forgets(struct cworld *w, struct task *t);
+/* .. those by which the node's data comes. */
+void target_forget_of(struct cworld *w, unsigned l, unsigned node);
+/* The reservation is the node's. */
+bool target_held_by(const struct cworld *w, unsigned l, unsigned node);
+/* The last life of the node that is fenced on the volume. */
+uint64_t target_fenced(const struct cworld *w, unsigned l, unsigned node);
 void judge_paid(struct cworld *w, unsigned payer, unsigned l, unsigned node, uint64_t incarnation);
 void judge_strays(struct cworld *w);
 

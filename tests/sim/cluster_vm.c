@@ -111,6 +111,7 @@ void driver_order(struct cworld *w, unsigned node, const struct node_action *a)
 	if (a->vm.what == NODE_VM_START || a->vm.what == NODE_VM_START_INCOMING) {
 		if (a->vm.what == NODE_VM_START)
 			judge_start(w, a->vm.name, node);
+		judge_quorum(w, a->vm.name, node);
 		if (q)
 			sim_fail(w->s, "started-twice", "%s g%" PRIu64 " on n%u", a->vm.name,
 				 a->vm.generation, node);
@@ -160,13 +161,22 @@ void qemu_kill(struct cworld *w, struct qemu *q, const char *why, bool failed)
 	qemu_gone(w, q, why, failed || q->report_dead);
 }
 
+/* Its disks are opened before it executes: of two lines only one is served. */
+static bool waits_for_disk(struct cworld *w, const struct qemu *q, const struct task *t)
+{
+	if (!w->scene.apart || store_path(w, q->node, 0))
+		return false;
+	(void)task_again(w, t, 100);
+	return true;
+}
+
 static void order_takes_effect(struct cworld *w, struct qemu *q, const struct task *t)
 {
 	char uri[64];
 
 	switch ((enum node_vm_do)t->a) {
 	case NODE_VM_START:
-		if (q->state != Q_STARTING)
+		if (q->state != Q_STARTING || waits_for_disk(w, q, t))
 			break;
 		if (w->faults && sim_chance(w->s, 30000)) {
 			qemu_kill(w, q, "could not start", true);

@@ -66,6 +66,18 @@ static void on_ack(struct cworld *w, unsigned from, unsigned to, const Core__Bea
 		 from, to, m->incarnation);
 }
 
+bool scene_repeats(const struct cworld *w, unsigned from, const struct node_action *a)
+{
+	Core__Message *m = w->scene.repeats == from
+				   ? core__message__unpack(NULL, a->send.len, a->send.data)
+				   : NULL;
+	bool is = m && m->what_case == CORE__MESSAGE__WHAT_REQUEST;
+
+	if (m)
+		core__message__free_unpacked(m, NULL);
+	return is;
+}
+
 void wire_sent(struct cworld *w, unsigned from, const struct node_action *a)
 {
 	Core__Message *m;

@@ -25,11 +25,13 @@ static void *copy(const void *from, size_t len)
 static void send_one(struct cworld *w, unsigned from, unsigned to, const struct node_action *a)
 {
 	struct task *t;
+	bool by_lot;
 
 	sim_send(w->s, from, to, a->send.data, a->send.len);
-	if (!w->faults || !sim_chance(w->s, 10000))
+	by_lot = w->faults && sim_chance(w->s, 10000);
+	if (!by_lot && !scene_repeats(w, from, a))
 		return;
-	t = task_new(w, T_AGAIN, to, 50 + sim_rand(w->s, 4000));
+	t = task_new(w, T_AGAIN, to, by_lot ? 50 + sim_rand(w->s, 4000) : SCENE_REPEAT_MS);
 	t->a = from;
 	t->b = a->send.len;
 	t->data = copy(a->send.data, a->send.len);
@@ -271,7 +273,7 @@ static void tell_view(struct cworld *w, unsigned node)
 	v.n_group = c->n_group;
 	memcpy(v.members, c->ring, sizeof(c->ring));
 	memcpy(v.group, c->group, sizeof(c->group));
-	v.quorate = votes(w, c) * 2 > c->expected_votes;
+	v.quorate = c->quorate = votes(w, c) * 2 > c->expected_votes;
 	cw_event(w, node, &ev);
 }
 
@@ -380,6 +382,7 @@ static void boot(struct sim *s, unsigned node)
 	if (r < 0)
 		sim_fail(s, "restart", "n%u: its own disk was refused: %s", node, err.msg);
 	c->checked = 0;
+	c->quorate = false;
 	c->n_ring = c->n_group = 0;
 	c->late.any = false;
 	c->view_late_ms = 0;

@@ -184,6 +184,7 @@ struct svol {
 	bool wanted, spoilt, claiming, asking, asks, paying, running, closed;
 	int fenced; /* 1: paid, -1: it failed, 0: not known yet */
 	int64_t paused_until;
+	uint64_t handed_epoch;
 	struct order order[CW_ORDERS];
 	unsigned n_orders;
 	struct question question[CW_NODES + 1][CW_QUESTIONS];
@@ -262,6 +263,7 @@ struct cnode {
 	uint32_t runs;	  /* of the process that runs */
 	int64_t thawed_ms;
 	uint32_t expected_votes;
+	bool quorate; /* as it was told */
 	uint32_t ring[CW_NODES], group[CW_NODES];
 	uint32_t n_ring, n_group;
 	uint64_t ring_seq;
@@ -339,6 +341,17 @@ struct task {
 	uint8_t *data;	 /* T_AGAIN: the message */
 };
 
+/* cluster_scene.c: what it makes of this moment. 0: nothing. */
+struct scene_now {
+	unsigned holds, holds_role, held; /* REGISTERs of that node lie in a buffer */
+	unsigned rogue;			  /* vm + 1: its source goes on behind a move */
+	unsigned repeats;		  /* requests of that node come once more */
+	unsigned slow;			  /* nothing is to be placed there */
+	uint64_t set_back;		  /* so its next database counts lives from here */
+	bool playing;
+	bool apart; /* two lines live beside each other */
+};
+
 struct cworld {
 	struct sim *s;
 	uint64_t seed;
@@ -358,10 +371,11 @@ struct cworld {
 	bool no_heartbeats; /* as without volumes: then the lease alone counts */
 	struct wit_world wit;
 	bool cut[CW_NODES + 1][CW_NODES + 1];
-	bool faults;		/* the nemesis is at work */
-	bool members;		/* nodes leave, are evicted, come anew */
-	bool forced;		/* a new line was begun */
-	bool stories;		/* cluster_story.c */
+	bool faults;  /* the nemesis is at work */
+	bool members; /* nodes leave, are evicted, come anew */
+	bool forced;  /* a new line was begun */
+	bool stories; /* cluster_story.c */
+	struct scene_now scene;
 	int64_t story_until_ms; /* the nemesis makes nothing else until then */
 	struct {
 		unsigned step, node, away[2];
@@ -401,6 +415,8 @@ enum {
 	SIM_DEFECT_DEBT_OPEN = 1 << 22,	    /* a volume is opened while a fence on it is owed */
 	SIM_DEFECT_NO_GO = 1 << 23,	    /* data goes by a nexus that has only registered */
 	SIM_DEFECT_CLAIM_UNASKED = 1 << 24, /* the log is not asked after the REGISTER */
+	SIM_DEFECT_LET_IN = 1 << 25,	    /* a coordinator welcomes whom its tables do not know */
+	SIM_DEFECT_EPOCH_BELOW = 1 << 26,   /* it serves below the epoch on the volume */
 };
 
 /* cluster_world.c: the core and what it needs */
