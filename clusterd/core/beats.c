@@ -488,7 +488,7 @@ void beats_on_view(struct node *n, const struct node_view *view)
 	else if (!old.quorate)
 		n->quorate_since_ms = n->now_ms;
 	/* Said again after each ring change; only then: votequorum answers each word with a view. */
-	if (view->ring != old.ring)
+	if (view->ring != old.ring || (n->cfg.defects & NODE_DEFECT_EXPECT_ALWAYS))
 		n->expected_votes = 0;
 	if (view->ring != old.ring || view->n_group != old.n_group ||
 	    memcmp(view->group, old.group, sizeof(old.group)) != 0)

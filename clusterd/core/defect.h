@@ -77,9 +77,11 @@
 #define NODE_DEFECT_WITNESS_NAMED_UNREAD                                                           \
 	NODE_DEFECT(58) /* .. by what was read before another node was named */
 #define NODE_DEFECT_GOODBYE_TO_WITNESS                                                             \
-	NODE_DEFECT(59)			      /* who has said goodbye leaves the lead to anybody */
-#define NODE_DEFECT_LIFE_KEPT NODE_DEFECT(56) /* a life that has ended stays on file */
+	NODE_DEFECT(59)			       /* who has said goodbye leaves the lead to anybody */
+#define NODE_DEFECT_LIFE_KEPT NODE_DEFECT(56)  /* a life that has ended stays on file */
 #define NODE_DEFECT_LINK_EARLY NODE_DEFECT(48) /* a link is deleted before the other one stands */
+#define NODE_DEFECT_OLD_COPY NODE_DEFECT(46)   /* a database of an earlier life goes on */
+#define NODE_DEFECT_EXPECT_ALWAYS NODE_DEFECT(47)  /* expected_votes is said at each view */
 #define NODE_DEFECT_QUORUM_IGNORED NODE_DEFECT(60) /* corosync's quorum is not needed */
 #define NODE_DEFECT_REQUEST_TWICE NODE_DEFECT(61)  /* a request that comes again is done again */
 #define NODE_DEFECT_AWAY_AT_ONCE                                                                   \

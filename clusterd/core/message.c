@@ -234,7 +234,7 @@ static bool of_an_earlier_life(struct node *n, const Core__Message *m)
 		return true;
 	if (memcmp(p->uuid, m->database.data, sizeof(p->uuid)) != 0)
 		return false; /* asks to join, or is raft's */
-	if (m->instance < p->instance) {
+	if (m->instance < p->instance && !(n->cfg.defects & NODE_DEFECT_OLD_COPY)) {
 		say_old_copy(n, p, m);
 		return true;
 	}

@@ -90,6 +90,19 @@ void disk_apply(struct sim *s, unsigned node, void *ptr, bool torn)
 	}
 }
 
+void cw_image_copy(const struct image *from, struct image *to)
+{
+	*to = *from;
+	to->blob = NULL;
+	if (from->blob) {
+		to->blob = copy(from->blob, from->snapshot.len);
+		to->snapshot.blob = to->blob;
+	}
+	to->v = copy(from->v, from->n * sizeof(*from->v));
+	for (size_t i = 0; i < from->n; i++)
+		to->v[i].data = copy(from->v[i].data, from->v[i].len);
+}
+
 void cw_image_fini(struct image *img)
 {
 	cut_back(img, 0);

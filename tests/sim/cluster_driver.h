@@ -135,6 +135,8 @@ void judge_accept(struct cworld *w, unsigned vm, const struct task *t);
 void judge_start(struct cworld *w, const char *name, unsigned node);
 /* Something is begun there, by corosync's word. */
 void judge_quorum(struct cworld *w, const char *what, unsigned node);
+/* It tells corosync how many votes to expect. */
+void judge_expect(struct cworld *w, unsigned node);
 /* The members, as somebody has them applied, whose state is s. */
 void judge_voters(struct cworld *w, const struct raft_config *c, const struct state *s);
 /* Leases and owners, in any state that somebody has applied. */

@@ -16,6 +16,7 @@
  *   lease-outlives  who is silent by the bound has no lease any more
  *   orphan       what is held is held by a node
  *   no-quorum    nothing is begun by a node that corosync has told that there is no quorum
+ *   expect-loop  corosync is not told over and over how many votes to expect
  *   slow-gets    no VM is placed on a node that is slow while others are not (in a scene)
  *   early-start  none starts while a failed node that had it can still write
  */
@@ -189,12 +190,23 @@ void judge_start(struct cworld *w, const char *name, unsigned node)
 		w->node[i].unclean[vm] = 0;
 }
 
+/* In one ring: with each change of who votes, and with the witness's vote. */
+enum { EXPECTS_MOST = 500 };
+
 /* Whatever else is there. */
 void judge_quorum(struct cworld *w, const char *what, unsigned node)
 {
 	if (!w->node[node].quorate)
 		sim_fail(w->s, "no-quorum", "n%u begins with %s, and corosync has told it no", node,
 			 what);
+}
+
+/* Each word is answered with a view: one that says it at each view says it for ever. */
+void judge_expect(struct cworld *w, unsigned node)
+{
+	if (++w->node[node].expects > EXPECTS_MOST)
+		sim_fail(w->s, "expect-loop", "n%u has said how many votes to expect %u times",
+			 node, w->node[node].expects);
 }
 
 /* Lines are not compared: who lives in the older one is told by the volume's own epoch. */

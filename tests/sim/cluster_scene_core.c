@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "tests/sim/cluster_scene.h"
 
@@ -172,4 +173,61 @@ void scene_no_quorum(struct cworld *w)
 	scene_run(w, DONE_MS);
 	expect(w, w->nodes);
 	scene_run(w, 1000);
+}
+
+/* ---- an old copy ----------------------------------------------------------------------------------------------- */
+
+static bool is_up(const struct cworld *w, unsigned node)
+{
+	struct node_self self = { 0 };
+
+	if (w->node[node].core)
+		node_get_self(w->node[node].core, &self);
+	return self.life == NODE_UP;
+}
+
+/* `with` commits by the node's word, and `away` hears nothing of it. */
+static void vouch(struct cworld *w, unsigned with, unsigned away)
+{
+	nemesis_isolate(w, away, true, true);
+	scene_run(w, 4000);
+	for (unsigned i = 0; i < 4 && w->node[with].core; i++) {
+		ask_at(w, with, NODE_START, i % CW_VMS);
+		scene_run(w, 300);
+	}
+}
+
+/*
+ * Two lives later, as the others know. The one who has the rest is off when it comes back, and the third one knows
+ * nothing: by the old copy's vote these two would go on without what was committed.
+ */
+void scene_old_copy(struct cworld *w)
+{
+	unsigned with = nemesis_leader(w), n = scene_other(w, with, 0),
+		 away = scene_other(w, with, n);
+	struct cnode *c = &w->node[n];
+	uint8_t uuid[sizeof(c->uuid)];
+	struct image old;
+	uint64_t life;
+
+	if (w->nodes != 3 || w->no_feeder)
+		return;
+	memcpy(uuid, c->uuid, sizeof(uuid));
+	cw_image_copy(&c->disk, &old);
+	life = c->instance;
+	for (unsigned i = 0; i < 2; i++)
+		(void)restart(w, n);
+	if (nemesis_leader(w) == with && is_up(w, n))
+		vouch(w, with, away);
+	nemesis_crash(w, with, true, 15000);
+	nemesis_crash(w, n, true, 3000);
+	if (!sim_up(w->s, n) && memcmp(uuid, c->uuid, sizeof(uuid)) == 0) {
+		cw_image_fini(&c->disk);
+		c->disk = old;
+		c->instance = life;
+	} else {
+		cw_image_fini(&old);
+	}
+	nemesis_mend(w);
+	scene_run(w, 25000);
 }

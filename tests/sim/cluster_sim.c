@@ -108,6 +108,8 @@ static const struct {
 	{ "request-twice", NODE_DEFECT_REQUEST_TWICE, true },
 	{ "away-at-once", NODE_DEFECT_AWAY_AT_ONCE, true },
 	{ "slow-gets", NODE_DEFECT_SLOW_GETS, true },
+	{ "old-copy", NODE_DEFECT_OLD_COPY, true },
+	{ "expect-always", NODE_DEFECT_EXPECT_ALWAYS, true },
 };
 
 /* Of the suite `witness`: the same with 2 and 4 nodes, and a witness. */

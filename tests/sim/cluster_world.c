@@ -97,6 +97,7 @@ static void carry_out(struct cworld *w, unsigned node, struct node_action *a)
 		driver_cleanup(w, node, a->incarnation);
 		break;
 	case NODE_DO_EXPECT:
+		judge_expect(w, node);
 		c->expected_votes = a->votes;
 		task_new(w, T_VIEW, node, 1)->instance = c->instance;
 		break;
@@ -290,6 +291,7 @@ static void take_ring(struct cworld *w, unsigned node, const uint32_t *members, 
 	memcpy(c->ring, members, n_members * sizeof(*members));
 	memcpy(c->group, group, n_group * sizeof(*group));
 	c->ring_seq++;
+	c->expects = 0;
 	memset(c->ring + n_members, 0, (CW_NODES - n_members) * sizeof(*members));
 	memset(c->group + n_group, 0, (CW_NODES - n_group) * sizeof(*group));
 	c->n_ring = n_members;
@@ -383,6 +385,7 @@ static void boot(struct sim *s, unsigned node)
 		sim_fail(s, "restart", "n%u: its own disk was refused: %s", node, err.msg);
 	c->checked = 0;
 	c->quorate = false;
+	c->expects = 0;
 	c->n_ring = c->n_group = 0;
 	c->late.any = false;
 	c->view_late_ms = 0;

@@ -263,7 +263,8 @@ struct cnode {
 	uint32_t runs;	  /* of the process that runs */
 	int64_t thawed_ms;
 	uint32_t expected_votes;
-	bool quorate; /* as it was told */
+	bool quorate;	  /* as it was told */
+	unsigned expects; /* how often it has said how many votes to expect, in this ring */
 	uint32_t ring[CW_NODES], group[CW_NODES];
 	uint32_t n_ring, n_group;
 	uint64_t ring_seq;
@@ -423,6 +424,7 @@ enum {
 void cw_event(struct cworld *w, unsigned node, struct node_event *ev);
 const struct state *cw_truth(const struct cworld *w); /* of who has applied most; NULL = nobody */
 void cw_image_fini(struct image *img);
+void cw_image_copy(const struct image *from, struct image *ret);
 bool cw_on(const struct cworld *w, unsigned node); /* power on and not frozen */
 /* A node's own clock, and when it will show `at`. */
 int64_t cw_clock(const struct cworld *w, unsigned node);
