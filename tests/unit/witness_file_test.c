@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The session to a witness in a directory (iscsi/witness_file.h): its threads, and a share that hangs. What hangs here is
- * open(2) of a FIFO, in the name of the superblock or of a slot; a real file system that hangs is in drill 11.
+ * open(2) of a FIFO, in the name of the superblock or of a slot; a real file system that hangs is in drill 10.
  */
 #include "config.h"
 
