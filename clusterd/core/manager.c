@@ -307,6 +307,11 @@ static void go_answer(struct node *n, const struct go_wait *w)
 	const char *text;
 	MESSAGE(GO_ANSWER, GoAnswer, go_answer);
 
+	/* What is on its way into the log about it is as good as said. A node that was started anew would begin, at the same
+	 * generation, what its former process has reported as ended: that report commits behind our answer (simulator:
+	 * cluster, seed 11088 of its time). It asks again. */
+	if (log_in_flight(n, w->object) && !(n->cfg.defects & NODE_DEFECT_GO_IN_FLIGHT))
+		return;
 	m.id = w->ask_id;
 	m.yes = go_holds(n, w, &text);
 	m.text = COMMAND_STRING(m.yes ? "" : text);

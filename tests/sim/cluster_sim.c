@@ -77,6 +77,7 @@ static const struct {
 	{ "life-kept", NODE_DEFECT_LIFE_KEPT, true },
 	{ "witness-word-blind", NODE_DEFECT_WITNESS_WORD_BLIND, true },
 	{ "witness-named-unread", NODE_DEFECT_WITNESS_NAMED_UNREAD, true },
+	{ "go-in-flight", NODE_DEFECT_GO_IN_FLIGHT, true },
 	{ "goodbye-to-witness", NODE_DEFECT_GOODBYE_TO_WITNESS, true },
 	{ "removed-votes", NODE_DEFECT_REMOVED_VOTES, true },
 	{ "leaves-alone", NODE_DEFECT_LEAVES_ALONE, true },
