@@ -17,6 +17,7 @@
  *              (away-at-once)
  *   slow       one node's database is slow when VMs are placed (slow-gets)
  *   no-quorum  corosync says that there is no quorum, and everybody is there (quorum-ignored)
+ *   reported   a start has failed, its report is in slow logs, and clusterd is started anew (go-in-flight)
  *   old-copy   a node's database is put back from a copy, and what it vouched for since is nowhere else but on one that
  *              is off (old-copy)
  */
@@ -38,7 +39,7 @@ static const struct {
 	{ "two-lines", scene_two_lines }, { "anew", scene_anew },
 	{ "repeated", scene_repeated },	  { "switch", scene_switch },
 	{ "slow", scene_slow },		  { "no-quorum", scene_no_quorum },
-	{ "old-copy", scene_old_copy },
+	{ "old-copy", scene_old_copy },	  { "reported", scene_reported },
 };
 
 /* Not with agents, planned stops, different lengths and the like; nor where most nodes are destroyed. */

@@ -151,6 +151,45 @@ void scene_slow(struct cworld *w)
 	sim_disk_slow(w->s, n, 0);
 }
 
+static void all_slow(struct cworld *w, uint32_t ms)
+{
+	for (unsigned i = 1; i <= w->nodes; i++)
+		sim_disk_slow(w->s, i, ms);
+}
+
+/* One that is just being started, not on `but`; NULL: there is none. */
+static const struct qemu *starts(const struct cworld *w, unsigned but)
+{
+	for (unsigned i = 0; i < CW_QEMUS; i++)
+		if (w->qemu[i].state == Q_STARTING && w->qemu[i].node != but)
+			return &w->qemu[i];
+	return NULL;
+}
+
+/* The start ends where it began, the logs take two seconds for the word of it; the next clusterd knows nothing of it. */
+void scene_reported(struct cworld *w)
+{
+	int64_t end = scene_end(w, DONE_MS);
+	const struct qemu *q = NULL;
+
+	for (unsigned vm = 0; vm < CW_VMS; vm++)
+		ask_at(w, nemesis_leader(w), NODE_STOP, vm);
+	for (unsigned vm = 0; vm < CW_VMS; vm++)
+		(void)until_vm(w, vm, false);
+	for (unsigned vm = 0; vm < CW_VMS && nemesis_leader(w); vm++)
+		ask_at(w, nemesis_leader(w), NODE_START, vm);
+	while (!(q = starts(w, nemesis_leader(w))) && scene_waits(w, end))
+		continue;
+	if (!q)
+		return;
+	all_slow(w, 2000);
+	driver_crash_qemu(w, (unsigned)(q - w->qemu));
+	scene_run(w, 50);
+	nemesis_crash(w, q->node, false, 20);
+	scene_run(w, 5000);
+	all_slow(w, 0);
+}
+
 /* ---- quorum ---------------------------------------------------------------------------------------------------- */
 
 static void expect(struct cworld *w, uint32_t votes)
