@@ -59,6 +59,7 @@ static void follow_address(struct daemon *d)
 	const struct state_node *n = state_node(node_state(d->node), d->id);
 	_cleanup_free_ char *text = NULL, *made = NULL;
 	struct cl_error err = CL_ERROR_INIT;
+	struct stat st;
 	size_t len;
 
 	if (!n || (strcmp(n->storage_address, d->conf.storage_address) == 0 &&
@@ -68,7 +69,8 @@ static void follow_address(struct daemon *d)
 	(void)strcpy(d->conf.migration_address, n->migration_address);
 	if (cl_file_read(d->conf_path, CONF_MAX, &text, &len, &err) == 0)
 		made = conf_readdress(text, n->storage_address, n->migration_address);
-	if (made && cl_file_write_synced(d->conf_path, made, strlen(made), 0644, &err) == 0)
+	if (made && stat(d->conf_path, &st) == 0 &&
+	    cl_file_write_synced(d->conf_path, made, strlen(made), st.st_mode & 07777, &err) == 0)
 		log_notice("%s: this node's new addresses are written into it", d->conf_path);
 	else
 		log_error("%s has old addresses of this node: %s", d->conf_path, err.msg);

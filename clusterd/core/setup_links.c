@@ -45,11 +45,9 @@ static bool say_why(const struct node *n, const struct state_node *s, char ret[S
 {
 	const struct node_links *l = links_of(n, s->id);
 
-	if (s->phase != STATE_NODE_LIVING || !l || (s->id != n->cfg.id && !beats_heard(n, s->id)))
-		(void)snprintf(ret, STATE_REASON_MAX, "'%s' is not up", s->name);
-	else if (l->stand >= n->state.setup.version)
+	if (l && l->stand >= n->state.setup.version)
 		return false;
-	else if (l->moving == n->state.setup.version && l->node)
+	if (l && l->moving == n->state.setup.version && l->node)
 		(void)snprintf(ret, STATE_REASON_MAX,
 			       "'%.60s' and '%.60s' do not connect on link %u", s->name,
 			       name_of(n, l->node), l->link);
@@ -58,7 +56,12 @@ static bool say_why(const struct node *n, const struct state_node *s, char ret[S
 	return true;
 }
 
-/* All is well: true. *ret_waits: it may yet be. */
+static bool is_up(const struct node *n, const struct state_node *s)
+{
+	return s->phase == STATE_NODE_LIVING && (s->id == n->cfg.id || beats_heard(n, s->id));
+}
+
+/* All is well: true. *ret_waits: it may yet be. Who is away is named, not those who miss him. */
 static bool all_stand(const struct node *n, char ret_why[STATE_REASON_MAX], bool *ret_waits)
 {
 	const struct state_node *without = without_address(n);
@@ -67,6 +70,13 @@ static bool all_stand(const struct node *n, char ret_why[STATE_REASON_MAX], bool
 	if (without) {
 		(void)snprintf(ret_why, STATE_REASON_MAX, "no interface of '%s' has it",
 			       without->name);
+		return false;
+	}
+	for (size_t i = 0; i < n->state.nodes.n; i++) {
+		if (is_up(n, &n->state.nodes.v[i]))
+			continue;
+		(void)snprintf(ret_why, STATE_REASON_MAX, "'%s' is not up",
+			       n->state.nodes.v[i].name);
 		return false;
 	}
 	for (size_t i = 0; i < n->state.nodes.n; i++)
