@@ -181,7 +181,8 @@ void witness_session(struct cworld *w, unsigned node, bool open)
 	c->wit_claimed = c->wit_dying = false;
 	c->wit_claim = 0;
 	c->wit_session++;
-	c->wit_free_at[0] = c->wit_free_at[1] = 0;
+	memset(c->wit_free_at, 0, sizeof(c->wit_free_at));
+	memset(c->wit_busy, 0, sizeof(c->wit_busy));
 	if (open)
 		task_new(w, T_WIT_LOGIN, node, 5 + sim_rand(w->s, 50))->a = c->wit_session;
 }
@@ -283,11 +284,15 @@ static void judge_claim(struct cworld *w, unsigned node)
 			 node, from);
 }
 
+static unsigned lane(const struct wop *o)
+{
+	return o->what == NODE_WITNESS_READ || o->what == NODE_WITNESS_WRITE;
+}
+
 void witness_order(struct cworld *w, unsigned node, struct node_action *a)
 {
 	struct cnode *c = &w->node[node];
-	bool slots = a->witness.what == NODE_WITNESS_READ || a->witness.what == NODE_WITNESS_WRITE;
-	int64_t now = sim_now(w->s), *free_at = &c->wit_free_at[slots];
+	int64_t now = sim_now(w->s), *free_at;
 	struct wop *o;
 
 	if (a->witness.what == NODE_WITNESS_OPEN) {
@@ -306,6 +311,7 @@ void witness_order(struct cworld *w, unsigned node, struct node_action *a)
 	o->data = a->witness.data;
 	a->witness.data = NULL;
 	/* One after the other, in order; slots do not wait for a barrier. */
+	free_at = &c->wit_free_at[lane(o)];
 	if (*free_at < now)
 		*free_at = now;
 	o->takes = sim_rand(w->s, 3);
@@ -397,11 +403,12 @@ static void die(struct cworld *w, unsigned node)
 	task_new(w, T_WIT_DEAD, node, 1000)->a = w->node[node].wit_session;
 }
 
-/* It arrives at the target. */
+/* It arrives at the target, behind those before it: a thaw lets go all at once. */
 void witness_arrive(struct cworld *w, struct task *t)
 {
 	struct wop *o = &w->wit.op[t->slot];
 	struct cnode *c = &w->node[o->node];
+	int64_t *busy = &c->wit_busy[lane(o)], now = sim_now(w->s);
 
 	if (o->session != c->wit_session || c->wit_nexus == 0) {
 		wop_free(o);
@@ -410,6 +417,10 @@ void witness_arrive(struct cworld *w, struct task *t)
 	if (!reachable(w, o->node) || c->wit_dying) {
 		die(w, o->node);
 		wop_free(o);
+		return;
+	}
+	if (*busy > now) {
+		(void)task_again(w, t, (uint64_t)(*busy - now));
 		return;
 	}
 	o->ok = w->wit.file || registered(w, key_of(w, o->node));
@@ -425,7 +436,7 @@ void witness_arrive(struct cworld *w, struct task *t)
 		o->holder = (uint32_t)(w->wit.holder >> 32);
 	}
 	o->lands = o->ok && o->data;
-	o->lands_ms = sim_now(w->s) + (int64_t)o->takes;
+	o->lands_ms = *busy = now + (int64_t)o->takes;
 	task_new(w, T_WIT_LAND, o->node, o->takes)->slot = t->slot;
 }
 

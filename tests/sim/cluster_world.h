@@ -284,6 +284,7 @@ struct cnode {
 	/* witnessd */
 	bool wit_cut, wit_open, wit_claimed, wit_dying;
 	uint64_t wit_session, wit_nexus, wit_claim;
+	int64_t wit_busy[2];
 	int64_t wit_free_at[2];			 /* of the owner's lane, of slots and reading */
 	struct node_witness_known witness_known; /* kept with the database */
 	bool cast;
