@@ -35,8 +35,6 @@
 #define NODE_DEFECT_OFF_PAYS NODE_DEFECT(19)	    /* who is off owes no fence any more */
 #define NODE_DEFECT_DETACH_FORGOTTEN NODE_DEFECT(20) /* its bound is that of its beats */
 #define NODE_DEFECT_SAVE_TWICE NODE_DEFECT(21) /* a saved memory is taken up again and again */
-#define NODE_DEFECT_WITNESS_NO_WAIT                                                                \
-	NODE_DEFECT(22) /* taken over without a look at its holder's slot */
 #define NODE_DEFECT_WITNESS_NO_CHECK NODE_DEFECT(23) /* it answers without READ RESERVATION */
 #define NODE_DEFECT_HB_UNHEEDED                                                                    \
 	NODE_DEFECT(24) /* VMs run on when neither beats nor heartbeats go */
@@ -72,10 +70,6 @@
 #define NODE_DEFECT_ON_FORGOTTEN NODE_DEFECT(55)  /* a machine that was switched off is left so */
 #define NODE_DEFECT_GOODBYE_EARLY NODE_DEFECT(53) /* goodbye is said before all has ended */
 #define NODE_DEFECT_LENGTH_OWN NODE_DEFECT(54)	  /* every lease is as long as our own */
-#define NODE_DEFECT_WITNESS_WORD_BLIND                                                             \
-	NODE_DEFECT(57) /* the witness is taken over by a word from before a sleep */
-#define NODE_DEFECT_WITNESS_NAMED_UNREAD                                                           \
-	NODE_DEFECT(58) /* .. by what was read before another node was named */
 #define NODE_DEFECT_GOODBYE_TO_WITNESS                                                             \
 	NODE_DEFECT(59)			       /* who has said goodbye leaves the lead to anybody */
 #define NODE_DEFECT_LIFE_KEPT NODE_DEFECT(56)  /* a life that has ended stays on file */

@@ -166,15 +166,6 @@ static void side_add(const struct node *n, struct wit_side *side, uint32_t id)
 		side->path[side->s.n_path++] = id;
 }
 
-static unsigned side_defects(const struct node *n)
-{
-	uint64_t d = n->cfg.defects;
-
-	return (d & NODE_DEFECT_WITNESS_NO_WAIT ? WITNESS_DEFECT_NO_WAIT : 0U) |
-	       (d & NODE_DEFECT_WITNESS_WORD_BLIND ? WITNESS_DEFECT_WORD_BLIND : 0U) |
-	       (d & NODE_DEFECT_WITNESS_NAMED_UNREAD ? WITNESS_DEFECT_NAMED_UNREAD : 0U);
-}
-
 bool wit_side(const struct node *n, struct wit_side *ret)
 {
 	const struct wit *w = &n->wit;
@@ -191,7 +182,7 @@ bool wit_side(const struct node *n, struct wit_side *ret)
 		.leaderless = n->now_ms - w->led_ms >= WITNESS_LEADERLESS_MS,
 		.dead_ms = (int64_t)n->cfg.token_ms + n->cfg.consensus_ms,
 		.named_ms = w->named_ms,
-		.defects = side_defects(n),
+		.defects = n->cfg.witness_defects,
 	};
 	side_add(n, ret, n->cfg.id);
 	for (size_t i = 0; i < n->view.n_group; i++) {

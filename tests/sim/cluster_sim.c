@@ -15,9 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "quorum/state_schema.h"
+#include "quorum/witness.h"
 #include "tests/sim/cluster_target.h"
 #include "tests/sim/lun_env.h"
-#include "quorum/state_schema.h"
 #include "tests/sim/suite.h"
 
 enum { SETUP_MS = 40000, FAULTS_MS = 120000, HEAL_MS = 120000 };
@@ -75,8 +76,6 @@ static const struct {
 	{ "length-own", NODE_DEFECT_LENGTH_OWN, true },
 	{ "goodbye-early", NODE_DEFECT_GOODBYE_EARLY, true },
 	{ "life-kept", NODE_DEFECT_LIFE_KEPT, true },
-	{ "witness-word-blind", NODE_DEFECT_WITNESS_WORD_BLIND, true },
-	{ "witness-named-unread", NODE_DEFECT_WITNESS_NAMED_UNREAD, true },
 	{ "go-in-flight", NODE_DEFECT_GO_IN_FLIGHT, true },
 	{ "goodbye-to-witness", NODE_DEFECT_GOODBYE_TO_WITNESS, true },
 	{ "removed-votes", NODE_DEFECT_REMOVED_VOTES, true },
@@ -118,8 +117,11 @@ static const struct {
 	const char *name;
 	uint64_t node;
 	uint32_t sim;
+	unsigned rule;
 } witness_defects[] = {
-	{ "witness-no-wait", NODE_DEFECT_WITNESS_NO_WAIT, 0 },
+	{ "witness-no-wait", .rule = WITNESS_DEFECT_NO_WAIT },
+	{ "witness-word-blind", .rule = WITNESS_DEFECT_WORD_BLIND },
+	{ "witness-named-unread", .rule = WITNESS_DEFECT_NAMED_UNREAD },
 	{ "witness-no-check", NODE_DEFECT_WITNESS_NO_CHECK, 0 },
 	{ "witness-no-barrier", 0, SIM_DEFECT_WITNESS_NO_BARRIER },
 	{ "witness-file-read-first", 0, SIM_DEFECT_WITNESS_READ_FIRST },
@@ -172,6 +174,7 @@ static struct cworld *world_new(const struct suite_args *args)
 		if (strcmp(witness_defects[i].name, args->defect) == 0) {
 			w->defects = witness_defects[i].node;
 			w->sim_defects = witness_defects[i].sim;
+			w->witness_defects = witness_defects[i].rule;
 		}
 	if (args->defect && raft_defect_find(args->defect))
 		w->raft_defects = RAFT_DEFECT(raft_defect_find(args->defect));

@@ -351,6 +351,7 @@ static void boot(struct sim *s, unsigned node)
 		.seed = w->seed * 1000 + node * 100 + c->instance,
 		.defects = w->defects,
 		.raft_defects = w->raft_defects,
+		.witness_defects = w->witness_defects,
 		.voters_away_ms = w->voters_away_ms,
 		.quarantine_ms = w->quarantine_ms,
 		.snapshot_every = w->snapshot_every,

@@ -360,6 +360,7 @@ struct cworld {
 	unsigned nodes;
 	uint64_t defects;
 	uint64_t raft_defects;
+	unsigned witness_defects;
 	unsigned hb_defects;	/* HB_DEFECT_*, SIM_DEFECT_* */
 	unsigned store_defects; /* STORE_DEFECT_* */
 	int64_t voters_away_ms;
