@@ -89,6 +89,7 @@ struct state_node {
 	uint32_t
 		off_level; /* those of this level switched it off, and owe it an `on`; 0 = none do */
 	uint64_t off_incarnation;
+	bool off_begun;	  /* .. they were about to: whether they did is not known */
 	int64_t since_ms; /* wall clock of the last change of phase or draining */
 	char reason[STATE_REASON_MAX];
 };

@@ -151,6 +151,7 @@ void apply_node_fence_set(struct apply *ap, const Log__NodeFenceSet *c)
 		n->fence_version++;
 		n->fence_keep_off = c->keep_off;
 		n->off_level = 0; /* those who owed it are others now */
+		n->off_begun = false;
 		apply_changed(ap, STATE_CHANGED_NODE, n->name, n->id, n->incarnation,
 			      "fence-agents-set", -1, "asked for");
 	}

@@ -62,6 +62,7 @@ static void encode_node(Log__Node *to, const struct state_node *n)
 	to->quarantined = n->quarantined;
 	to->off_level = n->off_level;
 	to->off_incarnation = n->off_incarnation;
+	to->off_begun = n->off_begun;
 }
 
 static void encode_volume(Log__Volume *to, const struct state_volume *v)
@@ -340,6 +341,7 @@ static bool decode_node(struct state *s, const Log__Node *from)
 		.quarantined = from->quarantined,
 		.off_level = from->off_level,
 		.off_incarnation = from->off_incarnation,
+		.off_begun = from->off_begun,
 		.draining = from->draining,
 		.leaving = from->leaving,
 		.stopping = from->stopping,

@@ -84,6 +84,11 @@ static void debts_forgotten(struct apply *ap, const struct state_node *n)
 /*
  * Who has switched a machine off has to give it its power back, and may die in between: so that is remembered here
  * until somebody has done it, or tried in vain. Without it (on-forgotten) the machine stays off until somebody comes.
+ *
+ * And before its agents are asked for `off`, too (begun). History without that (off-unowed): an agent switches it off; the
+ * manager dies before that is committed; the lease's end proves the node silent first, so that its successor has
+ * nothing to prove and begins nothing; nobody knows that the machine is off because of us. An agent that says that it failed
+ * may have done it all the same: what was begun stands until they are sure.
  */
 static void owe_on(struct apply *ap, struct state_node *n, const Log__NodeFenced *c)
 {
@@ -95,8 +100,18 @@ static void owe_on(struct apply *ap, struct state_node *n, const Log__NodeFenced
 			continue; /* other agents since: nobody could do it */
 		n->off_level = c->level;
 		n->off_incarnation = n->incarnation;
+		n->off_begun = c->begun;
 		return;
 	}
+}
+
+/* It was off by somebody else's hand, or is to stay off: what was only begun obliges to nothing. */
+static void owe_nothing(struct state_node *n, const Log__NodeFenced *c)
+{
+	if (!n->off_begun || c->level)
+		return;
+	n->off_level = 0;
+	n->off_begun = false;
 }
 
 static void switched_on(struct apply *ap, const Log__NodeFenced *c)
@@ -104,11 +119,11 @@ static void switched_on(struct apply *ap, const Log__NodeFenced *c)
 	struct state_node *n = apply_node(ap, c->node);
 	char cause[STATE_REASON_MAX];
 
-	if (!n ||
-	    !apply_expect(ap, n->name, "incarnation", c->incarnation, n->off_incarnation) ||
+	if (!n || !apply_expect(ap, n->name, "incarnation", c->incarnation, n->off_incarnation) ||
 	    !apply_expect(ap, n->name, "level of the agents", c->level, n->off_level))
 		return;
 	n->off_level = 0;
+	n->off_begun = false;
 	(void)snprintf(cause, sizeof(cause), "%.60s by %.40s%s%.50s", c->method, c->by,
 		       c->text[0] ? ": " : "", c->text);
 	apply_changed(ap, STATE_CHANGED_NODE, n->name, n->id, n->incarnation,
@@ -138,6 +153,10 @@ void apply_node_fenced(struct apply *ap, const Log__NodeFenced *c)
 		apply_refuse(ap, -CL_EREFUSED, "node '%s' has not failed", n->name);
 		return;
 	}
+	if (c->begun) {
+		owe_on(ap, n, c);
+		return;
+	}
 	note(ap, n, c->off, c->method, c->by, c->text, c->took_ms);
 	(void)snprintf(cause, sizeof(cause), "%.60s by %.40s%s%.50s", c->method, c->by,
 		       c->text[0] ? ": " : "", c->text);
@@ -146,6 +165,7 @@ void apply_node_fenced(struct apply *ap, const Log__NodeFenced *c)
 			      "fence-failed", -1, cause);
 		return;
 	}
+	owe_nothing(n, c);
 	owe_on(ap, n, c);
 	if (n->silent >= n->incarnation)
 		return; /* known already; the history has it */

@@ -34,7 +34,9 @@ uint32_t schema_of(const Log__Command *c)
 	case LOG__COMMAND__WHAT_RESOURCE_YIELD:
 		return 4;
 	case LOG__COMMAND__WHAT_NODE_FENCED:
-		return c->node_fenced->level || c->node_fenced->on ? SCHEMA_ON : 3;
+		return c->node_fenced->begun			     ? SCHEMA_BEGUN
+		       : c->node_fenced->level || c->node_fenced->on ? SCHEMA_ON
+								     : 3;
 	case LOG__COMMAND__WHAT_RESOURCE_SET:
 		return 4;
 	case LOG__COMMAND__WHAT_NODE_FENCE_FORGET:

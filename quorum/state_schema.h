@@ -16,6 +16,7 @@
  *   schema 4   a VM's start-after is changed later: ResourceSet
  *   schema 4   the length of each node's run lease: NodeAdmit.lease_ms, NodeLease
  *   schema 5   beats say which of corosync's links stand; a node's other address: NodeAddress
+ *   schema 5   what agents are about to switch off: NodeFenced.begun
  *
  * A program that is older than the database's schema cannot read it, and does not run.
  */
@@ -31,6 +32,7 @@
 #define SCHEMA_ON 4
 #define SCHEMA_LENGTH 4
 #define SCHEMA_LINKS 5
+#define SCHEMA_BEGUN 5
 
 /* From which schema on there is such a command, with these fields. */
 uint32_t schema_of(const Log__Command *command);

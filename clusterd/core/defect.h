@@ -82,5 +82,6 @@
 	NODE_DEFECT(62) /* a majority that forms anew does not wait for who is missing */
 #define NODE_DEFECT_SLOW_GETS NODE_DEFECT(63) /* VMs are placed on slow nodes, too */
 #define NODE_DEFECT_GO_IN_FLIGHT NODE_DEFECT(49) /* go while an entry about it is on its way */
+#define NODE_DEFECT_OFF_UNOWED NODE_DEFECT(57) /* `on` is owed only when `off` is known */
 
 #endif

@@ -140,6 +140,22 @@ static void tell(struct node *n, struct fencing *f, const struct state_node *s)
 		f->untold = false;
 }
 
+/* Before the first of a level is asked: whoever leads next owes an `on`, whatever came of it. */
+static void tell_begun(struct node *n, const struct fencing *f, const struct state_node *s,
+		       uint32_t level)
+{
+	COMMAND(NODE_FENCED, NodeFenced, node_fenced);
+
+	m.node = f->node;
+	m.incarnation = f->incarnation;
+	m.level = level;
+	m.begun = true;
+	m.method = COMMAND_STRING("");
+	m.by = COMMAND_STRING("");
+	m.text = COMMAND_STRING("");
+	(void)log_propose(n, s->name, &c);
+}
+
 /* Done, or in vain: nobody has to do it any more. */
 static void tell_on(struct node *n, struct fencing *f, const struct state_node *s)
 {
@@ -257,9 +273,15 @@ static bool is_wanted(const struct node *n, const struct state_node *s)
 	       !is_back(n, s) && beats_may_begin(n) && state_agents(&n->state, s->id, &count);
 }
 
-/* An earlier leader's agents have switched it off, and nobody has switched it on. */
+/*
+ * An earlier leader's agents have switched it off, or were about to, and nobody has switched it on. While it has yet to
+ * be proven off that comes first. One that was asked by the leader before us may still be at it, until its node hears of
+ * us or misses its questions: its `off` must not come after our `on`.
+ */
 static bool is_owed(const struct node *n, const struct state_node *s)
 {
+	if (s->off_begun && n->now_ms - n->mgr.since_ms < 2 * CORE_HAND_MS)
+		return false;
 	return s->off_level && s->id != n->cfg.id && beats_may_begin(n) &&
 	       !(n->cfg.defects & NODE_DEFECT_ON_FORGOTTEN);
 }
@@ -314,12 +336,28 @@ static bool is_void(const struct node *n, const struct fencing *f, const struct 
 	       !is_wanted(n, s);
 }
 
+/* Whether the database has that it is about to be switched off by those whose turn it is; told, if not. */
+static bool is_announced(struct node *n, const struct fencing *f, const struct state_node *s)
+{
+	size_t count;
+	const struct state_agent *agents = state_agents(&n->state, s->id, &count);
+	uint32_t level = agents[f->run.at].level;
+
+	if (state_schema(&n->state) < SCHEMA_BEGUN || s->fence_keep_off ||
+	    (n->cfg.defects & NODE_DEFECT_OFF_UNOWED) ||
+	    (s->off_level == level && s->off_incarnation == f->incarnation))
+		return true;
+	if (!log_in_flight(n, s->name))
+		tell_begun(n, f, s, level);
+	return false;
+}
+
 /* On only when the database has that it was off: else the next leader does not know that it is to be switched on. */
-static bool may_run(const struct node *n, const struct fencing *f, const struct state_node *s)
+static bool may_run(struct node *n, const struct fencing *f, const struct state_node *s)
 {
 	if (f->run.phase == FENCE_ON)
 		return !f->untold && !log_in_flight(n, s->name);
-	return f->run.phase == FENCE_OFF;
+	return f->run.phase == FENCE_OFF && is_announced(n, f, s);
 }
 
 static void fencing_step(struct node *n, struct fencing *f, const struct state_node *s)

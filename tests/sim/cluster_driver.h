@@ -212,6 +212,13 @@ void judge_off(struct cworld *w, const struct state *s);
 void judge_quarantine(struct cworld *w, const struct state *s);
 void person_slips(struct cworld *w, unsigned node, unsigned m);
 
+/* ---- cluster_owed.c ----------------------------------------------------------------------------- */
+
+void owed_agent_begins(struct cworld *w, struct task *t);
+void owed_switched_off(struct cworld *w, unsigned node, const struct task *t);
+/* A person switches it on, by himself. */
+void judge_owed(struct cworld *w, unsigned node);
+
 /* ---- cluster_goodbye.c ----------------------------------------------------------------------------- */
 
 void goodbye_begin(struct cworld *w);

@@ -134,14 +134,16 @@ void person_switches_on(struct cworld *w, struct task *t)
 
 	if (!w->node[node].power_off)
 		return;
-	if (s && s->off_level && nemesis_leader(w))
+	if (s && s->off_level && nemesis_leader(w)) {
 		task_new(w, T_SWITCH_ON, 0, 2000)->a = node;
-	else
+	} else {
+		judge_owed(w, node);
 		task_new(w, T_BOOT, node, 1);
+	}
 }
 
 /* The last supply takes all with it, whatever the machine is doing. */
-static void switch_off(struct cworld *w, unsigned node, uint8_t supplies)
+static void switch_off(struct cworld *w, unsigned node, uint8_t supplies, const struct task *t)
 {
 	struct cnode *c = &w->node[node];
 
@@ -151,6 +153,7 @@ static void switch_off(struct cworld *w, unsigned node, uint8_t supplies)
 	if (sim_frozen(w->s, node))
 		sim_freeze(w->s, node, false);
 	nemesis_power_lost(w, node);
+	owed_switched_off(w, node, t);
 	task_new(w, T_SWITCH_ON, 0, 5000 + sim_rand(w->s, 15000))->a = node;
 }
 
@@ -179,7 +182,7 @@ void agent_ends(struct cworld *w, struct task *t)
 	} else if (t->c && works) {
 		switch_on(w, node, supplies);
 	} else if (!t->c && (works || (reaches && sim_chance(w->s, 300000)))) {
-		switch_off(w, node, supplies);
+		switch_off(w, node, supplies, t);
 	}
 	sim_trace(w->s, "%s %s of n%u for n%u: %s", t->name, t->c ? "on" : "off", node, t->node,
 		  ev.fence.ok ? "done" : "failed");
@@ -205,6 +208,7 @@ void agent_begins(struct cworld *w, unsigned node, const struct node_action *a)
 	t->b = a->fence.node;
 	t->c = strcmp(a->fence.action, "on") == 0;
 	(void)snprintf(t->name, sizeof(t->name), "%s", a->fence.agent);
+	owed_agent_begins(w, t);
 	if (t->c)
 		leader_dies(w);
 }

@@ -68,6 +68,7 @@ static const struct {
 	{ "quarantine-all", NODE_DEFECT_QUARANTINE_ALL, true },
 	{ "off-pays", NODE_DEFECT_OFF_PAYS, true },
 	{ "on-forgotten", NODE_DEFECT_ON_FORGOTTEN, true },
+	{ "off-unowed", NODE_DEFECT_OFF_UNOWED, true },
 	{ "detach-forgotten", NODE_DEFECT_DETACH_FORGOTTEN, true },
 	{ "detach-lease-kept", NODE_DEFECT_DETACH_LEASE_KEPT, true },
 	{ "detach-quiet", NODE_DEFECT_DETACH_QUIET, true },

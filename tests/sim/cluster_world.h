@@ -259,8 +259,11 @@ struct cnode {
 	bool power_lost;  /* the crash that is being done */
 	uint8_t supplies; /* bits of those that agents have switched off */
 	bool power_off;	  /* since then, until it boots */
-	uint32_t schema;  /* of its program; 0 = this one's */
-	uint32_t runs;	  /* of the process that runs */
+	bool on_asked;	  /* an agent was asked to switch it on since they were off */
+	uint64_t off_incarnation,
+		off_version; /* that an agent switched off; of its agents. 0 = not to be judged */
+	uint32_t schema;     /* of its program; 0 = this one's */
+	uint32_t runs;	     /* of the process that runs */
 	int64_t thawed_ms;
 	uint32_t expected_votes;
 	bool quorate;	  /* as it was told */

@@ -13,7 +13,7 @@ tests_sim_sim_SOURCES = \
 	tests/sim/cluster_faults.c tests/sim/cluster_feeder.c tests/sim/cluster_fence.c \
 	tests/sim/cluster_force.c tests/sim/cluster_hang.c \
 	tests/sim/cluster_judge.c tests/sim/cluster_lun.c \
-	tests/sim/cluster_members.c tests/sim/cluster_migrate.c \
+	tests/sim/cluster_members.c tests/sim/cluster_migrate.c tests/sim/cluster_owed.c \
 	tests/sim/cluster_nemesis.c tests/sim/cluster_tasks.c tests/sim/cluster_vm.c \
 	tests/sim/cluster_scene.c tests/sim/cluster_scene.h tests/sim/cluster_scene_core.c \
 	tests/sim/cluster_scene_lun.c tests/sim/cluster_lines.c \

@@ -322,6 +322,96 @@ static void on_is_owed_by_who_is_there(void **state)
 	assert_int_equal(state_node(&s, 2)->off_level, 0);
 }
 
+static int begun(uint32_t level)
+{
+	COMMAND(NODE_FENCED, NodeFenced, node_fenced);
+
+	m.node = 2;
+	m.incarnation = 1;
+	m.level = level;
+	m.begun = true;
+	m.method = m.by = m.text = COMMAND_STRING("");
+	return rig_apply(&c).code;
+}
+
+static void silent(void)
+{
+	COMMAND(NODE_SILENT, NodeSilent, node_silent);
+
+	m.node = 2;
+	m.incarnation = 1;
+	assert_int_equal(rig_apply(&c).code, 0);
+	assert_int_equal(state_node(&s, 2)->silent, 1);
+}
+
+static void owes(uint32_t level, bool begun)
+{
+	assert_int_equal(state_node(&s, 2)->off_level, level);
+	assert_int_equal(state_node(&s, 2)->off_begun, begun);
+}
+
+/* From before its agents are asked: nothing is proven by that, and the lease's end takes nothing of it back. */
+static void on_is_owed_from_the_beginning(void **state)
+{
+	struct state copy;
+	uint8_t *data;
+	size_t len;
+
+	(void)state;
+	schema(5);
+	assert_int_equal(agents_set(0, 3, "fence_x", "ip=1"), 0);
+	assert_int_equal(begun(3), -CL_EREFUSED); /* of one that lives */
+	OK(rig_failed(2));
+	assert_int_equal(begun(2), 0); /* it has none of that level */
+	owes(0, false);
+	assert_int_equal(begun(3), 0);
+	owes(3, true);
+	assert_int_equal(state_node(&s, 2)->silent, 0);
+	assert_int_equal(s.fences.n, 0);
+	assert_int_equal(state_encode(&s, &data, &len), 0);
+	assert_int_equal(state_decode(data, len, &copy, NULL), 0);
+	assert_int_equal(state_hash(&copy), state_hash(&s));
+	assert_true(state_node(&copy, 2)->off_begun);
+	state_fini(&copy);
+	free(data);
+	assert_int_equal(fenced(2, 1, false, "fence_x"), 0); /* it may have done it all the same */
+	owes(3, true);
+	silent();
+	owes(3, true);
+	OK(rig_admit(2));
+	owes(3, true);
+	assert_int_equal(on_told(1, 3, ""), 0);
+	owes(0, false);
+}
+
+static void on_is_owed_by_those_who_did_it(void **state)
+{
+	(void)state;
+	schema(5);
+	assert_int_equal(agents_set(0, 3, "fence_x", "ip=1"), 0);
+	OK(rig_failed(2));
+	assert_int_equal(begun(1), 0);
+	assert_int_equal(begun(3), 0);
+	assert_int_equal(off_by(3), 0);
+	owes(3, false);
+	assert_int_equal(
+		off_by(0),
+		0); /* what is known to be off is owed its `on`, whoever says so after that */
+	owes(3, false);
+}
+
+/* Somebody stands there: he has it in his hand. Or it is to stay off. */
+static void on_is_not_owed_to_a_person(void **state)
+{
+	(void)state;
+	schema(5);
+	assert_int_equal(agents_set(0, 3, "fence_x", "ip=1"), 0);
+	OK(rig_failed(2));
+	assert_int_equal(begun(3), 0);
+	assert_int_equal(fenced(2, 1, true, "confirmed"), 0);
+	owes(0, false);
+}
+
 /* ---- quarantine ------------------------------------------------------------------------------------- */
 
 static void fails(uint32_t id)
@@ -489,6 +579,9 @@ int main(void)
 		TEST(agents),
 		TEST(on_is_owed),
 		TEST(on_is_owed_by_who_is_there),
+		TEST(on_is_owed_from_the_beginning),
+		TEST(on_is_owed_by_those_who_did_it),
+		TEST(on_is_not_owed_to_a_person),
 		TEST(raised_beyond_this_program),
 		TEST(quarantine),
 		TEST(an_hour_ago),
