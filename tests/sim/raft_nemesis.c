@@ -534,3 +534,53 @@ void nemesis_heal(struct world *w)
 	check_equal(w, leader);
 	reads_phase(w, leader);
 }
+
+/* Until the leader and one other are the only voters: that other one, 0 = it did not come to that. */
+static unsigned two_voters(struct world *w)
+{
+	for (unsigned round = 0; round < 4 * sim_nodes(w->s); round++) {
+		unsigned leader = leader_of(w), other = 0;
+		const struct raft_config *c = leader ? raft_config(w->node[leader].raft) : NULL;
+
+		for (uint32_t i = 0; c && i < c->n; i++)
+			if (c->member[i].role == RAFT_VOTER && c->member[i].id.node != leader)
+				other = c->member[i].id.node;
+		if (c && !has_ghost(w, c) && raft_config_voters(c) <= 2)
+			return other;
+		if (c && !remove_ghost(w, leader))
+			change(w, leader, RAFT_CHANGE_PUT,
+			       (struct raft_member){ .id = w->node[other].id,
+						     .role = RAFT_LEARNER });
+		run_for(w, 2 * (int64_t)w->plan.heartbeat_ms + 50);
+	}
+	return 0;
+}
+
+/*
+ * Of two voters one is demoted, and the leader dies before its own disk has that: what the other one heard of it must not
+ * keep the leader from being elected again (rule 30).
+ */
+void nemesis_demoted_phase(struct world *w)
+{
+	unsigned other, leader;
+
+	calm(w);
+	run_for(w, patience_ms(w));
+	if (!progress(w, patience_ms(w)))
+		sim_fail(w->s, "liveness", "no progress after a failover");
+	catch_up(w);
+	other = two_voters(w);
+	run_for(w, 1000);
+	leader = leader_of(w);
+	if (!other || !leader || leader == other)
+		return;
+	sim_disk_slow(w->s, leader, 1000);
+	change(w, leader, RAFT_CHANGE_PUT,
+	       (struct raft_member){ .id = w->node[other].id, .role = RAFT_LEARNER });
+	run_for(w, 20);
+	sim_crash(w->s, leader, sim_chance(w->s, 500000));
+	calm(w);
+	if (!progress(w, patience_ms(w)))
+		sim_fail(w->s, "liveness", "no progress since n%u died demoting n%u", leader,
+			 other);
+}

@@ -91,6 +91,8 @@ static uint64_t run_once(uint64_t seed, unsigned nodes, uint64_t defects, uint64
 		nemesis_oneway_phase(w);
 	nemesis_heal(w);
 	nemesis_failover(w);
+	if (seed % 4 == 1)
+		nemesis_demoted_phase(w);
 	hash = sim_hash_value(w->s);
 	*ret_steps += sim_steps(w->s);
 	world_free(w);

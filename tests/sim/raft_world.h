@@ -125,5 +125,6 @@ void nemesis_start(struct world *w);
 void nemesis_oneway_phase(struct world *w);
 void nemesis_heal(struct world *w);
 void nemesis_failover(struct world *w);
+void nemesis_demoted_phase(struct world *w);
 
 #endif
