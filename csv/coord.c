@@ -40,6 +40,7 @@ void coord_set_state(struct coord *c, enum coord_state state, const char *text)
 	if (c->fs && state != COORD_FAILED && state != COORD_REFUSED)
 		fs_statfs(c->fs, &st);
 	mail->state = state;
+	mail->id = c->later_epoch;
 	mail->size_bytes = st.blocks * FS_BLOCK_SIZE;
 	mail->free_bytes = st.bavail * FS_BLOCK_SIZE;
 	(void)snprintf(mail->text, sizeof(mail->text), "%s%s%s", state_names[state],

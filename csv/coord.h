@@ -14,7 +14,8 @@
  *     v                                            written; clients go on at the next coordinator
  *    REFUSED --> GRACE, CLOSED, FAILED             what lies there is not to be opened: somebody else's, damaged,
  *                                                  of a later epoch. Its device stays open, by the same claim, and
- *                                                  it looks again, by reading, until it can be
+ *                                                  it looks again, by reading, until it can be. A later epoch is
+ *                                                  told in the mail's `id`: then the claim is given up (role.h)
  *
  * Batches: all mail that is there is executed, then one commit makes it durable, then the results
  * leave. No result leaves before the commit that covers what it tells.

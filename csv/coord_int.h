@@ -103,6 +103,7 @@ struct coord {
 	struct csv_mail *early_tail;
 
 	enum coord_state state;
+	uint64_t later_epoch; /* REFUSED: what stands on the volume; 0 = another reason */
 	bool stop;
 	struct fs_dev *dev;
 	struct fs *fs;

@@ -95,10 +95,14 @@ static int write_epoch(struct coord *c, struct cl_error *err)
 	int r;
 
 	fs_vol_get(c->fs, &vol);
-	if (vol.epoch > c->cfg.epoch)
-		return cl_error_set(err, -ESTALE, "the volume has seen epoch %llu, this is %llu",
+	if (vol.epoch > c->cfg.epoch) {
+		c->later_epoch = vol.epoch;
+		return cl_error_set(err, -ESTALE,
+				    "the volume has a later epoch, %llu, than this cluster's %llu: "
+				    "another line of the cluster's history uses it",
 				    (unsigned long long)vol.epoch,
 				    (unsigned long long)c->cfg.epoch);
+	}
 	/* The same epoch: this node's csvd takes up its own term again, with GO for it. */
 	if (vol.epoch == c->cfg.epoch)
 		return 0;
@@ -127,8 +131,10 @@ static int open_fs(struct coord *c, struct cl_error *err)
 {
 	struct fs_open_options opt = { .volume_uuid = c->cfg.volume,
 				       .cluster_uuid = cluster_of(c) };
-	int r = fs_open(c->dev, &opt, &c->fs, err);
+	int r;
 
+	c->later_epoch = 0;
+	r = fs_open(c->dev, &opt, &c->fs, err);
 	if (r >= 0)
 		r = write_epoch(c, err);
 	if (r < 0)

@@ -5,8 +5,8 @@
 
 static bool must_stop(const struct role_view *v)
 {
-	return !v->wanted || v->ended || v->claim_due || v->running_epoch != v->epoch ||
-	       v->store != ROLE_STORE_HOLDING;
+	return !v->wanted || v->ended || v->claim_due || (v->outdated && !v->running_job) ||
+	       v->running_epoch != v->epoch || v->store != ROLE_STORE_HOLDING;
 }
 
 static bool must_drop(const struct role_view *v)
@@ -14,13 +14,13 @@ static bool must_drop(const struct role_view *v)
 	bool claimed = v->store_epoch != 0;
 
 	return !v->present || v->store_spoilt ||
-	       (claimed && (!v->wanted || v->store_epoch != v->epoch));
+	       (claimed && (!v->wanted || v->outdated || v->store_epoch != v->epoch));
 }
 
 static enum role_action with_store(const struct role_view *v, bool skip_debts)
 {
 	if (v->store == ROLE_STORE_UP)
-		return v->claiming || v->looking ? ROLE_NOTHING : ROLE_COORDINATE;
+		return v->claiming || v->looking || v->outdated ? ROLE_NOTHING : ROLE_COORDINATE;
 	if (v->store != ROLE_STORE_HOLDING)
 		return ROLE_NOTHING;
 	if (v->order_to_pay && !v->paying)

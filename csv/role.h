@@ -19,6 +19,10 @@
  * again: a coordinator that finds something else on the LUN keeps its claim and looks again by reading (coord.h); where
  * the target itself refuses the claim, it is left alone for a while, its session open. After a minute all
  * is claimed anew, in case it is something that reading does not show.
+ *
+ * For an epoch below the one found on the volume nothing is claimed at all. It is another line of the cluster's
+ * history that serves it, by right; a claim would take the reservation from it, and end its guests' I/O by CONFLICTs,
+ * and could only find the same again.
  */
 #ifndef CL_CSV_ROLE_H
 #define CL_CSV_ROLE_H
@@ -60,7 +64,8 @@ struct role_view {
 	bool job;	  /* one waits that needs it closed */
 	bool ended;	  /* the thread is CLOSED or FAILED */
 	bool claim_due; /* it has refused the volume for so long that the LUN is to be claimed anew */
-	bool waiting;	/* a pause after a failure */
+	bool outdated; /* a later epoch than this was found on the volume */
+	bool waiting;  /* a pause after a failure */
 };
 
 enum {
@@ -76,6 +81,15 @@ enum {
  * may be another target by then.
  */
 int64_t role_claim_pause_ms(unsigned refused);
+
+/*
+ * Whether nothing is claimed for `epoch`, after the volume was found to have `found`; 0 = no later one was found. The same
+ * one is this node's own, found while its tables lagged: another line's are far above.
+ */
+static inline bool role_outdated(uint64_t epoch, uint64_t found)
+{
+	return epoch < found;
+}
 
 enum role_action role_next(const struct role_view *view, bool skip_debts);
 

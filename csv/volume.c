@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "csv/role.h"
 #include "csv/volume_int.h"
 #include "lib/log.h"
 
@@ -220,10 +221,13 @@ void volume_update(struct volume *v, const Vol__Volume *in)
 		v->failure[0] = 0;
 		/* Given to this node: it tries anew, whatever it found before. */
 		if (in->coordinator == v->d->tables->self)
-			v->lun_refused = false;
+			v->lun_refused = role_outdated(in->epoch, v->found_epoch);
 	}
 	if (is_news(v, in))
 		volume_claim_now(v);
+	/* By a person, who has put the right LUN back: what was found on it is looked at anew. */
+	if (in->maintenance != v->maintenance || in->offline != v->offline)
+		v->found_epoch = 0;
 	v->coordinator = in->coordinator;
 	v->epoch = in->epoch;
 	v->debts = in->n_debts;
@@ -270,7 +274,7 @@ static void on_state_mail(struct volume *v, const struct csv_mail *mail)
 	if (v->coord_state != COORD_OPENING)
 		(void)snprintf(v->failure, sizeof(v->failure), "%s", wrong ? mail->text : "");
 	if (mail->state == COORD_REFUSED)
-		volume_on_refused(v);
+		volume_on_refused(v, mail->id);
 	if (mail->state == COORD_GRACE || mail->state == COORD_SERVING)
 		v->lun_refused = false;
 	if (mail->size_bytes) {

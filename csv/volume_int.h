@@ -35,8 +35,8 @@ struct volume {
 	struct front *front;
 	struct link *link;
 	bool link_down;
-	uint64_t local_conn; /* != 0: the session runs to the coordinator here */
-	uint32_t to_node;    /* whom the transport leads to */
+	uint64_t local_conn;		       /* != 0: the session runs to the coordinator here */
+	uint32_t to_node;		       /* whom the transport leads to */
 	char to_address[64], from_address[64]; /* by TCP; "" = it is here */
 	uint64_t to_epoch;
 	struct cl_source *eval, *reconnect, *pause, *claim;
@@ -52,6 +52,9 @@ struct volume {
 	/* What lies on the LUN, or its target, refuses (role.h); from then on until somebody serves the volume. */
 	bool lun_refused;
 	unsigned claims_refused; /* by the target, one after the other */
+	uint64_t
+		found_epoch; /* on the volume, later than the tables'; 0 = none (role_outdated()) */
+	char outdated_why[256];
 	int64_t claim_at_ms; /* a coordinator that still refuses then makes room for a new claim */
 	uint64_t go_id;
 	struct coord *coord;
@@ -128,8 +131,9 @@ void volume_look_at_hand_over(struct volume *v);
 void volume_stop_coord(struct volume *v);
 void volume_drop_store(struct volume *v);
 void volume_on_pause(void *user);
-/* The coordinator's thread has found that it cannot open what lies there. */
-void volume_on_refused(struct volume *v);
+/* The coordinator's thread has found that it cannot open what lies there; later_epoch: which the volume has, 0 = not that. */
+void volume_on_refused(struct volume *v, uint64_t later_epoch);
+bool volume_outdated(const struct volume *v);
 /* Somebody wants something of a volume that is refused: claimed anew, now. */
 void volume_claim_now(struct volume *v);
 /* The first order to pay is met (code 0) or given back. */

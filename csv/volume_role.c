@@ -177,9 +177,18 @@ static void make_store(struct volume *v)
 	pause_for(v, FAILURE_PAUSE_MS);
 }
 
-void volume_on_refused(struct volume *v)
+bool volume_outdated(const struct volume *v)
+{
+	return role_outdated(v->epoch, v->found_epoch);
+}
+
+void volume_on_refused(struct volume *v, uint64_t later_epoch)
 {
 	v->lun_refused = true;
+	if (later_epoch) {
+		v->found_epoch = later_epoch;
+		(void)snprintf(v->outdated_why, sizeof(v->outdated_why), "%s", v->coord_text);
+	}
 	if (v->claim_at_ms)
 		return; /* other words than before */
 	v->claim_at_ms = cl_mono_ms(cl_mono_now()) + ROLE_CLAIM_AGAIN_MS;
@@ -325,6 +334,7 @@ static struct role_view view_of(const struct volume *v)
 		.ended = v->coord_state == COORD_FAILED || v->coord_state == COORD_CLOSED,
 		.claim_due = v->coord_state == COORD_REFUSED &&
 			     cl_mono_ms(cl_mono_now()) >= v->claim_at_ms,
+		.outdated = volume_outdated(v),
 		.waiting = v->paused,
 	};
 

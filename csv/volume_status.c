@@ -55,6 +55,8 @@ static Vol__Mode mode_now(const struct volume *v, const char **reason)
 		*reason = "this node's run lease is over";
 	else if (!v->coordinator)
 		*reason = "no coordinator; ends when the cluster names one";
+	else if (v->coordinator == v->d->tables->self && volume_outdated(v))
+		*reason = v->outdated_why;
 	else if (v->debts)
 		*reason = "a failed node is being fenced";
 	else if (v->coord ? v->coord_state != COORD_SERVING : v->coordinator == v->d->tables->self)

@@ -9,7 +9,8 @@
  *   late-key   the same with the REGISTER of a data nexus, and a guest's write that waits for it (csvd-no-go)
  *   thawed     a node thaws behind its fence, and asks for a key (csvd-fenced-let-in)
  *   rogue      the source of a move goes on after the move: somebody has typed `cont` (csvd-any-owner)
- *   two-lines  `--force` on one that was cut off, beside a majority that lives and writes (force-no-debts, epoch-below)
+ *   two-lines  `--force` on one that was cut off, beside a majority that lives and writes (force-no-debts, epoch-below,
+ *              claim-below)
  *   anew       a node is removed and comes anew, its clock set back: requests have names that were there before
  *              (requests-anew)
  *   repeated   a request arrives once more when its opposite has been done (request-twice)

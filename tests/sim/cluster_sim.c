@@ -105,6 +105,7 @@ static const struct {
 	{ "csvd-claim-unasked", 0, true, SIM_DEFECT_CLAIM_UNASKED },
 	{ "csvd-fenced-let-in", 0, true, SIM_DEFECT_LET_IN, STORE_DEFECT_LET_IN },
 	{ "epoch-below", 0, true, SIM_DEFECT_EPOCH_BELOW },
+	{ "claim-below", 0, true, SIM_DEFECT_CLAIM_BELOW },
 	{ "quorum-ignored", NODE_DEFECT_QUORUM_IGNORED, true },
 	{ "request-twice", NODE_DEFECT_REQUEST_TWICE, true },
 	{ "away-at-once", NODE_DEFECT_AWAY_AT_ONCE, true },

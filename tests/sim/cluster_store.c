@@ -203,9 +203,18 @@ static void start(struct svol *v)
 	bool below = v->epoch < w->lun.epoch[v->l] && !(w->hb_defects & SIM_DEFECT_EPOCH_BELOW);
 
 	/* Its thread's GO says so: somebody else has the reservation, and it did not know. */
-	if (below || !target_held_by(w, v->l, v->node)) {
+	if (!target_held_by(w, v->l, v->node)) {
 		v->spoilt = true;
 		pause_for(v, FAILURE_PAUSE_MS);
+		return;
+	}
+	if (below) {
+		v->spoilt = true;
+		v->found_epoch = w->lun.epoch[v->l];
+		sim_trace(w->s, "n%u refuses %s: epoch %" PRIu64 ", the volume has %" PRIu64,
+			  v->node, cw_volumes[v->l], v->epoch, v->found_epoch);
+		if (w->hb_defects & SIM_DEFECT_CLAIM_BELOW)
+			pause_for(v, FAILURE_PAUSE_MS);
 		return;
 	}
 	judge_opened(w, v->node, v->l);
@@ -309,6 +318,8 @@ static struct role_view view_of(struct svol *v)
 		.running = v->running,
 		.running_epoch = v->running_epoch,
 		.ended = v->closed,
+		.outdated = role_outdated(t->volume[v->l].epoch, v->found_epoch) &&
+			    !(v->w->hb_defects & SIM_DEFECT_CLAIM_BELOW),
 		.waiting = sim_now(v->w->s) < v->paused_until,
 	};
 
@@ -336,7 +347,7 @@ static bool act(struct svol *v)
 		return true;
 	case ROLE_START:
 		start(v);
-		return v->running;
+		return v->running || view_of(v).outdated;
 	case ROLE_STOP:
 		stop(v);
 		return true;

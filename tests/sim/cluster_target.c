@@ -11,6 +11,8 @@
 #include "tests/sim/cluster_target.h"
 #include "tests/sim/lun_env.h"
 
+enum { TAKEN_MAX = 2 };
+
 /* ---- registrations ---------------------------------------------------------------------------------------- */
 
 static struct target *target_of(struct cworld *w, unsigned l)
@@ -135,10 +137,24 @@ static void do_preempt(struct target *t, uint64_t nexus, const struct pr_op *op,
 		t->holder = op->key;
 }
 
+/*
+ * An older line's coordinator cannot know before its claim that a newer one serves the volume; then it leaves it alone. A
+ * claim that is broken off, by the newer one's own, is made a second time.
+ */
+static void judge_taken(struct cworld *w, unsigned node, unsigned l)
+{
+	if (!w->scene.apart || w->log.living[node] || w->lun.epoch[l] < STATE_LINE_JUMP)
+		return;
+	if (++w->scene.taken[l][node] > TAKEN_MAX)
+		sim_fail(w->s, "taken-again", "n%u of an older line takes %s for the %uth time",
+			 node, cw_volumes[l], w->scene.taken[l][node]);
+}
+
 void target_execute(struct cworld *w, unsigned node, unsigned l, struct sent *m)
 {
 	struct target *t = target_of(w, l);
 	struct pr_answer *a = &m->answer;
+	uint64_t holder = t->holder;
 
 	*a = (struct pr_answer){ .tag = m->op.tag };
 	switch (m->op.kind) {
@@ -169,6 +185,8 @@ void target_execute(struct cworld *w, unsigned node, unsigned l, struct sent *m)
 	default:
 		cl_assert(!"a command that nobody sends");
 	}
+	if (t->holder && t->holder != holder)
+		judge_taken(w, node, l);
 }
 
 /* ---- faults --------------------------------------------------------------------------------------------------- */

@@ -180,7 +180,8 @@ struct svol {
 	unsigned node, l;
 	struct store *store;
 	uint64_t store_epoch, store_incarnation, running_epoch, epoch;
-	uint64_t asked_at; /* the volume's epoch in the log when this csvd asked */
+	uint64_t asked_at;    /* the volume's epoch in the log when this csvd asked */
+	uint64_t found_epoch; /* on the volume, when it was refused */
 	bool wanted, spoilt, claiming, asking, asks, paying, running, closed;
 	int fenced; /* 1: paid, -1: it failed, 0: not known yet */
 	int64_t paused_until;
@@ -355,6 +356,8 @@ struct scene_now {
 	uint64_t set_back;		  /* so its next database counts lives from here */
 	bool playing;
 	bool apart; /* two lines live beside each other */
+	unsigned taken[CW_VOLS][CW_NODES +
+				1]; /* by a node of the older one, from the newer one that serves */
 };
 
 struct cworld {
@@ -423,6 +426,7 @@ enum {
 	SIM_DEFECT_CLAIM_UNASKED = 1 << 24, /* the log is not asked after the REGISTER */
 	SIM_DEFECT_LET_IN = 1 << 25,	    /* a coordinator welcomes whom its tables do not know */
 	SIM_DEFECT_EPOCH_BELOW = 1 << 26,   /* it serves below the epoch on the volume */
+	SIM_DEFECT_CLAIM_BELOW = 1 << 27,   /* it does not, and claims it again and again */
 };
 
 /* cluster_world.c: the core and what it needs */

@@ -172,6 +172,7 @@ static void take(struct rig *rig, struct csv_mail *mail)
 		break;
 	case MAIL_STATE:
 		rig->state = (enum coord_state)mail->state;
+		rig->later_epoch = mail->id;
 		(void)snprintf(rig->text, sizeof(rig->text), "%s", mail->text);
 		break;
 	case MAIL_CLOSE_CONN:

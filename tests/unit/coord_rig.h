@@ -27,6 +27,7 @@ struct rig {
 	struct cl_mailbox out;
 	struct coord *coord;
 	_Atomic int64_t lease_until_ms;
+	uint64_t later_epoch; /* told with the state */
 	uint64_t epoch, last_conn, last_key;
 	unsigned defects;
 	uint32_t silence_ms;

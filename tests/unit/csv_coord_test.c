@@ -41,6 +41,33 @@ static void another_clusters_volume(void **state)
 	free(before);
 }
 
+static void refused_at(struct rig *rig, uint64_t epoch)
+{
+	rig->epoch = epoch - 1;
+	rig_begin(rig);
+	assert_int_equal(rig->state, COORD_REFUSED);
+	assert_int_equal(rig->later_epoch, 100);
+	assert_non_null(strstr(rig->text, "a later epoch, 100, than"));
+	rig_kill(rig);
+}
+
+/* Another line of the cluster's history has it: told with the epoch that stands there, and that one stays. */
+static void a_later_epochs_volume(void **state)
+{
+	struct rig *rig = rig_new();
+
+	(void)state;
+	rig->epoch = 99;
+	rig_start(rig);
+	rig_kill(rig);
+	refused_at(rig, 99);
+	refused_at(rig, 8);
+	rig->epoch = 99;
+	rig_start(rig);
+	assert_int_equal(rig->later_epoch, 0);
+	rig_free(rig);
+}
+
 /* ---- refused: it looks again, by the same claim -------------------------------------------------- */
 
 static struct rig *refused_rig(void)
@@ -504,6 +531,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(another_clusters_volume),
+		cmocka_unit_test(a_later_epochs_volume),
 		cmocka_unit_test(mended_is_opened_at_once),
 		cmocka_unit_test(refused_and_closed),
 		cmocka_unit_test(refused_and_lost),

@@ -9,7 +9,7 @@
 
 #include "csv/role.h"
 
-enum { BITS = 14, EPOCH = 7 };
+enum { BITS = 15, EPOCH = 7 };
 
 /* Every combination of what the view consists of: its number's bits. */
 static struct role_view view_of(unsigned n)
@@ -19,7 +19,7 @@ static struct role_view view_of(unsigned n)
 	bool *const bits[BITS] = { &v.present,	&v.wanted,	 &v.order_to_pay, &v.paying,
 				   &v.claiming, &v.store_spoilt, &v.running,	  &v.running_job,
 				   &v.closing,	&v.closed,	 &v.job,	  &v.ended,
-				   &v.waiting,	&v.claim_due };
+				   &v.waiting,	&v.claim_due,	 &v.outdated };
 
 	for (unsigned i = 0; i < BITS; i++)
 		*bits[i] = n >> i & 1;
@@ -80,7 +80,7 @@ static void who_may_not_go_on_stops(void **state)
 	for (unsigned n = 0; n < VIEWS; n++) {
 		struct role_view v = view_of(n);
 		bool may = v.wanted && !v.ended && !v.claim_due && v.running_epoch == v.epoch &&
-			   v.store == ROLE_STORE_HOLDING;
+			   v.store == ROLE_STORE_HOLDING && (!v.outdated || v.running_job);
 
 		if (!v.running)
 			continue;
@@ -155,6 +155,34 @@ static void what_is_refused_is_not_claimed_again(void **state)
 	assert_int_equal(role_next(&v, false), ROLE_MAKE_STORE);
 }
 
+/* Whatever else is so: nothing is claimed, and what was claimed is given up; but a job is let end. */
+static void an_outdated_epoch_claims_nothing(void **state)
+{
+	(void)state;
+	for (unsigned n = 0; n < VIEWS; n++) {
+		struct role_view v = view_of(n);
+		enum role_action a = role_next(&v, false);
+
+		if (!v.outdated)
+			continue;
+		assert_int_not_equal(a, ROLE_COORDINATE);
+		if (v.running && !v.running_job)
+			assert_int_equal(a, ROLE_STOP);
+		if (!v.running && v.store != ROLE_STORE_NONE && v.store_epoch)
+			assert_int_equal(a, ROLE_DROP_STORE);
+	}
+}
+
+/* The same one is its own, found while the tables lagged. */
+static void no_epoch_below_the_one_found_claims(void **state)
+{
+	(void)state;
+	assert_false(role_outdated(EPOCH, 0));
+	assert_true(role_outdated(EPOCH, EPOCH + 1));
+	assert_false(role_outdated(EPOCH + 1, EPOCH + 1));
+	assert_false(role_outdated(EPOCH + 2, EPOCH + 1));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -165,6 +193,8 @@ int main(void)
 		cmocka_unit_test(what_has_failed_is_claimed_anew),
 		cmocka_unit_test(a_target_that_refuses_is_left_alone),
 		cmocka_unit_test(what_is_refused_is_not_claimed_again),
+		cmocka_unit_test(an_outdated_epoch_claims_nothing),
+		cmocka_unit_test(no_epoch_below_the_one_found_claims),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
