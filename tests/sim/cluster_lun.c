@@ -32,6 +32,9 @@ static void issue(struct cworld *w, struct qemu *q)
 		return;
 	if (w->faults && sim_chance(w->s, 20000)) /* hangs in a buffer */
 		delay += sim_rand(w->s, 9000);
+	q->buffered = q == w->scene.in_csvd;
+	if (q->buffered)
+		delay += 5000;
 	q->queued = false;
 	t = qemu_task(w, T_LAND, q, delay);
 	t->a = q->seq + 1;

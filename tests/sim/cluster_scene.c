@@ -19,6 +19,7 @@
  *   slow       one node's database is slow when VMs are placed (slow-gets)
  *   no-quorum  corosync says that there is no quorum, and everybody is there (quorum-ignored)
  *   reported   a start has failed, its report is in slow logs, and clusterd is started anew (go-in-flight)
+ *   gone       a guest dies with a write in csvd, while no clusterd looks (gone-at-once)
  *   old-copy   a node's database is put back from a copy, and what it vouched for since is nowhere else but on one that
  *              is off (old-copy)
  */
@@ -41,6 +42,7 @@ static const struct {
 	{ "repeated", scene_repeated },	  { "switch", scene_switch },
 	{ "slow", scene_slow },		  { "no-quorum", scene_no_quorum },
 	{ "old-copy", scene_old_copy },	  { "reported", scene_reported },
+	{ "gone", scene_gone },
 };
 
 /* Not with agents, planned stops, different lengths and the like; nor where most nodes are destroyed. */

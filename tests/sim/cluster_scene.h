@@ -40,6 +40,7 @@ void scene_switch(struct cworld *w);
 void scene_slow(struct cworld *w);
 void scene_no_quorum(struct cworld *w);
 void scene_reported(struct cworld *w);
+void scene_gone(struct cworld *w);
 void scene_old_copy(struct cworld *w);
 /* cluster_lines.c */
 void scene_two_lines(struct cworld *w);

@@ -190,6 +190,28 @@ void scene_reported(struct cworld *w)
 	all_slow(w, 0);
 }
 
+/* Its csvd sends what it has taken, seconds after the process has gone. */
+void scene_gone(struct cworld *w)
+{
+	unsigned n = scene_guest_but(w, nemesis_leader(w));
+	int64_t end = scene_end(w, 1000);
+	struct qemu *q = w->qemu;
+
+	while (n && !(q->state == Q_RUN && q->node == n))
+		q++;
+	if (!n)
+		return;
+	w->scene.in_csvd = q;
+	while (!(q->writing && q->buffered) && scene_waits(w, end))
+		continue;
+	w->scene.in_csvd = NULL;
+	if (!q->buffered)
+		return;
+	nemesis_crash(w, n, false, 300);
+	driver_crash_qemu(w, (unsigned)(q - w->qemu));
+	scene_run(w, DONE_MS);
+}
+
 /* ---- quorum ---------------------------------------------------------------------------------------------------- */
 
 static void expect(struct cworld *w, uint32_t votes)

@@ -52,6 +52,7 @@ struct qemu {
 	uint64_t seq;  /* last block that the guest knows to be on disk */
 	bool writing;  /* one write is under way */
 	bool queued;   /* .. but no further than its node's csvd, which has no way to the LUN now */
+	bool buffered; /* .. it is the one that a scene wants */
 	bool copying, ready, was_running;
 	bool quick; /* its move is by a saved state, for the number .quick_for */
 	uint64_t quick_for;
@@ -353,6 +354,7 @@ struct scene_now {
 	unsigned rogue;			  /* vm + 1: its source goes on behind a move */
 	unsigned repeats;		  /* requests of that node come once more */
 	unsigned slow;			  /* nothing is to be placed there */
+	const struct qemu *in_csvd;	  /* its next write stays there for seconds */
 	uint64_t set_back;		  /* so its next database counts lives from here */
 	bool playing;
 	bool apart; /* two lines live beside each other */
