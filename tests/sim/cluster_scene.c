@@ -20,6 +20,7 @@
  *   no-quorum  corosync says that there is no quorum, and everybody is there (quorum-ignored)
  *   reported   a start has failed, its report is in slow logs, and clusterd is started anew (go-in-flight)
  *   gone       a guest dies with a write in csvd, while no clusterd looks (gone-at-once)
+ *   word       (suite witness) who is named hangs, and hears of it when another one has the witness (witness-word-blind)
  *   old-copy   a node's database is put back from a copy, and what it vouched for since is nowhere else but on one that
  *              is off (old-copy)
  */
@@ -32,7 +33,7 @@
 enum { SCENES = 16, SERVES_MS = 8000, FENCED_MS = 9000 };
 
 /* By the seed; an empty place is for the next one. */
-static const struct {
+static const struct scene {
 	const char *name;
 	void (*play)(struct cworld *w);
 } scenes[SCENES] = {
@@ -45,24 +46,29 @@ static const struct {
 	{ "gone", scene_gone },
 };
 
+static const struct scene witness_scene = { "word", scene_word };
+
 /* Not with agents, planned stops, different lengths and the like; nor where most nodes are destroyed. */
-static unsigned scene_of(const struct cworld *w)
+static const struct scene *scene_of(const struct cworld *w)
 {
-	return w->seed % 4 == 0 && w->seed % 5 != 2 && !w->witness && !w->old
-		       ? (unsigned)(w->seed / 4 % SCENES)
-		       : SCENES - 1;
+	if (w->witness)
+		return w->seed % 8 == 5 ? &witness_scene : &scenes[SCENES - 1];
+	return w->seed % 4 == 0 && w->seed % 5 != 2 && !w->old ? &scenes[w->seed / 4 % SCENES]
+							       : &scenes[SCENES - 1];
 }
 
 bool scene_any(const struct cworld *w)
 {
-	return scenes[scene_of(w)].play;
+	return scene_of(w)->play;
 }
 
 void scene_play(struct cworld *w)
 {
-	sim_trace(w->s, "scene %s", scenes[scene_of(w)].name);
+	const struct scene *it = scene_of(w);
+
+	sim_trace(w->s, "scene %s", it->name);
 	w->scene.playing = true;
-	scenes[scene_of(w)].play(w);
+	it->play(w);
 	w->scene.playing = false;
 	scene_let_go(w);
 }

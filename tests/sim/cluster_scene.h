@@ -42,6 +42,8 @@ void scene_no_quorum(struct cworld *w);
 void scene_reported(struct cworld *w);
 void scene_gone(struct cworld *w);
 void scene_old_copy(struct cworld *w);
+/* cluster_scene_witness.c */
+void scene_word(struct cworld *w);
 /* cluster_lines.c */
 void scene_two_lines(struct cworld *w);
 

@@ -172,6 +172,8 @@ void scene_reported(struct cworld *w)
 	int64_t end = scene_end(w, DONE_MS);
 	const struct qemu *q = NULL;
 
+	if (w->no_feeder)
+		return;
 	for (unsigned vm = 0; vm < CW_VMS; vm++)
 		ask_at(w, nemesis_leader(w), NODE_STOP, vm);
 	for (unsigned vm = 0; vm < CW_VMS; vm++)
@@ -193,7 +195,7 @@ void scene_reported(struct cworld *w)
 /* Its csvd sends what it has taken, seconds after the process has gone. */
 void scene_gone(struct cworld *w)
 {
-	unsigned n = scene_guest_but(w, nemesis_leader(w));
+	unsigned n = w->no_feeder ? 0 : scene_guest_but(w, nemesis_leader(w));
 	int64_t end = scene_end(w, 1000);
 	struct qemu *q = w->qemu;
 

@@ -16,7 +16,7 @@ tests_sim_sim_SOURCES = \
 	tests/sim/cluster_members.c tests/sim/cluster_migrate.c tests/sim/cluster_owed.c \
 	tests/sim/cluster_nemesis.c tests/sim/cluster_tasks.c tests/sim/cluster_vm.c \
 	tests/sim/cluster_scene.c tests/sim/cluster_scene.h tests/sim/cluster_scene_core.c \
-	tests/sim/cluster_scene_lun.c tests/sim/cluster_lines.c \
+	tests/sim/cluster_scene_lun.c tests/sim/cluster_scene_witness.c tests/sim/cluster_lines.c \
 	tests/sim/cluster_split.c tests/sim/cluster_story.c \
 	tests/sim/cluster_wire.c tests/sim/cluster_witness.c \
 	tests/sim/cluster_store.c tests/sim/cluster_store.h tests/sim/cluster_nexus.c \
