@@ -488,6 +488,8 @@ void nemesis_failover(struct world *w)
 		return;
 	run_for(w, 3000); /* rings have settled */
 	leader = leader_of(w);
+	if (runs(w, leader))
+		ask_read(w, leader); /* its last words: they may arrive after the word that it is gone (rule 29) */
 	sim_crash(w->s, leader, power);
 	run_for(w, (power ? sim_config(w->s)->ring_lost_ms : 0) + 300);
 	if (!leader_of(w))
