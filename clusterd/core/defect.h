@@ -35,6 +35,8 @@
 #define NODE_DEFECT_OFF_PAYS NODE_DEFECT(19)	    /* who is off owes no fence any more */
 #define NODE_DEFECT_DETACH_FORGOTTEN NODE_DEFECT(20) /* its bound is that of its beats */
 #define NODE_DEFECT_SAVE_TWICE NODE_DEFECT(21) /* a saved memory is taken up again and again */
+#define NODE_DEFECT_CAST_OLD_RING                                                                  \
+	NODE_DEFECT(22) /* the device votes by what the witness said in another ring */
 #define NODE_DEFECT_WITNESS_NO_CHECK NODE_DEFECT(23) /* it answers without READ RESERVATION */
 #define NODE_DEFECT_HB_UNHEEDED                                                                    \
 	NODE_DEFECT(24) /* VMs run on when neither beats nor heartbeats go */

@@ -93,8 +93,8 @@ static bool counts(const struct node *n)
 	struct raft_peer_view v;
 
 	return answers(n, &v) && n->wit.term == raft_term(n->raft) &&
-	       v.answered_ms >= n->wit.ring_ms && v.match >= n->wit.term_index &&
-	       raft_peer_answers(&v, n->now_ms, WITNESS_FRESH_MS);
+	       (v.answered_ms >= n->wit.ring_ms || (n->cfg.defects & NODE_DEFECT_CAST_OLD_RING)) &&
+	       v.match >= n->wit.term_index && raft_peer_answers(&v, n->now_ms, WITNESS_FRESH_MS);
 }
 
 static void take_word(struct node *n, uint32_t host, bool counting, bool alive)

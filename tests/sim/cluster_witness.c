@@ -7,6 +7,7 @@
  * may leave no copy. Judged here:
  *   witness-stolen  it is taken from a host that writes its slot and whose side has a majority with it,
  *                   by a side that has none without it
+ *   cast-unproven   votequorum's device votes for a part of the nodes by what the witness said in another ring
  *   witness-overwritten  a write of the LUN's former owner lands when the next one has taken over
  */
 #include "config.h"
@@ -289,6 +290,29 @@ static unsigned lane(const struct wop *o)
 	return o->what == NODE_WITNESS_READ || o->what == NODE_WITNESS_WRITE;
 }
 
+/*
+ * Who leads a ring that is not whole lets the device vote for it when the witness has answered in this ring, not in one
+ * that was before. (Not judged of who follows: a word of the old ring may reach it in the new one, here; not by CPG.)
+ */
+void judge_cast(struct cworld *w, unsigned node, bool yes)
+{
+	const struct cnode *c = &w->node[node];
+	struct node_quorum q;
+	struct node_self self;
+
+	if (!yes)
+		return;
+	node_get_self(c->core, &self);
+	node_get_quorum(c->core, &q);
+	if (self.leader != node || q.voters <= c->n_ring + 1)
+		return;
+	for (unsigned i = 1; i <= w->nodes; i++)
+		if (w->wit.proved_ms[i] >= c->ring_ms)
+			return;
+	sim_fail(w->s, "cast-unproven",
+		 "n%u's device votes, and the witness has not answered in this ring", node);
+}
+
 void witness_order(struct cworld *w, unsigned node, struct node_action *a)
 {
 	struct cnode *c = &w->node[node];
@@ -433,6 +457,8 @@ void witness_arrive(struct cworld *w, struct task *t)
 		begin_claim(w, o);
 	if (o->what == NODE_WITNESS_CHECK) {
 		o->mine = w->wit.holder == key_of(w, o->node);
+		if (o->mine)
+			w->wit.proved_ms[o->node] = now;
 		o->holder = (uint32_t)(w->wit.holder >> 32);
 	}
 	o->lands = o->ok && o->data;

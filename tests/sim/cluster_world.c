@@ -113,6 +113,7 @@ static void carry_out(struct cworld *w, unsigned node, struct node_action *a)
 		c->witness_known = a->witness_known;
 		break;
 	case NODE_DO_CAST:
+		judge_cast(w, node, a->cast.yes);
 		c->cast = a->cast.yes;
 		c->cast_ring = a->cast.ring;
 		if (w->witness)
@@ -291,6 +292,7 @@ static void take_ring(struct cworld *w, unsigned node, const uint32_t *members, 
 	memcpy(c->ring, members, n_members * sizeof(*members));
 	memcpy(c->group, group, n_group * sizeof(*group));
 	c->ring_seq++;
+	c->ring_ms = sim_now(w->s);
 	c->expects = 0;
 	memset(c->ring + n_members, 0, (CW_NODES - n_members) * sizeof(*members));
 	memset(c->group + n_group, 0, (CW_NODES - n_group) * sizeof(*group));

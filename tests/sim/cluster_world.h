@@ -126,6 +126,7 @@ struct wit_world {
 	struct wit_image image[4];
 	bool lost; /* nobody reaches it */
 	uint64_t keys[CW_KEYS], holder, nexuses;
+	int64_t proved_ms[CW_NODES + 1];  /* when it was told at last that it is its host */
 	int64_t slot_ms[CW_NODES + 1][8]; /* when its slot was written last, and before */
 	struct wop op[CW_WOPS];
 };
@@ -273,6 +274,7 @@ struct cnode {
 	uint32_t ring[CW_NODES], group[CW_NODES];
 	uint32_t n_ring, n_group;
 	uint64_t ring_seq;
+	int64_t ring_ms;      /* since when */
 	int64_t view_late_ms; /* until then it hears of no new ring */
 	struct {
 		bool any;
