@@ -61,4 +61,8 @@ check_PROGRAMS += tests/unit/request_test
 tests_unit_request_test_SOURCES = tests/unit/request_test.c
 tests_unit_request_test_LDADD = clusterd/libcore.a quorum/libstate.a quorum/libquorum.a \
 	resources/libplan.a proto/libpb.a lib/libcl.a $(PROTOBUFC_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/failures_test
+tests_unit_failures_test_SOURCES = tests/unit/failures_test.c
+tests_unit_failures_test_LDADD = clusterd/libcore.a quorum/libstate.a quorum/libquorum.a \
+	resources/libplan.a proto/libpb.a lib/libcl.a $(PROTOBUFC_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
 endif

@@ -187,7 +187,7 @@ void fault_target_restarts(struct cworld *w, unsigned n, unsigned m);
 /* ---- cluster_witness.c ------------------------------------------------------------------------- */
 
 void witness_order(struct cworld *w, unsigned node, struct node_action *a);
-void judge_cast(struct cworld *w, unsigned node, bool yes);
+void judge_cast(struct cworld *w, unsigned node);
 /* Drop the session; open: log in anew. */
 void witness_session(struct cworld *w, unsigned node, bool open);
 void witness_format(struct cworld *w, const uint8_t cluster[16]);

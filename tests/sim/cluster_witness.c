@@ -294,14 +294,12 @@ static unsigned lane(const struct wop *o)
  * Who leads a ring that is not whole lets the device vote for it when the witness has answered in this ring, not in one
  * that was before. (Not judged of who follows: a word of the old ring may reach it in the new one, here; not by CPG.)
  */
-void judge_cast(struct cworld *w, unsigned node, bool yes)
+void judge_cast(struct cworld *w, unsigned node)
 {
 	const struct cnode *c = &w->node[node];
 	struct node_quorum q;
 	struct node_self self;
 
-	if (!yes)
-		return;
 	node_get_self(c->core, &self);
 	node_get_quorum(c->core, &q);
 	if (self.leader != node || q.voters <= c->n_ring + 1)

@@ -113,7 +113,9 @@ static void carry_out(struct cworld *w, unsigned node, struct node_action *a)
 		c->witness_known = a->witness_known;
 		break;
 	case NODE_DO_CAST:
-		judge_cast(w, node, a->cast.yes);
+		/* For a ring that has gone it counts for nothing. */
+		if (a->cast.yes && a->cast.ring == c->ring_seq)
+			judge_cast(w, node);
 		c->cast = a->cast.yes;
 		c->cast_ring = a->cast.ring;
 		if (w->witness)
