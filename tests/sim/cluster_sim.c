@@ -123,7 +123,6 @@ static const struct {
 } witness_defects[] = {
 	{ "witness-no-wait", .rule = WITNESS_DEFECT_NO_WAIT },
 	{ "witness-word-blind", .rule = WITNESS_DEFECT_WORD_BLIND },
-	{ "witness-named-unread", .rule = WITNESS_DEFECT_NAMED_UNREAD },
 	{ "cast-old-ring", NODE_DEFECT_CAST_OLD_RING, 0 },
 	{ "witness-no-check", NODE_DEFECT_WITNESS_NO_CHECK, 0 },
 	{ "witness-no-barrier", 0, SIM_DEFECT_WITNESS_NO_BARRIER },
