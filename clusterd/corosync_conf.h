@@ -96,6 +96,7 @@ struct corosync_links {
 	const struct corosync_move
 		*mark; /* noted in the text; its node 0: the note is taken out; NULL: as it is */
 };
+/* links NULL: none changes, only the version. */
 int corosync_conf_links(const char *text, const struct corosync_links *links, char **ret,
 			struct cl_error *err);
 /* Nothing but the version (0 becomes 1): for a new key. */

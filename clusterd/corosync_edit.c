@@ -385,13 +385,5 @@ int corosync_conf_links(const char *text, const struct corosync_links *links, ch
 
 int corosync_conf_touch(const char *text, char **ret, struct cl_error *err)
 {
-	struct corosync_conf conf;
-	struct edit e = { .old = &conf };
-	int r = corosync_conf_read(text, &conf, err);
-
-	if (r < 0)
-		return r;
-	r = edit(text, &e, ret, err);
-	corosync_conf_fini(&conf);
-	return r;
+	return corosync_conf_links(text, NULL, ret, err);
 }

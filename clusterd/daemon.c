@@ -65,8 +65,10 @@ static void follow_address(struct daemon *d)
 	if (!n || (strcmp(n->storage_address, d->conf.storage_address) == 0 &&
 		   strcmp(n->migration_address, d->conf.migration_address) == 0))
 		return;
-	(void)strcpy(d->conf.storage_address, n->storage_address);
-	(void)strcpy(d->conf.migration_address, n->migration_address);
+	(void)snprintf(d->conf.storage_address, sizeof(d->conf.storage_address), "%s",
+		       n->storage_address);
+	(void)snprintf(d->conf.migration_address, sizeof(d->conf.migration_address), "%s",
+		       n->migration_address);
 	if (cl_file_read(d->conf_path, CONF_MAX, &text, &len, &err) == 0)
 		made = conf_readdress(text, n->storage_address, n->migration_address);
 	if (made && stat(d->conf_path, &st) == 0 &&

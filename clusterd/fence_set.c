@@ -132,24 +132,11 @@ static int propose(struct ask *ask, const struct set *set, struct cl_error *err)
 	return r;
 }
 
-int do_set_node(struct ask *ask, struct cl_error *err)
+int do_set_fence(struct ask *ask, const struct state_node *s, struct cl_error *err)
 {
-	const struct state_node *s =
-		state_node_by_name(node_state(ask->rq->d->node), ask_operand(ask, 0));
-	struct set *set;
+	struct set *set = calloc(1, sizeof(*set));
 	int r;
 
-	if (!s)
-		return ask_not_found(ask_operand(ask, 0), err);
-	if (strcmp(ask_operand(ask, 1), "address") == 0)
-		return do_set_address(ask, s, err);
-	if (strcmp(ask_operand(ask, 1), "fence") != 0) {
-		(void)cl_error_set(err, -EINVAL, "a node has no setting '%.40s'",
-				   ask_operand(ask, 1));
-		return cl_error_hint(
-			err, "set node NODE fence AGENT|none, set node NODE address ADDRESS");
-	}
-	set = calloc(1, sizeof(*set));
 	if (!set)
 		return cl_error_set(err, -ENOMEM, "out of memory");
 	log__node_fence_set__init(&set->m);

@@ -228,3 +228,21 @@ int do_rotate(struct ask *ask, struct cl_error *err)
 		return change(ask, what, make_new_ca, &p, err);
 	return cl_error_set(err, -EINVAL, "rotate: '%.40s' is neither key nor certificates", what);
 }
+
+/* ---- what is set about one member ------------------------------------------------------------------ */
+
+int do_set_node(struct ask *ask, struct cl_error *err)
+{
+	const struct state_node *s =
+		state_node_by_name(node_state(ask->rq->d->node), ask_operand(ask, 0));
+	const char *what = ask_operand(ask, 1);
+
+	if (!s)
+		return ask_not_found(ask_operand(ask, 0), err);
+	if (strcmp(what, "address") == 0)
+		return do_set_address(ask, s, err);
+	if (strcmp(what, "fence") == 0)
+		return do_set_fence(ask, s, err);
+	(void)cl_error_set(err, -EINVAL, "a node has no setting '%.40s'", what);
+	return cl_error_hint(err, "set node NODE fence AGENT|none, set node NODE address ADDRESS");
+}

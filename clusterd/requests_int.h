@@ -91,6 +91,7 @@ int do_join(struct ask *ask, struct cl_error *err);
 int do_create_token(struct ask *ask, struct cl_error *err);
 int do_leave(struct ask *ask, struct cl_error *err);
 int do_evict(struct ask *ask, struct cl_error *err);
+int do_set_node(struct ask *ask, struct cl_error *err);
 int do_rotate(struct ask *ask, struct cl_error *err);
 int do_stop_cluster(struct ask *ask, struct cl_error *err);
 int do_stop_node(struct ask *ask, struct cl_error *err);
@@ -108,7 +109,8 @@ bool quorum_after_init(struct requests *rq, struct pending *p, const struct node
 
 /* ---- fence_requests.c --------------------------------------------------------------------------- */
 
-int do_set_node(struct ask *ask, struct cl_error *err);
+/* set node NODE fence AGENT|none */
+int do_set_fence(struct ask *ask, const struct state_node *s, struct cl_error *err);
 int do_fence_test(struct ask *ask, struct cl_error *err);
 void fence_test_free(struct fence_test *test); /* accepts NULL */
 int do_fence_confirm(struct ask *ask, struct cl_error *err);
