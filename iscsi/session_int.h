@@ -56,7 +56,7 @@ struct lun_session {
 	struct io_list waiting; /* held: got a unit attention, or submitted while HELD; or BUSY */
 	unsigned n_io;
 	int64_t abort_at_ms,
-		abort_before_ms;  /* after a barrier: look then, at what was sent before */
+		abort_until_ms;	  /* after a barrier: look then, at what was sent until then */
 	struct lun_io *aborting;  /* ABORT TASK is out for it; NULL again when it ended by itself */
 	struct lun_io *cancelled; /* being taken out of libiscsi, to be sent again */
 	bool abort_out;

@@ -190,9 +190,15 @@ void lun_io_resend(struct lun_session *s)
 
 /* ---- what a reset has dropped without a word ---- */
 
+/* Aborted, or unknown to the target: it does not run any more and will not (SAM-5, 7.2). */
+static bool is_over(uint32_t response)
+{
+	return response == ISCSI_TMR_FUNC_COMPLETE || response == ISCSI_TMR_TASK_DOES_NOT_EXIST;
+}
+
 /*
- * Aborted, or unknown to the target: it does not run any more and will not (SAM-5, 7.2), so it may be sent
- * again on this same nexus. Any other answer says nothing: then io_ms decides.
+ * What is over may be sent again on this same nexus. Any other answer says nothing: asked again in a second, until
+ * io_ms decides.
  */
 static void on_aborted(struct iscsi_context *iscsi, int status, void *data, void *user)
 {
@@ -202,11 +208,14 @@ static void on_aborted(struct iscsi_context *iscsi, int status, void *data, void
 
 	s->abort_out = false;
 	s->aborting = NULL;
-	if (s->doomed || status != SCSI_STATUS_GOOD || !response)
+	if (s->doomed)
 		return;
+	if (status != SCSI_STATUS_GOOD || !response || !is_over(*response)) {
+		s->abort_at_ms = lun_now_ms() + ABORT_AFTER_MS; /* and not again at once */
+		return;
+	}
 	s->heard_ms = lun_now_ms();
-	if (!io ||
-	    (*response != ISCSI_TMR_FUNC_COMPLETE && *response != ISCSI_TMR_TASK_DOES_NOT_EXIST))
+	if (!io)
 		return;
 	s->cancelled = io;
 	(void)iscsi_scsi_cancel_task(iscsi, io->task); /* on_task runs from in here */
@@ -215,14 +224,17 @@ static void on_aborted(struct iscsi_context *iscsi, int status, void *data, void
 		lun_io_resend(s);
 }
 
-/* One at a time, the oldest first. */
+/*
+ * One at a time, the oldest first. Of the barrier's own millisecond too: what was sent before it can be as young as
+ * that, and one that came behind it is only sent once more.
+ */
 void lun_io_abort_old(struct lun_session *s, int64_t now)
 {
 	struct lun_io *io = s->running.first;
 
 	if (now < s->abort_at_ms || s->abort_out || s->sm.state != LUN_OPEN)
 		return;
-	if (!io || io->sent_ms >= s->abort_before_ms) {
+	if (!io || io->sent_ms > s->abort_until_ms) {
 		s->abort_at_ms = INT64_MAX;
 		return;
 	}
@@ -233,8 +245,8 @@ void lun_io_abort_old(struct lun_session *s, int64_t now)
 
 void lun_session_barrier_answered(struct lun_session *s)
 {
-	s->abort_before_ms = lun_now_ms();
-	s->abort_at_ms = s->abort_before_ms + ABORT_AFTER_MS;
+	s->abort_until_ms = lun_now_ms();
+	s->abort_at_ms = s->abort_until_ms + ABORT_AFTER_MS;
 	lun_session_changed(s);
 }
 
