@@ -57,6 +57,10 @@ check_PROGRAMS += tests/unit/iscsi_uring_test
 tests_unit_iscsi_uring_test_SOURCES = tests/unit/iscsi_uring_test.c
 tests_unit_iscsi_uring_test_LDADD = iscsi/libiscsilun.a lib/libcl.a $(URING_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/witness_dir_disk_test
+tests_unit_witness_dir_disk_test_SOURCES = tests/unit/witness_dir_disk_test.c
+tests_unit_witness_dir_disk_test_LDADD = iscsi/libiscsilun.a lib/libcl.a $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/witness_dir_test
 tests_unit_witness_dir_test_SOURCES = tests/unit/witness_dir_test.c
 tests_unit_witness_dir_test_LDADD = iscsi/libiscsilun.a lib/libcl.a $(CMOCKA_LIBS)
