@@ -57,7 +57,7 @@ struct daemon {
 	uint32_t id;
 	char name[STATE_NAME_MAX];
 	bool stepping, have_view, vms_found;
-	bool ending; /* it was told to, and has told the core */
+	bool ending;	       /* it was told to, and has told the core */
 	bool left_done;	       /* left.h */
 	bool forget;	       /* at the end: this node is in no cluster any more */
 	struct ring_view view; /* last one, given once the core exists */
@@ -78,5 +78,8 @@ void daemon_vms_found(struct daemon *d);
 #define EXIT_DAMAGED 78
 
 void daemon_stop(struct daemon *d, int code);
+
+/* Ends the daemon: its database is damaged. The next process sets that aside and begins with an empty one. */
+void daemon_condemn(struct daemon *d, const char *why);
 
 #endif

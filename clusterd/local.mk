@@ -26,6 +26,7 @@ clusterd_libclusterd_a_SOURCES = \
 	clusterd/csvd.c clusterd/csvd.h clusterd/csvd_int.h clusterd/csvd_orders.c \
 	clusterd/csvd_tables.c clusterd/csvd_tables.h \
 	clusterd/daemon.c clusterd/daemon.h \
+	clusterd/daemon_do.c clusterd/daemon_do.h \
 	clusterd/events.c clusterd/events.h \
 	clusterd/left.c clusterd/left.h \
 	clusterd/ipc.c clusterd/ipc.h \
