@@ -113,6 +113,9 @@ void state_force_self(struct state *s, uint32_t self, const uint8_t uuid[16])
 {
 	struct state_node *n = state_node(s, self);
 
+	/* Nobody else is there that it could leave. */
+	if (n && n->leaving)
+		n->leaving = n->draining = false;
 	if (!n || memcmp(n->uuid, uuid, sizeof(n->uuid)) == 0)
 		return;
 	memcpy(n->uuid, uuid, sizeof(n->uuid));

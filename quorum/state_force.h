@@ -34,7 +34,8 @@ int state_force(struct state *state, uint32_t self, uint64_t jump, int64_t time_
 /*
  * `self` goes on with this database, under this uuid. The copy may end before the log's word of it, when the
  * node was only being taken in again (re-installed, or its database had been set aside): with its former
- * uuid in the row it would wait for that word for ever, from nobody. Its requests are counted anew.
+ * uuid in the row it would wait for that word for ever, from nobody. Its requests are counted anew. One that was
+ * leaving stays: it would not be admitted any more, nor removed.
  */
 void state_force_self(struct state *state, uint32_t self, const uint8_t uuid[16]);
 

@@ -159,6 +159,15 @@ static struct voters_change shrinking(const struct voters_view *v)
 		       : (struct voters_change){ 0 };
 }
 
+static bool takes_own_vote(const struct voters_view *v, const struct voters_change *c)
+{
+	const struct raft_member *m = raft_config_find(v->config, &c->member.id);
+
+	return c->any && raft_id_equal(&c->member.id, &v->self) && m && m->role == RAFT_VOTER &&
+	       (c->op == RAFT_CHANGE_REMOVE || c->member.role != RAFT_VOTER) &&
+	       !(v->defects & VOTERS_DEFECT_OWN_VOTE);
+}
+
 /* One change at a time, and the next one only when the last is committed: two at once, and two
  * majorities need not meet. Raft refuses it as well (rule 14). */
 struct voters_change voters_next(const struct voters_view *v)
@@ -174,5 +183,6 @@ struct voters_change voters_next(const struct voters_view *v)
 		c = addition(v);
 	if (!c.any)
 		c = shrinking(v);
+	c.hand_over = takes_own_vote(v, &c);
 	return c;
 }

@@ -17,6 +17,10 @@
  *                                     gone and a second one demoted the third could decide nothing
  *   who is no node any more        -> removed
  *
+ * Nobody takes its own vote: the change is withheld from whom it takes the vote until it is committed (docs/raft.md, "Losing
+ * the vote"), and a leader cannot withhold it from itself. It would be in its log alone, by which it does not campaign,
+ * and who has not got it needs the vote that it does not give to a shorter log.
+ *
  * Never below three votes by itself: with two, one more failure stops all; with one, a cut-off leader would go on
  * alone while the others, who have the later copies, wait for it.
  *
@@ -49,7 +53,8 @@ struct voters_view {
 	bool settled;			  /* it is committed */
 	bool witness_answers;		  /* it has what is committed */
 	bool quiet; /* nobody came, went or was slow for VOTERS_QUIET_MS, all other voters answer */
-	int64_t after_ms; /* 0 = VOTERS_AWAY_MS */
+	int64_t after_ms;    /* 0 = VOTERS_AWAY_MS */
+	struct raft_id self; /* who asks, and leads */
 	unsigned defects; /* enum voters_defect */
 	const struct voters_one *one;
 	size_t n;
@@ -59,10 +64,12 @@ enum voters_defect {
 	VOTERS_DEFECT_BELOW_THREE = 1 << 0,
 	VOTERS_DEFECT_OLD_FIRST = 1 << 1, /* the old self goes before the new one has caught up */
 	VOTERS_DEFECT_LEAVES_ALONE = 1 << 2, /* who leaves goes, whoever is left */
+	VOTERS_DEFECT_OWN_VOTE = 1 << 3,     /* who leads takes its own vote */
 };
 
 struct voters_change {
 	bool any;
+	bool hand_over; /* to another leader, which makes this change */
 	enum raft_change op;
 	struct raft_member member;
 	const char *why; /* for people */

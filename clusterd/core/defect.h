@@ -25,8 +25,6 @@
 	NODE_DEFECT(9)				 /* lease counted from the ack, not from the send */
 #define NODE_DEFECT_BOUND_OF_ONE NODE_DEFECT(10) /* bound from the leader's own memory alone */
 #define NODE_DEFECT_UNCLEAN_ADMISSION NODE_DEFECT(11) /* admitted before it ended what ran before */
-#define NODE_DEFECT_VOTERS_BELOW_THREE NODE_DEFECT(12) /* the voter set shrinks to one */
-#define NODE_DEFECT_OLD_VOTER_FIRST NODE_DEFECT(13)    /* replaced before its heir has caught up */
 #define NODE_DEFECT_FORCE_NO_JUMP NODE_DEFECT(14)   /* a new line's numbers go on where they were */
 #define NODE_DEFECT_FORCE_NO_DEBTS NODE_DEFECT(15)  /* a new line fences nobody */
 #define NODE_DEFECT_OLD_LINE NODE_DEFECT(16)	    /* a higher line is not heeded */
@@ -62,7 +60,6 @@
 #define NODE_DEFECT_GO_UNREAD NODE_DEFECT(40) /* go without a read-index round */
 #define NODE_DEFECT_YOUNGER_KILLED NODE_DEFECT(41) /* killed by a state that is older than the VM */
 #define NODE_DEFECT_REMOVED_VOTES NODE_DEFECT(42)  /* a voter is removed from the cluster */
-#define NODE_DEFECT_LEAVES_ALONE NODE_DEFECT(43)   /* .. though the others are no majority */
 #define NODE_DEFECT_DETACH_LEASE_KEPT NODE_DEFECT(44) /* back, but still by the longer lease */
 #define NODE_DEFECT_DETACH_QUIET NODE_DEFECT(50)      /* .. away as planned, it may be quiet */
 #define NODE_DEFECT_DETACH_WATCHED NODE_DEFECT(51)    /* .. and heeds its heartbeats all the same */
@@ -85,5 +82,10 @@
 #define NODE_DEFECT_SLOW_GETS NODE_DEFECT(63) /* VMs are placed on slow nodes, too */
 #define NODE_DEFECT_GO_IN_FLIGHT NODE_DEFECT(49) /* go while an entry about it is on its way */
 #define NODE_DEFECT_OFF_UNOWED NODE_DEFECT(57) /* `on` is owed only when `off` is known */
+#define NODE_DEFECT_OFF_WHILE_ON                                                                   \
+	NODE_DEFECT(12) /* off, while an earlier leader has it switched on */
+#define NODE_DEFECT_FORCE_APPLIED                                                                  \
+	NODE_DEFECT(13) /* a line is begun by what is known as committed */
+#define NODE_DEFECT_FORCE_REMOVED NODE_DEFECT(58) /* a line is begun behind one's own removal */
 
 #endif

@@ -5,7 +5,7 @@
  * more (quorum/state_fence.c): the debts are paid by SCSI as ever.
  *
  * An attempt that has begun goes on to its end, also when N's lease ends meanwhile: half a level leaves a
- * machine with one of its power supplies.
+ * machine with one of its power supplies, and a machine that hangs is only back when some level works.
  */
 #include "config.h"
 
@@ -246,7 +246,7 @@ static void ask_step(struct node *n, struct fencing *f)
 {
 	char text[STATE_FENCE_TEXT_MAX];
 
-	if (f->hand != n->cfg.id && n->now_ms - f->heard_ms > 2 * CORE_HAND_MS) {
+	if (f->hand != n->cfg.id && n->now_ms - f->heard_ms > 2 * FENCE_HAND_MS) {
 		(void)snprintf(text, sizeof(text), "%s does not answer", name_of(n, f->hand));
 		stop_agent(n, f);
 		agent_ended(n, f, false, text);
@@ -265,25 +265,51 @@ static bool is_back(const struct node *n, const struct state_node *s)
 	return p && beats_heard(n, s->id) && p->cleaned && p->ended >= s->incarnation;
 }
 
-static bool is_wanted(const struct node *n, const struct state_node *s)
+/* An agent that was asked by the leader before us, until its node hears of us or misses its questions. */
+static bool earlier_may_run(const struct node *n)
+{
+	return n->now_ms - n->mgr.since_ms < 2 * FENCE_HAND_MS;
+}
+
+/*
+ * Its `on` must not come between our `off` and what that proves: the machine would be on by then, and its VMs started
+ * elsewhere (off-while-on; simulator: off-but-on, 7 nodes, seed 120177 of its time). Of what was only begun, too: a
+ * manager that had led for long enough switches that on (16 nodes, seed 25 of its time).
+ */
+static bool may_be_switched_on(const struct node *n, const struct state_node *s)
+{
+	return s->off_level && earlier_may_run(n) && !(n->cfg.defects & NODE_DEFECT_OFF_WHILE_ON);
+}
+
+static bool can_be_fenced(const struct node *n, const struct state_node *s)
 {
 	size_t count;
 
-	return s->phase == STATE_NODE_FAILED && s->silent < s->incarnation && s->id != n->cfg.id &&
-	       !is_back(n, s) && beats_may_begin(n) && state_agents(&n->state, s->id, &count);
+	return s->phase == STATE_NODE_FAILED && s->id != n->cfg.id && !is_back(n, s) &&
+	       beats_may_begin(n) && state_agents(&n->state, s->id, &count);
+}
+
+static bool is_wanted(const struct node *n, const struct state_node *s)
+{
+	return s->silent < s->incarnation && can_be_fenced(n, s);
 }
 
 /*
  * An earlier leader's agents have switched it off, or were about to, and nobody has switched it on. While it has yet to
- * be proven off that comes first. One that was asked by the leader before us may still be at it, until its node hears of
- * us or misses its questions: its `off` must not come after our `on`.
+ * be proven off that comes first. Their `off` must not come after our `on`.
  */
 static bool is_owed(const struct node *n, const struct state_node *s)
 {
-	if (s->off_begun && n->now_ms - n->mgr.since_ms < 2 * CORE_HAND_MS)
+	if (s->off_begun && earlier_may_run(n))
 		return false;
 	return s->off_level && s->id != n->cfg.id && beats_may_begin(n) &&
 	       !(n->cfg.defects & NODE_DEFECT_ON_FORGOTTEN);
+}
+
+/* What has to be proven off is not switched on meanwhile. */
+static bool may_begin(const struct node *n, const struct state_node *s)
+{
+	return is_wanted(n, s) ? !may_be_switched_on(n, s) : is_owed(n, s);
 }
 
 static size_t first_of_level(const struct node *n, const struct state_node *s)
@@ -320,6 +346,19 @@ static bool owes(const struct fencing *f, const struct state_node *s)
 	return s->off_level && s->off_incarnation == f->incarnation;
 }
 
+/*
+ * A round that has begun is carried to its end, also when the lease's end has proven meanwhile that the node executes
+ * nothing: it may hang, and then it is back only when somebody switches it off and on. Not when a person has said that
+ * it is off: then it is his, and nobody owes it an `on` any more. Who is to stay off is never owed one, so there that
+ * cannot be told; one more `off` does it no harm.
+ */
+static bool goes_on(const struct node *n, const struct fencing *f, const struct state_node *s)
+{
+	bool ours = s->fence_keep_off || (s->off_begun && s->off_incarnation == f->incarnation);
+
+	return fence_run_tried(&f->run) && ours && can_be_fenced(n, s);
+}
+
 /* Whether what is under way is still about this node. Switching on is of whatever came after, too. */
 static bool is_void(const struct node *n, const struct fencing *f, const struct state_node *s)
 {
@@ -331,9 +370,9 @@ static bool is_void(const struct node *n, const struct fencing *f, const struct 
 		return false;
 	if (s->phase != STATE_NODE_FAILED || s->incarnation != f->incarnation)
 		return true;
-	/* Between two levels, or two rounds: no agent has done anything that is half done. */
+	/* Between two agents that are not of one level: nothing is half done. */
 	return f->run.at == f->run.level_at && f->run.tries == 0 && f->child == 0 && !f->untold &&
-	       !is_wanted(n, s);
+	       !is_wanted(n, s) && !goes_on(n, f, s);
 }
 
 /* Whether the database has that it is about to be switched off by those whose turn it is; told, if not. */
@@ -369,7 +408,8 @@ static void fencing_step(struct node *n, struct fencing *f, const struct state_n
 		tell(n, f, s);
 	if (f->run.phase == FENCE_REST && n->now_ms >= f->run.rest_until_ms)
 		fence_run_begin(&f->run, n->now_ms);
-	if (f->run.phase == FENCE_DONE && owes(f, s))
+	/* Not before nobody else may be at it: then an `off` may come. */
+	if (f->run.phase == FENCE_DONE && owes(f, s) && !earlier_may_run(n))
 		tell_on(n, f, s);
 	if (f->child == 0 && f->run.at < count && may_run(n, f, s))
 		begin_agent(n, f);
@@ -387,7 +427,7 @@ void fence_agents_step(struct node *n)
 			drop(n, f);
 			f = NULL;
 		}
-		if (!f && (is_wanted(n, s) || is_owed(n, s))) {
+		if (!f && may_begin(n, s)) {
 			begin(n, s);
 			f = fencing_find(n, s->id);
 		}

@@ -142,7 +142,7 @@ static bool is_over(const struct node *n, const struct hand *h)
 {
 	const struct state_node *s = state_node(&n->state, h->node);
 
-	if (h->from != raft_leader(n->raft).node || n->now_ms - h->asked_ms > CORE_HAND_MS)
+	if (h->from != raft_leader(n->raft).node || n->now_ms - h->asked_ms > FENCE_HAND_MS)
 		return true;
 	return !h->on && (!s || s->phase != STATE_NODE_FAILED || s->incarnation != h->incarnation);
 }

@@ -18,6 +18,11 @@ void fence_run_begin(struct fence_run *run, int64_t now_ms)
 	first_level(run, now_ms);
 }
 
+bool fence_run_tried(const struct fence_run *run)
+{
+	return run->phase == FENCE_OFF && (run->at || run->tries || run->turns);
+}
+
 void fence_run_begin_on(struct fence_run *run, size_t level_at, int64_t now_ms)
 {
 	*run = (struct fence_run){

@@ -51,9 +51,15 @@ enum fence_verdict {
 
 enum { FENCE_REST_MS = 2000, FENCE_REST_MAX_MS = 60000 };
 
+/* An agent that its manager asks for no more is killed after so long. */
+enum { FENCE_HAND_MS = 2000 };
+
 void fence_run_begin(struct fence_run *run, int64_t now_ms);
 /* An earlier attempt ended with `off`; level_at: the first agent of the level that did it. */
 void fence_run_begin_on(struct fence_run *run, size_t level_at, int64_t now_ms);
+
+/* An agent of this round has been tried, and none of a later round is waited for. */
+bool fence_run_tried(const struct fence_run *run);
 
 /* The agent whose turn it was has ended. agents: all n of the node, by level, the same ones each time. */
 enum fence_verdict fence_run_ended(struct fence_run *run, const struct state_agent *agents,

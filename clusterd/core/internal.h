@@ -67,7 +67,6 @@ enum {
 	FORCE_HEARD_MS = 10000,	  /* a node heard of within so long shows a sign of life */
 	CORE_MESSAGE_MAX = 8 << 20,
 	CORE_SETUP_MAX = STATE_PARTS * STATE_PART_MAX + 1024,
-	CORE_HAND_MS = 2000,	 /* a fence agent that its leader asks for no more is killed */
 	CORE_MOVES_PER_NODE = 2, /* at once, for a drain */
 };
 
@@ -405,6 +404,8 @@ void fence_hand_step(struct node *n);
 void manager_stop_node(struct node *n, struct asked *q);
 /* What a stopped node still has, and cannot be moved, yields. */
 void manager_stop_step(struct node *n);
+/* The lead, to a voter that answers and stays; again each time it comes back. */
+void manager_hand_over(struct node *n);
 /* It has ended all: in order, when it was stopped and says so; else as a failure that does no harm. */
 void manager_ended(struct node *n, const struct state_node *s);
 

@@ -82,23 +82,20 @@ static const struct raft_member *heir(const struct node *n)
 		struct raft_peer_view v;
 
 		if (m->role == RAFT_VOTER && m->id.node != n->cfg.id && s && !s->goodbye &&
-		    beats_in_ring(n, s->id) && raft_peer(n->raft, &m->id, &v) &&
+		    !s->leaving && beats_in_ring(n, s->id) && raft_peer(n->raft, &m->id, &v) &&
 		    n->now_ms - v.answered_ms <= HEIR_ANSWERS_MS)
 			return m;
 	}
 	return NULL;
 }
 
-/* It goes: the next leader is chosen while this one still answers. */
-static void hand_over(struct node *n)
+void manager_hand_over(struct node *n)
 {
-	const struct state_node *own = state_node(&n->state, n->cfg.id);
 	struct raft_event ev = { .type = RAFT_TRANSFER };
 	const struct raft_member *to = heir(n);
 	bool any = n->cfg.defects & NODE_DEFECT_GOODBYE_TO_WITNESS;
 
-	if (!own || !own->goodbye || own->instance != n->cfg.instance || (!to && !any) ||
-	    !agent_due(n, &n->mgr.handed_ms))
+	if ((!to && !any) || !agent_due(n, &n->mgr.handed_ms))
 		return;
 	ev.transfer.id = ++n->next_id;
 	if (!any)
@@ -106,12 +103,20 @@ static void hand_over(struct node *n)
 	log_feed(n, &ev);
 }
 
+/* It goes: the next leader is chosen while this one still answers. */
+static bool has_gone(const struct node *n)
+{
+	const struct state_node *own = state_node(&n->state, n->cfg.id);
+
+	return own && own->goodbye && own->instance == n->cfg.instance;
+}
+
 void manager_stop_step(struct node *n)
 {
 	bool any = false;
 
-	hand_over(n);
-
+	if (has_gone(n))
+		manager_hand_over(n);
 	for (size_t i = 0; i < n->state.nodes.n; i++) {
 		const struct state_node *s = &n->state.nodes.v[i];
 

@@ -153,21 +153,21 @@ void manager_voters_step(struct node *n)
 		.witness_answers = witness_answers(n),
 		.quiet = quiet(n, one, count),
 		.after_ms = n->cfg.voters_away_ms,
+		.self = raft_self(n->raft),
+		.defects = n->cfg.voters_defects,
 		.one = one,
 		.n = count,
 	};
 	struct raft_event ev = { .type = RAFT_CHANGE };
 	struct voters_change c;
 
-	if (n->cfg.defects & NODE_DEFECT_VOTERS_BELOW_THREE)
-		v.defects |= VOTERS_DEFECT_BELOW_THREE;
-	if (n->cfg.defects & NODE_DEFECT_OLD_VOTER_FIRST)
-		v.defects |= VOTERS_DEFECT_OLD_FIRST;
-	if (n->cfg.defects & NODE_DEFECT_LEAVES_ALONE)
-		v.defects |= VOTERS_DEFECT_LEAVES_ALONE;
 	c = voters_next(&v);
 	if (!c.any) {
 		witness_voters_step(n, v.settled);
+		return;
+	}
+	if (c.hand_over) {
+		manager_hand_over(n);
 		return;
 	}
 	if (c.op == RAFT_CHANGE_REMOVE && still_reads(n, c.member.id.node))

@@ -76,6 +76,7 @@ struct node_config {
 	uint64_t defects;      /* NODE_DEFECT_*, defect.h */
 	uint64_t raft_defects; /* mask of RAFT_DEFECT(): the simulator's */
 	unsigned witness_defects; /* of WITNESS_DEFECT_*, likewise */
+	unsigned voters_defects;  /* of VOTERS_DEFECT_*, likewise */
 	/* Of the lease in NODE_DO_CSVD_LEASE's file: its beat, when it was a watched one; else 0. */
 	int64_t lease_beat_ms;
 	struct node_witness_known

@@ -50,20 +50,29 @@ static void ask_force(struct cworld *w, unsigned node)
 	cw_event(w, node, &ev);
 }
 
-/* The others had left before they were destroyed. */
+/* The others had left before they were destroyed. It may have said goodbye (seed 101717 of its time). */
 static bool is_majority(const struct cworld *w, unsigned node)
 {
 	struct node_self self = { 0 };
 
 	if (w->node[node].core)
 		node_get_self(w->node[node].core, &self);
-	return self.life == NODE_UP;
+	return self.life == NODE_UP || self.leader == node;
 }
 
 static bool whole_copy(const struct cworld *w, unsigned node)
 {
-	return w->node[node].core ? state_node(node_state(w->node[node].core), node) != NULL
-				  : w->node[node].disk.snapshot.index > 1;
+	struct state known;
+	bool whole;
+
+	if (!w->node[node].core)
+		return w->node[node].disk.snapshot.index > 1;
+	if (node_known(w->node[node].core, &known) < 0)
+		return false;
+	/* Its removal may be the last that it has read. */
+	whole = state_node(&known, node) || state_node(node_state(w->node[node].core), node);
+	state_fini(&known);
+	return whole;
 }
 
 bool force_alone(struct cworld *w, unsigned node)

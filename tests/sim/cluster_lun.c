@@ -41,7 +41,7 @@ static void issue(struct cworld *w, struct qemu *q)
 	t->b = w->node[q->node].vol[0].store.data_incarnation;
 	t->c = q->generation;
 	t->name[0] = (char)('0' + q->vm);
-	t->target = w->lun.instance;
+	t->target = target_instance(path);
 	t->nexus = target_nexus(path);
 }
 

@@ -124,6 +124,7 @@ static void hello(struct svol *v, unsigned to)
 {
 	v->link = to;
 	v->link_epoch = tables_of(v)->volume[v->l].epoch;
+	v->link_run = svol_of(v->w, to, v->l)->runs;
 	v->welcome = false;
 	v->session++;
 	v->greeted_ms = sim_now(v->w->s);
@@ -142,7 +143,8 @@ void nexus_look(struct svol *v)
 	if (!v->data)
 		make_data(v);
 	to = coordinator_of(v);
-	if (v->link && (to != v->link || v->link_epoch != tables_of(v)->volume[v->l].epoch))
+	if (v->link && (to != v->link || v->link_epoch != tables_of(v)->volume[v->l].epoch ||
+			v->link_run != svol_of(v->w, to, v->l)->runs))
 		session_down(v);
 	if (to && (!v->link || (!v->welcome && sim_now(v->w->s) - v->greeted_ms > 1000)))
 		hello(v, to);

@@ -21,6 +21,9 @@
  *   reported   a start has failed, its report is in slow logs, and clusterd is started anew (go-in-flight)
  *   gone       a guest dies with a write in csvd, while no clusterd looks (gone-at-once)
  *   word       (suite witness) who is named hangs, and hears of it when another one has the witness (witness-word-blind)
+ *   named      (suite witness) who is named takes it, and who named it has read who holds it a moment before
+ *              (witness-named-unread)
+ *   both-stop  (suite witness) both nodes say goodbye, and are not switched off (goodbye-to-witness)
  *   old-copy   a node's database is put back from a copy, and what it vouched for since is nowhere else but on one that
  *              is off (old-copy)
  */
@@ -46,13 +49,18 @@ static const struct scene {
 	{ "gone", scene_gone },
 };
 
-static const struct scene witness_scene = { "word", scene_word };
+/* With a witness: of eight seeds. */
+static const struct scene witness_scenes[8] = {
+	[1] = { "named", scene_named },
+	[2] = { "both-stop", scene_both_stop },
+	[5] = { "word", scene_word },
+};
 
 /* Not with agents, planned stops, different lengths and the like; nor where most nodes are destroyed. */
 static const struct scene *scene_of(const struct cworld *w)
 {
 	if (w->witness)
-		return w->seed % 8 == 5 ? &witness_scene : &scenes[SCENES - 1];
+		return &witness_scenes[w->seed % 8];
 	return w->seed % 4 == 0 && w->seed % 5 != 2 && !w->old ? &scenes[w->seed / 4 % SCENES]
 							       : &scenes[SCENES - 1];
 }

@@ -44,6 +44,8 @@ void scene_gone(struct cworld *w);
 void scene_old_copy(struct cworld *w);
 /* cluster_scene_witness.c */
 void scene_word(struct cworld *w);
+void scene_named(struct cworld *w);
+void scene_both_stop(struct cworld *w);
 /* cluster_lines.c */
 void scene_two_lines(struct cworld *w);
 

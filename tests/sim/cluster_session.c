@@ -331,6 +331,11 @@ uint64_t target_nexus(const struct lun_data *data)
 	return ((const struct lun_session *)(const void *)data)->nexus;
 }
 
+uint64_t target_instance(const struct lun_data *data)
+{
+	return ((const struct lun_session *)(const void *)data)->instance;
+}
+
 const struct lun_data *target_ungranted(struct cworld *w, unsigned node, unsigned l)
 {
 	for (const struct lun_session *s = w->lun.sessions; s; s = s->next)

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "quorum/state_schema.h"
+#include "quorum/voters.h"
 #include "quorum/witness.h"
 #include "tests/sim/cluster_target.h"
 #include "tests/sim/lun_env.h"
@@ -33,6 +34,7 @@ static const struct {
 	bool quick;
 	unsigned hb; /* of the csvds */
 	unsigned store;
+	unsigned voters;
 } defects[] = {
 	{ "fence-skipped", NODE_DEFECT_FENCE_SKIPPED, true },
 	{ "bound-skipped", NODE_DEFECT_BOUND_SKIPPED, true },
@@ -57,10 +59,12 @@ static const struct {
 	{ "feeder-trusts", 0, true, SIM_DEFECT_FEEDER_TRUSTS },
 	{ "feeder-end", 0, true, SIM_DEFECT_FEEDER_END },
 	{ "go-not-asked", NODE_DEFECT_GO_NOT_ASKED, true },
-	{ "voters-below-three", NODE_DEFECT_VOTERS_BELOW_THREE, true },
-	{ "old-voter-first", NODE_DEFECT_OLD_VOTER_FIRST, true },
+	{ "voters-below-three", 0, true, .voters = VOTERS_DEFECT_BELOW_THREE },
+	{ "old-voter-first", 0, true, .voters = VOTERS_DEFECT_OLD_FIRST },
 	{ "force-no-jump", NODE_DEFECT_FORCE_NO_JUMP, true },
 	{ "force-no-debts", NODE_DEFECT_FORCE_NO_DEBTS, true },
+	{ "force-applied", NODE_DEFECT_FORCE_APPLIED, true },
+	{ "force-removed", NODE_DEFECT_FORCE_REMOVED, true },
 	{ "old-line", NODE_DEFECT_OLD_LINE, true },
 	{ "schema-early", NODE_DEFECT_SCHEMA_EARLY, true },
 	{ "confirm-in-ring", NODE_DEFECT_CONFIRM_IN_RING, true },
@@ -68,6 +72,7 @@ static const struct {
 	{ "quarantine-all", NODE_DEFECT_QUARANTINE_ALL, true },
 	{ "off-pays", NODE_DEFECT_OFF_PAYS, true },
 	{ "on-forgotten", NODE_DEFECT_ON_FORGOTTEN, true },
+	{ "off-while-on", NODE_DEFECT_OFF_WHILE_ON, true },
 	{ "off-unowed", NODE_DEFECT_OFF_UNOWED, true },
 	{ "detach-forgotten", NODE_DEFECT_DETACH_FORGOTTEN, true },
 	{ "detach-lease-kept", NODE_DEFECT_DETACH_LEASE_KEPT, true },
@@ -80,7 +85,8 @@ static const struct {
 	{ "go-in-flight", NODE_DEFECT_GO_IN_FLIGHT, true },
 	{ "goodbye-to-witness", NODE_DEFECT_GOODBYE_TO_WITNESS, true },
 	{ "removed-votes", NODE_DEFECT_REMOVED_VOTES, true },
-	{ "leaves-alone", NODE_DEFECT_LEAVES_ALONE, true },
+	{ "leaves-alone", 0, true, .voters = VOTERS_DEFECT_LEAVES_ALONE },
+	{ "own-vote", 0, true, .voters = VOTERS_DEFECT_OWN_VOTE },
 	{ "save-twice", NODE_DEFECT_SAVE_TWICE, true },
 	{ "remove-early", NODE_DEFECT_REMOVE_EARLY, true },
 	{ "forget-retired", NODE_DEFECT_FORGET_RETIRED, true },
@@ -123,6 +129,7 @@ static const struct {
 } witness_defects[] = {
 	{ "witness-no-wait", .rule = WITNESS_DEFECT_NO_WAIT },
 	{ "witness-word-blind", .rule = WITNESS_DEFECT_WORD_BLIND },
+	{ "witness-named-unread", .rule = WITNESS_DEFECT_NAMED_UNREAD },
 	{ "cast-old-ring", NODE_DEFECT_CAST_OLD_RING, 0 },
 	{ "witness-no-check", NODE_DEFECT_WITNESS_NO_CHECK, 0 },
 	{ "witness-no-barrier", 0, SIM_DEFECT_WITNESS_NO_BARRIER },
@@ -170,6 +177,7 @@ static struct cworld *world_new(const struct suite_args *args)
 			w->defects = defects[i].node;
 			w->hb_defects = defects[i].hb;
 			w->store_defects = defects[i].store;
+			w->voters_defects = defects[i].voters;
 		}
 	for (size_t i = 0; args->defect && i < sizeof(witness_defects) / sizeof(*witness_defects);
 	     i++)

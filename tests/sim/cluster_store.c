@@ -220,6 +220,7 @@ static void start(struct svol *v)
 	judge_opened(w, v->node, v->l);
 	w->lun.epoch[v->l] = v->epoch;
 	v->running = true;
+	v->runs++;
 	v->closed = false;
 	v->running_epoch = cvol_of(v)->go_epoch = v->epoch;
 	sim_trace(w->s, "n%u coordinates %s at epoch %" PRIu64, v->node, cw_volumes[v->l],

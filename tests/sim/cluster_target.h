@@ -26,8 +26,9 @@ void target_conflict(struct cworld *w, unsigned node, unsigned l, uint64_t nexus
 uint64_t target_holds_ms(struct cworld *w, unsigned l);
 /* Something of (node, incarnation) may still be written: a key that had its GO. */
 bool target_lets(const struct cworld *w, unsigned l, unsigned node, uint64_t incarnation);
-/* The nexus that data is sent by. */
+/* The nexus that data is sent by, and the target that it was made with: one that is started anew knows it no more. */
 uint64_t target_nexus(const struct lun_data *data);
+uint64_t target_instance(const struct lun_data *data);
 
 /* One that has registered and has no GO, for the guard that is left out. */
 const struct lun_data *target_ungranted(struct cworld *w, unsigned node, unsigned l);

@@ -41,7 +41,8 @@ static void on_ask(struct cworld *w, unsigned from, const Core__BoundAsk *q)
 }
 
 /* The witness's answers are given by its host, from its own memory. */
-static void on_answer(struct cworld *w, unsigned from, unsigned to, const Core__BoundAnswer *m)
+static void on_answer(struct cworld *w, unsigned from, unsigned to, const Core__BoundAnswer *m,
+		      uint64_t instance)
 {
 	const struct bound_asked *a = to && to <= w->nodes ? asked(w, to, m->id) : NULL;
 	struct bound_answered *b =
@@ -50,15 +51,24 @@ static void on_answer(struct cworld *w, unsigned from, unsigned to, const Core__
 	if (!b || m->voter_node || !a->incarnation || m->voter.len != sizeof(b->voter))
 		return;
 	b->incarnation = a->incarnation;
+	b->instance = instance;
 	memcpy(b->voter, m->voter.data, sizeof(b->voter));
 }
 
-static void on_ack(struct cworld *w, unsigned from, unsigned to, const Core__BeatAck *m)
+/* What a copy of an earlier life says is dropped by who knows the later one (seed 80616 of its time). */
+static bool is_old_copy(const struct cworld *w, const struct bound_answered *b, uint64_t instance)
+{
+	return instance < b->instance && !(w->defects & NODE_DEFECT_OLD_COPY);
+}
+
+static void on_ack(struct cworld *w, unsigned from, unsigned to, const Core__BeatAck *m,
+		   uint64_t instance)
 {
 	const struct bound_answered *b = to && to <= w->nodes ? &w->node[from].answered[to] : NULL;
 
 	if (!b || m->voter_node || m->voter.len != sizeof(b->voter) || !b->incarnation ||
-	    m->incarnation > b->incarnation || memcmp(b->voter, m->voter.data, m->voter.len) != 0)
+	    m->incarnation > b->incarnation || memcmp(b->voter, m->voter.data, m->voter.len) != 0 ||
+	    is_old_copy(w, b, instance))
 		return;
 	sim_fail(w->s, "acks-after-answer",
 		 "n%u acks a beat of n%u at %" PRIu64
@@ -89,8 +99,8 @@ void wire_sent(struct cworld *w, unsigned from, const struct node_action *a)
 	if (m->what_case == CORE__MESSAGE__WHAT_BOUND_ASK)
 		on_ask(w, from, m->bound_ask);
 	else if (m->what_case == CORE__MESSAGE__WHAT_BOUND_ANSWER)
-		on_answer(w, from, m->to, m->bound_answer);
+		on_answer(w, from, m->to, m->bound_answer, m->instance);
 	else if (m->what_case == CORE__MESSAGE__WHAT_BEAT_ACK)
-		on_ack(w, from, m->to, m->beat_ack);
+		on_ack(w, from, m->to, m->beat_ack, m->instance);
 	core__message__free_unpacked(m, NULL);
 }

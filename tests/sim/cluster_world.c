@@ -356,6 +356,7 @@ static void boot(struct sim *s, unsigned node)
 		.defects = w->defects,
 		.raft_defects = w->raft_defects,
 		.witness_defects = w->witness_defects,
+		.voters_defects = w->voters_defects,
 		.voters_away_ms = w->voters_away_ms,
 		.quarantine_ms = w->quarantine_ms,
 		.snapshot_every = w->snapshot_every,

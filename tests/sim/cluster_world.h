@@ -110,6 +110,8 @@ struct wop {
 	uint32_t len, holder;
 	uint8_t *data;
 	uint64_t claim; /* of a directory: whose log */
+	uint64_t order; /* in which its session was asked for it */
+	bool begun;	/* at the target */
 };
 
 /* The blocks of one claim, of a directory. */
@@ -119,6 +121,7 @@ struct wit_image {
 };
 
 struct wit_world {
+	uint64_t orders; /* operations, ever */
 	uint8_t *bytes; /* NULL: there is none */
 	uint8_t uuid[16];
 	bool file;	/* a directory on a share; else a LUN */
@@ -182,6 +185,7 @@ struct svol {
 	unsigned node, l;
 	struct store *store;
 	uint64_t store_epoch, store_incarnation, running_epoch, epoch;
+	uint64_t runs;	      /* how often it began to serve: sessions end with each */
 	uint64_t asked_at;    /* the volume's epoch in the log when this csvd asked */
 	uint64_t found_epoch; /* on the volume, when it was refused */
 	bool wanted, spoilt, claiming, asking, asks, paying, running, closed;
@@ -196,7 +200,7 @@ struct svol {
 	/* with the coordinator */
 	unsigned link; /* 0 = none */
 	bool welcome;
-	uint64_t session, link_epoch;
+	uint64_t session, link_epoch, link_run;
 	int64_t greeted_ms;
 };
 
@@ -243,6 +247,7 @@ struct bound_asked {
 };
 struct bound_answered {
 	uint64_t incarnation;
+	uint64_t instance; /* the life in which it was answered */
 	uint8_t voter[16];
 };
 
@@ -319,6 +324,7 @@ struct cnode {
 	struct feeder feeder;
 	bool slice_frozen;
 	uint64_t cpu_usec;
+	int64_t starved_ms; /* its watchdog is not petted since; 0 = it is */
 	bool away; /* its clusterd, as planned, and its guests need no heartbeat */
 	bool comes_back;
 	bool going_down; /* the machine, in order */
@@ -371,6 +377,7 @@ struct cworld {
 	uint64_t defects;
 	uint64_t raft_defects;
 	unsigned witness_defects;
+	unsigned voters_defects;
 	unsigned hb_defects;	/* HB_DEFECT_*, SIM_DEFECT_* */
 	unsigned store_defects; /* STORE_DEFECT_* */
 	int64_t voters_away_ms;

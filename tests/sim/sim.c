@@ -410,6 +410,7 @@ void sim_boot(struct sim *s, unsigned node)
 	n->up = n->powered = true;
 	n->life++;
 	n->timer_gen++;
+	n->timer_at = 0; /* the earlier life's; ours may fall on the same moment (raft, seed 200293) */
 	sim_trace(s, "n%u boot", node);
 	s->ops->boot(s, node);
 	/* A process that restarts before its machine was told a ring is told one like a new machine. */

@@ -93,6 +93,28 @@ static void test_forced_while_coming_back(void **state)
 	state_fini(&s);
 }
 
+/* Nobody is left whom it could leave; another one's leave goes on, drained it stays. */
+static void test_forced_while_leaving(void **state)
+{
+	struct state_node *n;
+	struct state s;
+
+	(void)state;
+	make(&s);
+	for (uint32_t id = 1; id <= 2; id++) {
+		n = state_node(&s, id);
+		n->leaving = n->draining = true;
+	}
+	n = state_node(&s, 1);
+	state_force_self(&s, 1, n->uuid);
+	assert_false(n->leaving || n->draining);
+	assert_true(state_node(&s, 2)->leaving);
+	n->draining = true;
+	state_force_self(&s, 1, n->uuid);
+	assert_true(n->draining);
+	state_fini(&s);
+}
+
 static unsigned dropped;
 
 static void each(void *user, const char *object, const char *text)
@@ -184,6 +206,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_forced_while_coming_back),
+		cmocka_unit_test(test_forced_while_leaving),
 		cmocka_unit_test(test_a_new_line_believes_nothing),
 		cmocka_unit_test(test_what_was_dropped),
 		cmocka_unit_test(test_backup_is_checked),

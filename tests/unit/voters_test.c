@@ -205,6 +205,28 @@ static void test_who_leaves_votes_no_more(void **state)
 	assert_int_equal(c.member.role, RAFT_LEARNER);
 }
 
+/* A leader would have the change in its log alone: another one makes it. */
+static void test_nobody_takes_its_own_vote(void **state)
+{
+	struct voters_change c;
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, 3);
+	r.view.self = id(2, 1);
+	r.one[1].leaves = true;
+	c = voters_next(&r.view);
+	assert_true(c.any && c.hand_over);
+	r.view.defects = VOTERS_DEFECT_OWN_VOTE;
+	assert_false(voters_next(&r.view).hand_over);
+	r.view.defects = 0;
+	r.view.self = id(1, 1);
+	c = go(&r);
+	assert_true(c.any && !c.hand_over);
+	assert_int_equal(c.member.id.node, 2);
+	assert_int_equal(c.member.role, RAFT_LEARNER);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -216,6 +238,7 @@ int main(void)
 		cmocka_unit_test(test_an_heir_that_stays_away),
 		cmocka_unit_test(test_who_is_no_node_goes_at_once),
 		cmocka_unit_test(test_who_leaves_votes_no_more),
+		cmocka_unit_test(test_nobody_takes_its_own_vote),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
