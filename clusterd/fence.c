@@ -24,14 +24,14 @@ enum { OUTPUT_MAX = 4096, GRACE_MS = 2000 };
 
 struct fence_child {
 	pid_t pid;
-	int out_fd;
+	int out_fd, life_fd;
 	char *input; /* for masking */
 	char out[OUTPUT_MAX + 1];
 	size_t len;
 	bool late;
 	struct cl_mono begun;
 	int64_t timeout_ms;
-	struct cl_source *end, *output, *timer;
+	struct cl_source *end, *output, *timer, *beat;
 	fence_end_fn fn;
 	void *user;
 };
@@ -136,6 +136,15 @@ static void on_late(void *user)
 	(void)cl_timer_set_in(c->timer, GRACE_MS);
 }
 
+/* What the guard has not read yet is as good: full is no error, and gone is told by its end. */
+static void on_beat(void *user)
+{
+	struct fence_child *c = user;
+
+	(void)!write(c->life_fd, "", 1);
+	(void)cl_timer_set_in(c->beat, FENCE_BEAT_MS);
+}
+
 static void on_end(void *user, int status)
 {
 	struct fence_child *c = user;
@@ -167,8 +176,11 @@ void fence_child_free(struct fence_child *c)
 	cl_source_free(c->end);
 	cl_source_free(c->output);
 	cl_source_free(c->timer);
+	cl_source_free(c->beat);
 	if (c->out_fd >= 0)
 		(void)close(c->out_fd);
+	if (c->life_fd >= 0)
+		(void)close(c->life_fd);
 	if (c->input)
 		explicit_bzero(c->input, strlen(c->input));
 	free(c->input);
@@ -188,9 +200,14 @@ static int input_fd(const char *input, struct cl_error *err)
 	return cl_steal_fd(&fd);
 }
 
-static int spawn(struct fence_child *c, const char *path, int in, int out, struct cl_error *err)
+struct ends {
+	int in, out, life; /* the child's */
+};
+
+static int spawn(struct fence_child *c, const char *guard, const char *path,
+		 const struct ends *ends, struct cl_error *err)
 {
-	char *const argv[] = { (char *)(uintptr_t)path, NULL };
+	char *const argv[] = { (char *)(uintptr_t)guard, (char *)(uintptr_t)path, NULL };
 	char *const env[] = { (char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", (char *)"LC_ALL=C",
 			      NULL };
 	posix_spawn_file_actions_t files;
@@ -202,21 +219,22 @@ static int spawn(struct fence_child *c, const char *path, int in, int out, struc
 	(void)sigfillset(&all);
 	(void)posix_spawn_file_actions_init(&files);
 	(void)posix_spawnattr_init(&attr);
-	(void)posix_spawn_file_actions_adddup2(&files, in, STDIN_FILENO);
-	(void)posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO);
-	(void)posix_spawn_file_actions_adddup2(&files, out, STDERR_FILENO);
+	(void)posix_spawn_file_actions_adddup2(&files, ends->in, STDIN_FILENO);
+	(void)posix_spawn_file_actions_adddup2(&files, ends->out, STDOUT_FILENO);
+	(void)posix_spawn_file_actions_adddup2(&files, ends->out, STDERR_FILENO);
+	(void)posix_spawn_file_actions_adddup2(&files, ends->life, FENCE_LIFE_FD);
 	(void)posix_spawnattr_setsigmask(&attr, &none);
 	(void)posix_spawnattr_setsigdefault(&attr, &all);
 	(void)posix_spawnattr_setpgroup(&attr, 0);
 	(void)posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
 						      POSIX_SPAWN_SETSIGDEF);
-	r = posix_spawn(&c->pid, path, &files, &attr, argv, env);
+	r = posix_spawn(&c->pid, guard, &files, &attr, argv, env);
 	(void)posix_spawn_file_actions_destroy(&files);
 	(void)posix_spawnattr_destroy(&attr);
 	if (r == 0)
 		return 0;
 	c->pid = 0;
-	return cl_error_errno(err, -r, "%s", path);
+	return cl_error_errno(err, -r, "%s", guard);
 }
 
 static int watch(struct fence_child *c, struct cl_loop *loop, struct cl_error *err)
@@ -230,35 +248,53 @@ static int watch(struct fence_child *c, struct cl_loop *loop, struct cl_error *e
 		r = cl_timer_new(loop, on_late, c, &c->timer);
 	if (r == 0)
 		r = cl_timer_set_in(c->timer, c->timeout_ms);
+	if (r == 0)
+		r = cl_timer_new(loop, on_beat, c, &c->beat);
+	if (r == 0)
+		r = cl_timer_set_in(c->beat, FENCE_BEAT_MS);
 	return r < 0 ? cl_error_errno(err, r, "a fence agent") : 0;
 }
 
-int fence_child_new(struct cl_loop *loop, const char *directory, const char *agent,
-		    const char *input, int64_t timeout_ms, fence_end_fn fn, void *user,
-		    struct fence_child **ret, struct cl_error *err)
+static int pipe_new(int *ret_read, int *ret_write, struct cl_error *err)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
+		return cl_error_errno(err, -errno, "pipe");
+	*ret_read = fds[0];
+	*ret_write = fds[1];
+	return 0;
+}
+
+int fence_child_new(struct cl_loop *loop, const char *guard, const char *directory,
+		    const char *agent, const char *input, int64_t timeout_ms, fence_end_fn fn,
+		    void *user, struct fence_child **ret, struct cl_error *err)
 {
 	_cleanup_(fence_child_freep) struct fence_child *c = calloc(1, sizeof(*c));
-	_cleanup_close_ int in = -1, out = -1;
+	_cleanup_close_ int in = -1, out = -1, life = -1;
 	char path[PATH_MAX];
-	int fds[2], r;
+	int r;
 
 	if (!c)
 		return cl_error_set(err, -ENOMEM, "out of memory");
-	c->out_fd = -1;
+	c->out_fd = c->life_fd = -1;
 	c->begun = cl_mono_now();
 	c->timeout_ms = timeout_ms;
 	c->fn = fn;
 	c->user = user;
 	c->input = strdup(input);
 	(void)snprintf(path, sizeof(path), "%s/%s", directory, agent);
+	if (access(path, X_OK) < 0)
+		return cl_error_errno(err, -errno, "%s", path);
 	in = input_fd(input, err);
 	if (!c->input || in < 0)
 		return in < 0 ? in : cl_error_set(err, -ENOMEM, "out of memory");
-	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
-		return cl_error_errno(err, -errno, "pipe");
-	c->out_fd = fds[0];
-	out = fds[1];
-	r = spawn(c, path, in, out, err);
+	r = pipe_new(&c->out_fd, &out, err);
+	if (r == 0)
+		r = pipe_new(&life, &c->life_fd, err);
+	if (r == 0)
+		r = spawn(c, guard ? guard : PKGLIBEXECDIR "/clusterd-fence-guard", path,
+			  &(struct ends){ in, out, life }, err);
 	if (r == 0)
 		r = watch(c, loop, err);
 	if (r == 0)

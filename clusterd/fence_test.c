@@ -90,9 +90,9 @@ static void run(struct fence_test *t)
 
 		(void)snprintf(input, sizeof(input), "%saction=%s\n", a->options,
 			       actions[t->at % ACTIONS]);
-		r = fence_child_new(t->rq->d->loop, t->rq->d->conf.fence_agent_directory, a->name,
-				    input, (int64_t)a->timeout_s * 1000, on_end, t, &t->child,
-				    &err);
+		r = fence_child_new(t->rq->d->loop, NULL, t->rq->d->conf.fence_agent_directory,
+				    a->name, input, (int64_t)a->timeout_s * 1000, on_end, t,
+				    &t->child, &err);
 		explicit_bzero(input, sizeof(input));
 		if (r == 0)
 			return;

@@ -8,9 +8,13 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "clusterd/core/fence_run.h"
 #include "clusterd/daemon.h"
 #include "clusterd/fence.h"
 #include "lib/log.h"
+
+_Static_assert((int)FENCE_SILENCE_MS <= (int)FENCE_HAND_MS,
+	       "an agent is over before the next manager's begin");
 
 struct order {
 	LIST_ENTRY(order) link;
@@ -85,7 +89,7 @@ void fencer_do(struct fencer *f, const struct node_action *a)
 	o->id = a->fence.id;
 	(void)snprintf(o->what, sizeof(o->what), "%s %s", a->fence.agent, a->fence.action);
 	LIST_INSERT_HEAD(&f->orders, o, link);
-	if (fence_child_new(f->d->loop, f->d->conf.fence_agent_directory, a->fence.agent,
+	if (fence_child_new(f->d->loop, NULL, f->d->conf.fence_agent_directory, a->fence.agent,
 			    a->fence.input, a->fence.timeout_ms, on_end, o, &o->child, &err) < 0)
 		fails(o, &err);
 }

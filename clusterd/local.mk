@@ -53,6 +53,11 @@ clusterd_libclusterd_a_SOURCES = \
 	clusterd/vms.c clusterd/vms.h clusterd/vms_int.h \
 	clusterd/vms_find.c clusterd/vms_report.c clusterd/vms_tls.c \
 	clusterd/witnessd.c clusterd/witnessd.h
+clusterd_libclusterd_a_CPPFLAGS = $(AM_CPPFLAGS) -DPKGLIBEXECDIR='"$(pkglibexecdir)"'
+
+pkglibexec_PROGRAMS += clusterd-fence-guard
+clusterd_fence_guard_SOURCES = clusterd/fence_guard.c clusterd/fence.h
+clusterd_fence_guard_LDADD = migration/libmigration.a lib/libcl.a
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/backup_test

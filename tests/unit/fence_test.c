@@ -2,7 +2,10 @@
 /* Fence agents: the order in which they are tried, what may be given to them, and running one. */
 #include "config.h"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -10,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -180,6 +184,7 @@ static void refusals(void **state)
 
 /* ---- running one -------------------------------------------------------------------------------------- */
 
+static const char guard[] = "./clusterd-fence-guard";
 static char directory[64];
 static struct cl_loop *loop;
 static struct fence_end got;
@@ -210,11 +215,8 @@ static void on_end(void *user, const struct fence_end *end)
 	cl_loop_stop(loop);
 }
 
-/* What a program of these lines comes to. */
-static void agent(const char *script, const char *input, int64_t timeout_ms)
+static void write_agent(const char *script)
 {
-	struct cl_error err = CL_ERROR_INIT;
-	struct fence_child *child;
 	char path[100];
 	FILE *f;
 
@@ -224,8 +226,17 @@ static void agent(const char *script, const char *input, int64_t timeout_ms)
 	(void)fprintf(f, "#!/bin/sh\n%s\n", script);
 	assert_int_equal(fclose(f), 0);
 	assert_int_equal(chmod(path, 0700), 0);
-	if (fence_child_new(loop, directory, "fence_x", input, timeout_ms, on_end, NULL, &child,
-			    &err) < 0)
+}
+
+/* What a program of these lines comes to. */
+static void agent(const char *script, const char *input, int64_t timeout_ms)
+{
+	struct cl_error err = CL_ERROR_INIT;
+	struct fence_child *child;
+
+	write_agent(script);
+	if (fence_child_new(loop, guard, directory, "fence_x", input, timeout_ms, on_end, NULL,
+			    &child, &err) < 0)
 		fail_msg("%s", err.msg);
 	cl_loop_run(loop);
 }
@@ -248,6 +259,8 @@ static void its_last_words(void **state)
 	assert_string_equal(got.said, "login as *** on 10.0.0.1 failed");
 	agent("exit 1", "action=off\n", 10000);
 	assert_string_equal(got.said, "ended with status 1");
+	agent("kill -KILL $$", "action=off\n", 10000);
+	assert_int_equal(got.code, -1);
 	agent("echo '2026-11-22 10:52:14,570 ERROR: Failed: 10 tries'; exit 1", "action=off\n", 10000);
 	assert_string_equal(got.said, "ERROR: Failed: 10 tries");
 	agent("echo '2026-11-22 10'; exit 1", "action=off\n", 10000);
@@ -279,10 +292,79 @@ static void it_is_not_there(void **state)
 	struct fence_child *child;
 
 	(void)state;
-	assert_int_equal(fence_child_new(loop, directory, "fence_none", "", 1000, on_end, NULL,
-					 &child, &err),
+	assert_int_equal(fence_child_new(loop, guard, directory, "fence_none", "", 1000, on_end,
+					 NULL, &child, &err),
 			 -ENOENT);
 	assert_non_null(strstr(err.msg, "fence_none"));
+}
+
+/*
+ * A clusterd that runs an agent of two processes, in a process of its own. The two hold the writing end of what *ret_held
+ * reads: at its end of file they are gone.
+ */
+static pid_t clusterd_begins(int *ret_held)
+{
+	char path[100], script[200], c;
+	struct pollfd p = { .events = POLLIN };
+	pid_t pid;
+
+	(void)snprintf(path, sizeof(path), "%s/held", directory);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	p.fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	assert_true(p.fd >= 0);
+	(void)snprintf(script, sizeof(script), "exec >%s; sleep 100 & echo; wait", path);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid) {
+		agent(script, "action=on\n", 60000);
+		_exit(0);
+	}
+	assert_int_equal(poll(&p, 1, 10000), 1);
+	assert_int_equal(read(p.fd, &c, 1), 1);
+	(void)unlink(path);
+	*ret_held = p.fd;
+	return pid;
+}
+
+static bool ends_within(int held, int ms)
+{
+	struct pollfd p = { .fd = held, .events = POLLIN };
+	char c;
+
+	return poll(&p, 1, ms) == 1 && read(held, &c, 1) == 0;
+}
+
+static void clusterd_is_gone(int signo)
+{
+	int held, status;
+	pid_t pid = clusterd_begins(&held);
+
+	/* As long as clusterd lives it may run. */
+	assert_false(ends_within(held, FENCE_SILENCE_MS + 1000));
+	assert_int_equal(kill(pid, signo), 0);
+	assert_true(ends_within(held, FENCE_SILENCE_MS + 5000));
+	(void)close(held);
+	(void)kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+}
+
+static void clusterd_dies(void **state)
+{
+	(void)state;
+	clusterd_is_gone(SIGKILL);
+}
+
+static void clusterd_stands_still(void **state)
+{
+	(void)state;
+	clusterd_is_gone(SIGSTOP);
+}
+
+static void by_hand(void **state)
+{
+	(void)state;
+	assert_int_equal(WEXITSTATUS(system("./clusterd-fence-guard /bin/true 3<&- 2>/dev/null")),
+			 2);
 }
 
 int main(void)
@@ -301,6 +383,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(much_is_said, make, unmake),
 		cmocka_unit_test_setup_teardown(it_hangs, make, unmake),
 		cmocka_unit_test_setup_teardown(it_is_not_there, make, unmake),
+		cmocka_unit_test_setup_teardown(clusterd_dies, make, unmake),
+		cmocka_unit_test_setup_teardown(clusterd_stands_still, make, unmake),
+		cmocka_unit_test(by_hand),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
