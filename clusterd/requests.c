@@ -456,6 +456,12 @@ int requests_may(const char *verb, enum ipc_role role, struct cl_error *err)
 						: "root, or group clusterop or clusteradm");
 }
 
+/* A node without a cluster has no core; what makes one goes without. `init --force` goes on with one that is there. */
+static bool makes_core(const struct ask *ask, int (*run)(struct ask *, struct cl_error *))
+{
+	return (run == do_init && !ask_option(ask, "force")) || run == do_join;
+}
+
 static int dispatch(struct ask *ask, enum ipc_role role, struct cl_error *err)
 {
 	const Ipc__Request *msg = ask->msg;
@@ -468,8 +474,7 @@ static int dispatch(struct ask *ask, enum ipc_role role, struct cl_error *err)
 		r = requests_may(msg->verb, role, err);
 		if (r == 0)
 			r = check_operands(msg, verbs[i].min, verbs[i].max, err);
-		if (r == 0 && !ask->rq->d->node && verbs[i].run != do_init &&
-		    verbs[i].run != do_join)
+		if (r == 0 && !ask->rq->d->node && !makes_core(ask, verbs[i].run))
 			return no_core(err);
 		return r == 0 ? verbs[i].run(ask, err) : r;
 	}
@@ -532,10 +537,29 @@ static void add_move(struct requests *rq, const struct pending *p, json_t *done)
 				  json_integer(cl_mono_diff_ms(p->begun, cl_mono_now())));
 }
 
+/* Of who has said goodbye and votes as long as its machine is on: nobody is surprised by what follows. */
+static bool is_missed(const struct requests *rq, const struct pending *p)
+{
+	struct node_self self;
+
+	node_get_self(rq->d->node, &self);
+	return strcmp(p->verb, "stop node") == 0 && self.quorate && self.can_lose == 0 &&
+	       node_state(rq->d->node)->nodes.n > 1;
+}
+
 static json_t *done_json(struct requests *rq, const struct pending *p, const struct node_action *a)
 {
-	json_t *done = json_pack("{s:s,s:s,s:s}", "verb", p->verb, "object", p->object, "message",
-				 a->reply.text);
+	char text[512];
+	json_t *done;
+
+	(void)snprintf(text, sizeof(text), "%s", a->reply.text);
+	if (is_missed(rq, p))
+		(void)snprintf(
+			text, sizeof(text),
+			"%s; the others are no majority without '%s': their VMs pause when its "
+			"machine is off, until it is back (to keep it: clusterctl resume %s)",
+			a->reply.text, p->object, p->object);
+	done = json_pack("{s:s,s:s,s:s}", "verb", p->verb, "object", p->object, "message", text);
 
 	if (done && strcmp(p->verb, "move") == 0)
 		add_move(rq, p, done);
