@@ -224,13 +224,13 @@ verb_exec() {
 	node_become "$node" "$pid" "$@"
 }
 
-# The host's pid of what the node calls NSPID. Not by exec: a frozen node's processes die too.
+# The host's pid of what the node calls NSPID. Not by exec: a frozen node's processes die too. The file is read at once: `read`
+# goes back to the end of each line, and by then the line "State" may be shorter, and others begin elsewhere.
 pid_outside() {	# NODE NSPID
-	local pid key ns
+	local pid status
 	while read -r pid; do
-		while read -r key _ ns; do
-			[[ $key != NSpid: || $ns != "$2" ]] || { echo "$pid"; return; }
-		done 2>/dev/null <"/proc/$pid/status"
+		status=$(cat "/proc/$pid/status" 2>/dev/null) || continue
+		[[ ! $status =~ NSpid:[[:space:]]+[0-9]+[[:space:]]+"$2"[[:space:]] ]] || { echo "$pid"; return; }
 	done < <(cgroup_pids "$CG/$1")
 	return 1
 }
