@@ -10,7 +10,9 @@
  *   debug    the rest; off unless asked for
  *
  * Lines go to stderr with the "<n>" level prefix that journald understands, and a time stamp when
- * stderr is not the journal. Library folders do not log above debug: they return errors.
+ * stderr is not the journal. A journal that takes no more is not waited for: the next line that it takes
+ * says how many were lost. Anything else behind stderr (a file, a pipe) is waited for. Library folders do
+ * not log above debug: they return errors.
  * errno is preserved. Thread-safe.
  */
 #ifndef CL_LIB_LOG_H

@@ -10,13 +10,16 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/assert.h"
 #include "lib/error.h"
+#include "lib/log.h"
 #include "lib/loop.h"
 #include "lib/sm.h"
 #include "lib/vec.h"
@@ -182,6 +185,56 @@ static void test_loop_fd_timer_child(void **state)
 	(void)close(p[1]);
 }
 
+/* ---- log ---------------------------------------------------------------------------------- */
+
+/* All that the journal has not read yet; the last line begins at *ret_last. */
+static size_t journal_read(int fd, char *buf, size_t size, const char **ret_last)
+{
+	size_t len = 0;
+	ssize_t n;
+
+	while ((n = recv(fd, buf + len, size - 1 - len, MSG_DONTWAIT)) > 0)
+		len += (size_t)n;
+	assert_true(len > 0);
+	buf[len - 1] = '\0'; /* the last line's end */
+	*ret_last = strrchr(buf, '\n');
+	*ret_last = *ret_last ? *ret_last + 1 : buf;
+	return len;
+}
+
+/* The journal reads nothing: the daemon goes on, and says later what is lost. Killed by the alarm if it waits. */
+static void test_log_waits_for_no_journal(void **state)
+{
+	static char buf[4 * 1024 * 1024];
+	int s[2], was = dup(STDERR_FILENO);
+	const char *last;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s), 0);
+	(void)alarm(60);
+	(void)setenv("JOURNAL_STREAM", "1:1", 1);
+	cl_log_init("test", CL_LOG_INFO);
+	assert_true(dup2(s[0], STDERR_FILENO) >= 0);
+	for (int i = 0; i < 20000; i++)
+		log_info("line %d", i);
+	(void)journal_read(s[1], buf, sizeof(buf), &last);
+	assert_int_equal(strncmp(buf, "<6>line 0\n", 10), 0);
+	assert_string_not_equal(last, "<6>line 19999");
+	log_info("after it");
+	(void)journal_read(s[1], buf, sizeof(buf), &last);
+	(void)dup2(was, STDERR_FILENO);
+	assert_int_equal(strncmp(buf, "<4>", 3), 0);
+	assert_true(atoi(buf + 3) > 0);
+	assert_non_null(strstr(buf, " lines of this log are lost: "));
+	assert_string_equal(last, "<6>after it");
+	(void)unsetenv("JOURNAL_STREAM");
+	cl_log_init("test", CL_LOG_INFO);
+	(void)alarm(0);
+	(void)close(s[0]);
+	(void)close(s[1]);
+	(void)close(was);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -191,6 +244,7 @@ int main(void)
 		cmocka_unit_test(test_sm_knows_its_edges),
 		cmocka_unit_test(test_sm_illegal_edge_aborts),
 		cmocka_unit_test(test_loop_fd_timer_child),
+		cmocka_unit_test(test_log_waits_for_no_journal),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
