@@ -8,7 +8,6 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 
 #include "clusterd/store_db.h"
 #include "lib/assert.h"
@@ -26,7 +25,7 @@ struct store {
 	struct store_db *db;
 	const struct store_ops *ops;
 	void *user;
-	struct cl_source *wake;
+	struct cl_source *wake, *lines;
 	int wake_fd;
 	pthread_t thread;
 	bool running;
@@ -34,7 +33,7 @@ struct store {
 	pthread_mutex_t lock; /* for everything below */
 	pthread_cond_t more;
 	struct job *first, **last;
-	bool awaited; /* somebody waits for one of them */
+	bool due; /* somebody waits for one of them, or they have lain long enough */
 	bool stop, failed_told;
 	uint64_t done_seq;
 	struct cl_mono done_submitted, done_at;
@@ -133,36 +132,18 @@ static void jobs_free(struct job *job)
 
 /* ---- worker thread --------------------------------------------------------------------------- */
 
-/*
- * Lines of the event log, for which nobody waits, share the sync of the next write, or one of their own after a
- * moment. Each change leads to one or two of them: with a sync for each the next change waits for theirs.
- */
-static void worker_wait(struct store *st)
-{
-	struct timespec until;
-
-	while (!st->first && !st->stop)
-		(void)pthread_cond_wait(&st->more, &st->lock);
-	(void)clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += LINES_MS * 1000000L;
-	until.tv_sec += until.tv_nsec / 1000000000L;
-	until.tv_nsec %= 1000000000L;
-	while (!st->awaited && !st->stop)
-		if (pthread_cond_timedwait(&st->more, &st->lock, &until) == ETIMEDOUT)
-			break;
-}
-
 /* All that is waiting, or NULL when it is time to stop and nothing is left. */
 static struct job *worker_take(struct store *st)
 {
 	struct job *jobs;
 
 	(void)pthread_mutex_lock(&st->lock);
-	worker_wait(st);
+	while (!(st->first && st->due) && !st->stop)
+		(void)pthread_cond_wait(&st->more, &st->lock);
 	jobs = st->first;
 	st->first = NULL;
 	st->last = &st->first;
-	st->awaited = false;
+	st->due = false;
 	(void)pthread_mutex_unlock(&st->lock);
 	return jobs;
 }
@@ -240,20 +221,39 @@ static void on_wake(void *user, int fd, uint32_t revents)
 		st->ops->on_failed(st->user, &failed);
 }
 
+static void on_lines(void *user)
+{
+	struct store *st = user;
+
+	(void)pthread_mutex_lock(&st->lock);
+	st->due |= st->first != NULL;
+	(void)pthread_mutex_unlock(&st->lock);
+	(void)pthread_cond_signal(&st->more);
+}
+
+/*
+ * Lines of the event log, for which nobody waits, share the sync of the next write, or one of their own after a
+ * moment. Each change leads to one or two of them: with a sync for each the next change waits for theirs. Nor do they
+ * wake the writer, which would run just when the others are told.
+ */
 int store_submit(struct store *st, const struct store_write *w)
 {
 	struct job *job;
 	int r = job_new(w, &job);
+	bool first;
 
 	if (r < 0)
 		return r;
 	(void)pthread_mutex_lock(&st->lock);
-	if (!st->first || (w->seq && !st->awaited))
-		(void)pthread_cond_signal(&st->more);
-	st->awaited |= w->seq != 0;
+	first = !st->first;
+	st->due |= w->seq != 0;
 	*st->last = job;
 	st->last = &job->next;
 	(void)pthread_mutex_unlock(&st->lock);
+	if (w->seq)
+		(void)pthread_cond_signal(&st->more);
+	else if (first)
+		(void)cl_timer_set_in(st->lines, LINES_MS);
 	return 0;
 }
 
@@ -266,20 +266,11 @@ static int store_start(struct store *st, struct cl_loop *loop)
 		return -errno;
 	r = cl_fd_new(loop, st->wake_fd, POLLIN, on_wake, st, &st->wake);
 	if (r == 0)
+		r = cl_timer_new(loop, on_lines, st, &st->lines);
+	if (r == 0)
 		r = -pthread_create(&st->thread, NULL, worker, st);
 	st->running = r == 0;
 	return r;
-}
-
-/* Waits by the clock that nobody sets. */
-static void cond_init(pthread_cond_t *cond)
-{
-	pthread_condattr_t attr;
-
-	(void)pthread_condattr_init(&attr);
-	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	(void)pthread_cond_init(cond, &attr);
-	(void)pthread_condattr_destroy(&attr);
 }
 
 int store_open(const char *dir, const char *anew, struct cl_loop *loop, const struct store_ops *ops,
@@ -295,7 +286,7 @@ int store_open(const char *dir, const char *anew, struct cl_loop *loop, const st
 	st->user = user;
 	st->last = &st->first;
 	(void)pthread_mutex_init(&st->lock, NULL);
-	cond_init(&st->more);
+	(void)pthread_cond_init(&st->more, NULL);
 	r = store_db_open(dir, anew, &st->db, ret_image, err);
 	if (r < 0)
 		return r;
@@ -320,6 +311,7 @@ void store_close(struct store *st)
 		(void)pthread_join(st->thread, NULL);
 	}
 	cl_source_free(st->wake);
+	cl_source_free(st->lines);
 	if (st->wake_fd >= 0)
 		(void)close(st->wake_fd);
 	jobs_free(st->first);
