@@ -12,6 +12,9 @@
 
 #include "lib/assert.h"
 
+/* Of libqb's levels only the highest is looked at in each turn; what is of another waits for a poll more, or two. */
+static const enum qb_loop_priority level = QB_LOOP_HIGH;
+
 struct cl_loop {
 	qb_loop_t *qb;
 };
@@ -103,7 +106,7 @@ int cl_fd_new(struct cl_loop *loop, int fd, uint32_t events, cl_fd_fn cb, void *
 		return -ENOMEM;
 	src->fd = fd;
 	src->fd_cb = cb;
-	r = qb_loop_poll_add(loop->qb, QB_LOOP_MED, fd, (int32_t)events, src, on_fd);
+	r = qb_loop_poll_add(loop->qb, level, fd, (int32_t)events, src, on_fd);
 	if (r < 0) {
 		free(src);
 		return r;
@@ -115,7 +118,7 @@ int cl_fd_new(struct cl_loop *loop, int fd, uint32_t events, cl_fd_fn cb, void *
 int cl_fd_set_events(struct cl_source *src, uint32_t events)
 {
 	cl_assert(src->kind == SOURCE_FD);
-	return qb_loop_poll_mod(src->loop->qb, QB_LOOP_MED, src->fd, (int32_t)events, src, on_fd);
+	return qb_loop_poll_mod(src->loop->qb, level, src->fd, (int32_t)events, src, on_fd);
 }
 
 static void on_timer(void *data)
@@ -144,8 +147,8 @@ int cl_timer_set(struct cl_source *src, struct cl_mono t)
 
 	cl_assert(src->kind == SOURCE_TIMER);
 	cl_timer_cancel(src);
-	r = qb_loop_timer_add(src->loop->qb, QB_LOOP_MED, in_ns > 0 ? (uint64_t)in_ns : 0, src,
-			      on_timer, &src->timer);
+	r = qb_loop_timer_add(src->loop->qb, level, in_ns > 0 ? (uint64_t)in_ns : 0, src, on_timer,
+			      &src->timer);
 	src->armed = r == 0;
 	return r;
 }
@@ -179,7 +182,7 @@ int cl_signal_new(struct cl_loop *loop, int signo, cl_signal_fn cb, void *user,
 	if (!src)
 		return -ENOMEM;
 	src->signal_cb = cb;
-	r = qb_loop_signal_add(loop->qb, QB_LOOP_HIGH, signo, src, on_signal, &src->signal);
+	r = qb_loop_signal_add(loop->qb, level, signo, src, on_signal, &src->signal);
 	if (r < 0) {
 		free(src);
 		return r;
@@ -214,7 +217,7 @@ int cl_child_new(struct cl_loop *loop, int pidfd, cl_child_fn cb, void *user,
 	if (!src)
 		return -ENOMEM;
 	src->child_cb = cb;
-	r = qb_loop_poll_add(loop->qb, QB_LOOP_MED, pidfd, POLLIN, src, on_child);
+	r = qb_loop_poll_add(loop->qb, level, pidfd, POLLIN, src, on_child);
 	if (r < 0) {
 		free(src);
 		return r;
