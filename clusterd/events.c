@@ -23,7 +23,7 @@ int events_add(struct events *events, uint64_t id, char *json)
 {
 	struct event_line *line;
 
-	if (!json || events_has(events, id)) {
+	if (!json || (id <= events->newest && events_has(events, id))) {
 		free(json);
 		return 0;
 	}
@@ -34,6 +34,8 @@ int events_add(struct events *events, uint64_t id, char *json)
 	}
 	line = line_at(events, events->n++);
 	*line = (struct event_line){ id, json };
+	if (id > events->newest)
+		events->newest = id;
 	return 1;
 }
 

@@ -20,6 +20,7 @@ struct event_line {
 struct events {
 	struct event_line line[EVENTS_KEPT]; /* ring; oldest at `first` */
 	size_t first, n;
+	uint64_t newest; /* id; a greater one needs no search */
 };
 
 /* Takes json over (malloc'd). 1 = added; 0 = one of that id is there already, json is freed. */

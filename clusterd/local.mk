@@ -99,6 +99,11 @@ check_PROGRAMS += tests/unit/roles_test
 tests_unit_roles_test_SOURCES = tests/unit/roles_test.c
 tests_unit_roles_test_LDADD = clusterctl/libclusterctl.a $(clusterd_clusterd_LDADD) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/events_test
+tests_unit_events_test_SOURCES = tests/unit/events_test.c
+tests_unit_events_test_LDADD = clusterd/libclusterd.a lib/libcl.a \
+	$(SQLITE_LIBS) $(UUID_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/store_test
 tests_unit_store_test_SOURCES = tests/unit/store_test.c
 tests_unit_store_test_LDADD = clusterd/libclusterd.a lib/libcl.a \

@@ -31,6 +31,7 @@
 #include "lib/walltime.h"
 
 #define FORMAT "1"
+#define TRIM_EVERY 64
 #define GUARD_SIZE 32 /* uuid 16, commits u64, crc u32, 4 zeros */
 
 enum stmt {
@@ -68,6 +69,7 @@ struct store_db {
 	uint8_t uuid[16];
 	uint64_t commits;
 	uint32_t sum, hard_crc, snap_crc; /* the last two are parts of the sum */
+	unsigned lines; /* of the event log since those that are too old were removed, which looks at all */
 };
 
 static void blob_fini(struct store_blob *b)
@@ -491,6 +493,7 @@ static int put_cut(struct store_db *db, enum stmt which, uint64_t index, struct 
 	return step(db, which, err);
 }
 
+/* By their number, not by their ids: those leave gaps, and to look at all lines for each new one is most of a write. */
 static int put_event(struct store_db *db, const struct store_write *w, struct cl_error *err)
 {
 	sqlite3_stmt *s = db->stmt[STMT_EVENT];
@@ -499,7 +502,10 @@ static int put_event(struct store_db *db, const struct store_write *w, struct cl
 	bind_u64(s, 1, w->event_id);
 	bind_blob(s, 2, w->event.data, w->event.len);
 	r = step(db, STMT_EVENT, err);
-	return r == 0 && w->event_id % 64 == 0 ? step(db, STMT_EVENT_TRIM, err) : r;
+	if (r < 0 || ++db->lines < TRIM_EVERY)
+		return r;
+	db->lines = 0;
+	return step(db, STMT_EVENT_TRIM, err);
 }
 
 int store_db_begin(struct store_db *db, struct cl_error *err)
@@ -674,6 +680,7 @@ int store_db_open(const char *dir, const char *anew, struct store_db **ret,
 	if (!db)
 		return cl_error_set(err, -ENOMEM, "out of memory");
 	db->guard_fd = -1;
+	db->lines = TRIM_EVERY;
 	(void)snprintf(path, sizeof(path), "%s/cluster.db", dir);
 	r = db_open_all(db, dir, anew, path, &img, err);
 	if (r < 0) {
