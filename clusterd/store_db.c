@@ -493,7 +493,7 @@ static int put_cut(struct store_db *db, enum stmt which, uint64_t index, struct 
 	return step(db, which, err);
 }
 
-/* By their number, not by their ids: those leave gaps, and to look at all lines for each new one is most of a write. */
+/* By their number, not by their ids: those leave gaps, and to look at all lines for each new one was a fifth of a write. */
 static int put_event(struct store_db *db, const struct store_write *w, struct cl_error *err)
 {
 	sqlite3_stmt *s = db->stmt[STMT_EVENT];

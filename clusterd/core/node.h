@@ -16,7 +16,8 @@
  *  1. One step at a time, events in the order in which they happened.
  *  2. Actions are carried out in their order. NODE_DO_PERSIST may be carried out asynchronously,
  *     but in order; NODE_EV_PERSISTED is given when it is durable. Messages that depend on it are
- *     not among the actions before that: what is given out may be sent at once.
+ *     not among the actions before that: what is given out may be sent at once. NODE_DO_EVENT may
+ *     follow all others of its step.
  *  3. node_deadline() after each step: a NODE_EV_TICK is due then at the latest, earlier does no
  *     harm. A late tick is noticed and treated as a freeze: all that is time-bound is checked
  *     before anything else is decided.
