@@ -60,7 +60,7 @@ void local_enter(struct node *n, struct local *l, enum local_state to, const cha
 	sm_move(&l->sm, (int)to, why);
 }
 
-static struct local *local_find(const struct node *n, const char *name, uint64_t generation)
+struct local *local_find(const struct node *n, const char *name, uint64_t generation)
 {
 	for (size_t i = 0; i < n->locals.n; i++)
 		if (n->locals.v[i]->generation == generation &&
@@ -603,7 +603,6 @@ void agent_free(struct node *n)
 {
 	agent_on_cleaned(n);
 	local_vec_fini(&n->locals);
-	listening_vec_fini(&n->listening);
 	volume_ask_vec_fini(&n->volume_asks);
 	payment_vec_fini(&n->payments);
 }

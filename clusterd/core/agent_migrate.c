@@ -27,56 +27,33 @@ void agent_report(struct node *n, const char *name, uint64_t reserved, int what,
 	message_send(n, 0, &msg);
 }
 
-static const struct listening *listening_find(const struct node *n, const char *name,
-					      uint64_t reserved)
-{
-	for (size_t i = 0; i < n->listening.n; i++)
-		if (n->listening.v[i].reserved == reserved &&
-		    strcmp(n->listening.v[i].name, name) == 0)
-			return &n->listening.v[i];
-	return NULL;
-}
-
-static void listening_forget(struct node *n)
-{
-	for (size_t i = n->listening.n; i-- > 0;) {
-		const struct state_resource *r = state_resource(&n->state, n->listening.v[i].name);
-
-		if (!r || (r->reserved != n->listening.v[i].reserved &&
-			   r->top >= n->listening.v[i].reserved))
-			listening_vec_remove(&n->listening, i);
-	}
-}
-
+/* Where a target listens is its source's to know. One that does not know of the move yet hears it again. */
 void agent_on_report(struct node *n, const Core__Message *msg)
 {
 	const Core__VmReport *v = msg->vm_report;
-	struct listening l = { .reserved = v->number };
+	const struct state_resource *r = state_resource(&n->state, v->resource);
+	struct local *l = r && r->reserved && r->reserved == v->number
+				  ? local_find(n, r->name, r->generation)
+				  : NULL;
 
-	if (v->what != CORE__VM_REPORT__WHAT__INCOMING ||
-	    listening_find(n, v->resource, v->number) || n->listening.n > 64)
+	if (v->what != CORE__VM_REPORT__WHAT__INCOMING || !l)
 		return;
-	CORE_COPY(l.name, v->resource);
-	CORE_COPY(l.uri, v->text);
-	if (listening_vec_push(&n->listening, l) < 0)
-		n->out->no_memory = true;
+	l->heard = v->number;
+	CORE_COPY(l->uri, v->text);
 }
 
 /* ---- source ---------------------------------------------------------------------------------------- */
 
 static void source_begin(struct node *n, struct local *l, const struct state_resource *r)
 {
-	const struct listening *to = listening_find(n, r->name, r->reserved);
-
-	if (!to || local_state(l) != LOCAL_RUNNING || !beats_may_run(n))
+	if (l->heard != r->reserved || local_state(l) != LOCAL_RUNNING || !beats_may_run(n))
 		return;
 	if (l->found || l->moving) /* an earlier one is not over yet */
 		return;
 	l->moving = r->reserved;
 	l->ready = l->switched = l->cancelled = l->stuck = false;
 	l->percent = 0;
-	core_vm(n, NODE_VM_MIGRATE, l, to->uri);
-	listening_forget(n);
+	core_vm(n, NODE_VM_MIGRATE, l, l->uri);
 }
 
 /* What the leader needs to know, as often as it may have missed it. */

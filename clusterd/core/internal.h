@@ -173,7 +173,6 @@ struct node {
 
 	/* agent.c */
 	struct local_vec locals;
-	struct listening_vec listening;
 	struct volume_ask_vec volume_asks;
 	struct payment_vec payments;
 	bool csvd_up, tables_stale;
@@ -369,6 +368,7 @@ void agent_report(struct node *n, const char *name, uint64_t reserved, int what,
 		  uint32_t percent, uint32_t downtime_ms);
 bool agent_due(struct node *n, int64_t *told_ms);
 void agent_kill(struct node *n, struct local *l, const char *why);
+struct local *local_find(const struct node *n, const char *name, uint64_t generation);
 void agent_propose(struct node *n, const char *object, Log__Command *c);
 void local_enter(struct node *n, struct local *l, enum local_state to, const char *why);
 

@@ -50,7 +50,8 @@ struct local {
 	bool saved;   /* its memory is kept; it is killed for that */
 	bool stuck;   /* failed in the switch: only MIGRATE_CANCEL brings it back */
 	uint32_t percent, downtime_ms;
-	char uri[STATE_URL_MAX]; /* LISTENING: ours */
+	char uri[STATE_URL_MAX]; /* LISTENING: ours; RUNNING: of the target that .heard is about */
+	uint64_t heard;		 /* the reserved generation that said where it listens */
 	char why[STATE_REASON_MAX];
 	struct stand stand;
 	char full[STATE_NAME_MAX]; /* STAND_NO_SPACE: the volume; "" = not known */
@@ -61,14 +62,6 @@ struct local {
 #define MOVING_UNKNOWN UINT64_MAX
 /* By pointer: the machine inside is borrowed by address. */
 CL_DEFINE_VEC(local_vec, struct local *);
-
-/* A migration target's address, as it told everybody. */
-struct listening {
-	char name[STATE_NAME_MAX];
-	uint64_t reserved;
-	char uri[STATE_URL_MAX];
-};
-CL_DEFINE_VEC(listening_vec, struct listening);
 
 /* csvd asks to coordinate. */
 struct volume_ask {
