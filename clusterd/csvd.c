@@ -55,7 +55,8 @@ void csvd_tables(struct csvd *csvd)
 
 	if (!csvd->hello)
 		return;
-	if (csvd_tables_make(node_state(csvd->d->node), csvd->d->id, &tables) == 0)
+	if (csvd_tables_make(node_state(csvd->d->node), csvd->d->id, &tables) == 0 &&
+	    csvd_told_lacks(&csvd->told, &tables))
 		csvd_send(csvd, &tables.msg);
 	csvd_tables_fini(&tables);
 	/* Not from here: this may be an action of the core. */
@@ -287,6 +288,7 @@ static void on_hello(struct csvd *csvd, const Vol__Hello *hello)
 
 	log_notice("csvd %s connected, pid %u", hello->version, hello->pid);
 	csvd->hello = true;
+	csvd_told_hello(&csvd->told, hello->takes_from);
 	csvd_credentials(csvd); /* first: with the tables it begins to connect */
 	csvd_tables(csvd);
 	send_lease(csvd);
@@ -353,6 +355,7 @@ static void drop(struct csvd *csvd)
 	frame_conn_free(csvd->conn);
 	csvd->conn = NULL;
 	csvd->hello = false;
+	csvd_told_fini(&csvd->told);
 	forget(csvd);
 	if (was)
 		csvd_report(csvd, &what);
@@ -443,6 +446,7 @@ void csvd_free(struct csvd *csvd)
 	if (!csvd)
 		return;
 	csvd_orders_fini(csvd);
+	csvd_told_fini(&csvd->told);
 	forget(csvd);
 	frame_conn_free(csvd->conn);
 	cl_source_free(csvd->listen_src);

@@ -12,6 +12,7 @@
 #include <sys/queue.h>
 
 #include "clusterd/csvd.h"
+#include "clusterd/csvd_tables.h"
 #include "clusterd/daemon.h"
 #include "proto/conn.h"
 #include "proto/volume.pb-c.h"
@@ -59,6 +60,7 @@ struct csvd {
 	struct cl_source *listen_src;
 	struct frame_conn *conn;
 	bool hello;		 /* the connected csvd has said who it is */
+	struct csvd_told told;	 /* and what it was sent */
 	struct csvd_lease lease; /* last said */
 	uint64_t next_id;
 	TAILQ_HEAD(, order) orders;

@@ -158,3 +158,47 @@ void csvd_tables_fini(struct csvd_tables *t)
 	free(t->owners);
 	free(t->owner_list);
 }
+
+void csvd_told_fini(struct csvd_told *told)
+{
+	free(told->packed);
+	told->packed = NULL;
+	told->len = 0;
+}
+
+void csvd_told_hello(struct csvd_told *told, uint64_t takes_from)
+{
+	csvd_told_fini(told);
+	told->takes_from = takes_from;
+}
+
+/*
+ * The index does not count: it is another one after each change. But csvd ignores tables below the index that it has, as
+ * a clusterd sends that was restarted and has not applied so far yet. Taken for sent, they would hide that csvd acts on
+ * others: those that this one brings, once it gets there, may be the same as these.
+ */
+bool csvd_told_lacks(struct csvd_told *told, struct csvd_tables *t)
+{
+	uint64_t index = t->tables.index;
+	uint8_t *packed;
+	size_t len;
+
+	t->tables.index = 0;
+	len = vol__tables__get_packed_size(&t->tables);
+	packed = malloc(len + 1);
+	if (packed)
+		(void)vol__tables__pack(&t->tables, packed);
+	t->tables.index = index;
+	if (packed && told->packed && len == told->len && memcmp(packed, told->packed, len) == 0) {
+		free(packed);
+		return false;
+	}
+	csvd_told_fini(told);
+	if (told->takes_from && index >= told->takes_from) {
+		told->packed = packed;
+		told->len = len;
+	} else {
+		free(packed);
+	}
+	return true;
+}

@@ -104,6 +104,11 @@ tests_unit_events_test_SOURCES = tests/unit/events_test.c
 tests_unit_events_test_LDADD = clusterd/libclusterd.a lib/libcl.a \
 	$(SQLITE_LIBS) $(UUID_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/csvd_tables_test
+tests_unit_csvd_tables_test_SOURCES = tests/unit/csvd_tables_test.c $(STATE_RIG)
+tests_unit_csvd_tables_test_LDADD = clusterd/libclusterd.a quorum/libstate.a quorum/libquorum.a \
+	proto/libpb.a lib/libcl.a $(PROTOBUFC_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/store_test
 tests_unit_store_test_SOURCES = tests/unit/store_test.c
 tests_unit_store_test_LDADD = clusterd/libclusterd.a lib/libcl.a \

@@ -138,6 +138,7 @@ static void on_ready(void *user, uint16_t version)
 	hello.version = (char *)(uintptr_t)PACKAGE_VERSION;
 	hello.can_resend = c->cfg.can_resend;
 	hello.lost_before_ms = c->cfg.lost_before_ms;
+	hello.takes_from = c->index ? c->index : 1;
 	hello.mount_root = (char *)(uintptr_t)c->cfg.mount_root;
 	msg.msg_case = VOL__FROM_CSVD__MSG_HELLO;
 	msg.hello = &hello;

@@ -336,7 +336,7 @@ enum node_action_type {
 	NODE_DO_CSVD_RELEASE, /* .csvd: give up (volume, epoch) in order */
 	NODE_DO_CSVD_JOB,     /* .csvd_job: not repeated; answered by NODE_CSVD_JOB reports */
 	NODE_DO_JOB_ANSWER,   /* .job: to a client's NODE_JOB: progress, or the end at one node */
-	NODE_DO_CSVD_TABLES,  /* volumes, nodes or owners changed: send csvd the whole tables */
+	NODE_DO_CSVD_TABLES,  /* state changed: csvd is sent its part of it, if that did */
 	NODE_DO_CSVD_LEASE,   /* .lease: issue nothing after until_ms (0: stop now). Also kept in a
 				file in /run: by it the next process's VMs stand */
 	NODE_DO_INCARNATION, /* .incarnation: write it to the file in /run, before anything else; 0 when that life is
