@@ -214,6 +214,21 @@ static void give_statuses(void *user)
 	}
 }
 
+/* Of volumes that are no more. */
+static void statuses_forget(struct csvd *csvd)
+{
+	struct status *st = LIST_FIRST(&csvd->statuses), *next;
+
+	for (; st; st = next) {
+		next = LIST_NEXT(st, link);
+		if (volume_by_uuid(csvd, (ProtobufCBinaryData){ 16, st->volume }))
+			continue;
+		LIST_REMOVE(st, link);
+		free(st);
+		csvd->n_statuses--;
+	}
+}
+
 static struct status *status_of(struct csvd *csvd, const uint8_t volume[16])
 {
 	struct status *st;
@@ -221,6 +236,8 @@ static struct status *status_of(struct csvd *csvd, const uint8_t volume[16])
 	LIST_FOREACH(st, &csvd->statuses, link)
 	if (memcmp(st->volume, volume, 16) == 0)
 		return st;
+	if (csvd->n_statuses >= STATE_VOLUMES_MAX)
+		statuses_forget(csvd);
 	st = csvd->n_statuses < STATE_VOLUMES_MAX ? calloc(1, sizeof(*st)) : NULL;
 	if (!st)
 		return NULL;

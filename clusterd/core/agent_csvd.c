@@ -188,8 +188,17 @@ static void asks_step(struct node *n)
 	}
 }
 
+/* What csvd said of a volume that is no more. */
+static void volumes_forget(struct node *n)
+{
+	for (size_t i = n->volumes.n; i-- > 0;)
+		if (!state_volume(&n->state, n->volumes.v[i].name))
+			peer_volume_vec_remove(&n->volumes, i);
+}
+
 void agent_csvd_step(struct node *n)
 {
+	volumes_forget(n);
 	payments_forget(n);
 	debts_step(n);
 	releases_step(n);

@@ -8,7 +8,7 @@
 
 /* ---- sending ------------------------------------------------------------------------------------- */
 
-enum { BEAT_VOLUMES_MAX = 64, BEAT_VMS_MAX = 256 };
+enum { BEAT_VOLUMES_MAX = STATE_VOLUMES_MAX, BEAT_VMS_MAX = 256 };
 
 static size_t beat_volumes(struct node *n, Core__VolumeMode *modes, Core__VolumeMode **list)
 {
