@@ -490,6 +490,9 @@ void beats_on_view(struct node *n, const struct node_view *view)
 	/* Said again after each ring change; only then: votequorum answers each word with a view. */
 	if (view->ring != old.ring || (n->cfg.defects & NODE_DEFECT_EXPECT_ALWAYS))
 		n->expected_votes = 0;
+	/* While a ring forms nobody is heard: who is well shall be known to be before anything is placed. */
+	if (view->ring != old.ring)
+		n->beat_ms = n->now_ms;
 	if (view->ring != old.ring || view->n_group != old.n_group ||
 	    memcmp(view->group, old.group, sizeof(old.group)) != 0)
 		beats_tell_ring(n);

@@ -68,6 +68,6 @@ tests_unit_failures_test_LDADD = clusterd/libcore.a quorum/libstate.a quorum/lib
 endif
 
 check_PROGRAMS += tests/unit/core_test
-tests_unit_core_test_SOURCES = tests/unit/core_test.c
+tests_unit_core_test_SOURCES = tests/unit/core_test.c $(STATE_RIG)
 tests_unit_core_test_LDADD = clusterd/libcore.a quorum/libstate.a quorum/libquorum.a resources/libplan.a \
 	proto/libproto.a proto/libpb.a lib/libcl.a $(PROTOBUFC_LIBS) $(QB_LIBS) $(CMOCKA_LIBS)

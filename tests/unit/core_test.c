@@ -12,10 +12,13 @@
 
 #include <cmocka.h>
 
+#include "clusterd/core/defect.h"
 #include "clusterd/core/node.h"
 #include "proto/core.pb-c.h"
+#include "quorum/command.h"
+#include "tests/unit/state_rig.h"
 
-static const uint8_t uuid[16] = { 1, 2, 3 };
+static const uint8_t uuid[16] = { 1, 7 }; /* as rig_add(1) has it */
 
 static struct {
 	struct node *node;
@@ -24,6 +27,7 @@ static struct {
 	uint64_t written, persisted, cleaning;
 	char newest[STATE_NAME_MAX]; /* the last volume that the last beat told of */
 	size_t n_volumes;	     /* how many it told of */
+	unsigned beats;
 } core;
 
 static void on_sent(const struct node_action *a)
@@ -32,6 +36,7 @@ static void on_sent(const struct node_action *a)
 
 	assert_non_null(m);
 	if (m->what_case == CORE__MESSAGE__WHAT_BEAT) {
+		core.beats++;
 		core.n_volumes = m->beat->n_volumes;
 		core.newest[0] = 0;
 		if (core.n_volumes)
@@ -108,7 +113,7 @@ static void ask(struct node_request rq)
 	settle();
 }
 
-static int setup(void **state)
+static struct node_config config(void)
 {
 	struct node_config cfg = { .id = 1,
 				   .name = "n1",
@@ -117,12 +122,19 @@ static int setup(void **state)
 				   .consensus_ms = 1200,
 				   .cpus = 2,
 				   .memory_bytes = 1 << 30 };
+
+	memcpy(cfg.uuid, uuid, sizeof(uuid));
+	return cfg;
+}
+
+static int setup(void **state)
+{
+	struct node_config cfg = config();
 	struct node_self self;
 
 	(void)state;
 	memset(&core, 0, sizeof(core));
 	core.now_ms = 1000;
-	memcpy(cfg.uuid, uuid, sizeof(uuid));
 	assert_int_equal(node_new(&cfg, NULL, core.now_ms, &core.node, NULL), 0);
 	step((struct node_event){ .type = NODE_EV_STARTED });
 	view(5);
@@ -179,11 +191,99 @@ static void test_volumes_come_and_go(void **state)
 	}
 }
 
+/* While a ring forms nobody is heard; what is placed as soon as it stands goes to who is heard by then. */
+static void test_a_new_ring_hears_a_beat_at_once(void **state)
+{
+	(void)state;
+	pass(1000);
+	for (uint64_t ring = 6; ring < 10; ring++) {
+		unsigned before = core.beats;
+
+		view(ring);
+		assert_int_equal(core.beats, before + 1);
+		view(ring); /* as corosync repeats it */
+		assert_int_equal(core.beats, before + 1);
+	}
+}
+
+/* What the disk has of a member of three that was leaving: its own removal may have been committed. */
+static void found_leaving(struct node_config *cfg)
+{
+	COMMAND(NODE_REMOVE, NodeRemove, node_remove);
+	struct raft_stored found = { .line = { 1, 7 }, .term = 3 };
+	struct raft_entry removal = { .term = 3, .type = RAFT_ENTRY_COMMAND };
+	uint8_t *state, command[64];
+	size_t len;
+
+	s = (struct state){ 0 };
+	state_init(&s);
+	for (uint32_t i = 1; i <= 3; i++) {
+		struct raft_member voter = { .id = { .node = i, .uuid = { (uint8_t)i, 7 } },
+					     .role = RAFT_VOTER };
+
+		OK(rig_add(i, i == 1 ? "n1" : i == 2 ? "n2" : "n3"));
+		assert_true(raft_config_put(&found.snapshot.config, &voter));
+	}
+	assert_int_equal(state_encode(&s, &state, &len), 0);
+	m.node = 1;
+	found.snapshot.index = s.applied;
+	found.snapshot.term = 3;
+	found.snapshot.blob = state;
+	found.snapshot.len = len;
+	removal.index = s.applied + 1;
+	removal.data = command;
+	removal.len = (uint32_t)log__command__pack(&c, command);
+	found.entries = &removal;
+	found.n_entries = 1;
+	assert_int_equal(node_new(cfg, &found, core.now_ms, &core.node, NULL), 0);
+	state_fini(&s);
+	free(state);
+}
+
+/* init --force on the last one that is left of them. */
+static void force_of_a_leaver(uint64_t defects)
+{
+	struct node_config cfg = config();
+	struct node_view alone = {
+		.ring = 9, .members = { 1 }, .n_members = 1, .group = { 1 }, .n_group = 1
+	};
+
+	cfg.defects = defects;
+	memset(&core, 0, sizeof(core));
+	core.now_ms = 1000;
+	found_leaving(&cfg);
+	step((struct node_event){ .type = NODE_EV_STARTED });
+	step((struct node_event){ .type = NODE_EV_VIEW, .view = &alone });
+	pass(15000);
+	alone.quorate = true; /* as the new line's corosync has it */
+	ask((struct node_request){ .verb = NODE_INIT, .object = "", .force = true });
+	step((struct node_event){ .type = NODE_EV_VIEW, .view = &alone });
+	pass(15000);
+}
+
+static void test_force_goes_on_with_who_was_leaving(void **state)
+{
+	struct node_self self;
+
+	(void)state;
+	force_of_a_leaver(0);
+	node_get_self(core.node, &self);
+	assert_non_null(state_node(node_state(core.node), 1));
+	assert_int_equal(self.life, NODE_UP);
+	(void)teardown(state);
+
+	force_of_a_leaver(NODE_DEFECT_FORCE_REMOVED);
+	node_get_self(core.node, &self);
+	assert_int_not_equal(self.life, NODE_UP);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_volumes_come_and_go),
+		TEST(test_a_new_ring_hears_a_beat_at_once),
+		cmocka_unit_test_teardown(test_force_goes_on_with_who_was_leaving, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
