@@ -84,6 +84,7 @@
 #define NODE_DEFECT_OFF_UNOWED NODE_DEFECT(57) /* `on` is owed only when `off` is known */
 #define NODE_DEFECT_OFF_WHILE_ON                                                                   \
 	NODE_DEFECT(12) /* off, while an earlier leader has it switched on */
+#define NODE_DEFECT_ASK_LATE NODE_DEFECT(43) /* fence questions count whenever they come */
 #define NODE_DEFECT_FORCE_APPLIED                                                                  \
 	NODE_DEFECT(13) /* a line is begun by what is known as committed */
 #define NODE_DEFECT_FORCE_REMOVED NODE_DEFECT(58) /* a line is begun behind one's own removal */

@@ -7,6 +7,7 @@
  *     | -- FenceAsk (id), each 300 ms ----------> | begun once for (leader, instance, id)
  *     | <-- FenceAnswer: runs, done ------------- | to each question
  *
+ * A leader's ids grow, and one that is below the last one is not heeded (`ask-late`; simulator: off-unowed, seed 5789).
  * An agent that goes on when it is not wanted any more switches off a machine that has been switched on since. So it is
  * killed when the leader asks no more, when another one leads, and when the node is a member again; then nothing
  * waits for its word either, and a later `off` begins anew.
@@ -99,11 +100,38 @@ static void hand_begin(struct node *n, const Core__Message *msg)
 	agent_run(n, &h, a);
 }
 
+static struct hand_asked *asked_of(struct node *n, uint32_t node, uint32_t from)
+{
+	struct hand_asked fresh = { .node = node, .from = from };
+
+	for (size_t i = 0; i < n->hands_asked.n; i++)
+		if (n->hands_asked.v[i].node == node && n->hands_asked.v[i].from == from)
+			return &n->hands_asked.v[i];
+	if (!state_node(&n->state, node) || hand_asked_vec_push(&n->hands_asked, fresh) < 0)
+		return NULL;
+	return &n->hands_asked.v[n->hands_asked.n - 1];
+}
+
+/* The leader has asked something else since: an `off` that comes again behind the `on` would be done last. */
+static bool is_late(struct node *n, const Core__Message *msg)
+{
+	const Core__FenceAsk *q = msg->fence_ask;
+	struct hand_asked *asked = asked_of(n, q->node, msg->from);
+
+	if (!asked || n->cfg.defects & NODE_DEFECT_ASK_LATE)
+		return false;
+	if (asked->instance == msg->instance && q->id < asked->id)
+		return true;
+	asked->instance = msg->instance;
+	asked->id = q->id;
+	return false;
+}
+
 void fence_hand_on_ask(struct node *n, const Core__Message *msg)
 {
 	const Core__FenceAsk *q = msg->fence_ask;
 
-	if (msg->from != raft_leader(n->raft).node)
+	if (msg->from != raft_leader(n->raft).node || is_late(n, msg))
 		return;
 	for (size_t i = n->hands.n; i-- > 0;) {
 		struct hand *h = &n->hands.v[i];

@@ -182,6 +182,7 @@ struct node {
 
 	/* fence_hand.c */
 	struct hand_vec hands;
+	struct hand_asked_vec hands_asked;
 
 	/* quarantine.c */
 	struct fence_note_vec fence_notes;

@@ -97,6 +97,13 @@ struct hand {
 };
 CL_DEFINE_VEC(hand_vec, struct hand);
 
+/* The youngest question of one leader about one node: its ids only grow. */
+struct hand_asked {
+	uint32_t node, from;
+	uint64_t instance, id;
+};
+CL_DEFINE_VEC(hand_asked_vec, struct hand_asked);
+
 /* When each of a node's fences that count came into the database, as seen here. */
 struct fence_note {
 	uint32_t node, n;

@@ -463,6 +463,7 @@ void node_free(struct node *n)
 	agent_free(n);
 	fence_note_vec_fini(&n->fence_notes);
 	hand_vec_fini(&n->hands);
+	hand_asked_vec_fini(&n->hands_asked);
 	manager_reset(n);
 	request_free(n);
 	job_free(n);

@@ -73,6 +73,7 @@ static const struct {
 	{ "on-forgotten", NODE_DEFECT_ON_FORGOTTEN, true },
 	{ "off-while-on", NODE_DEFECT_OFF_WHILE_ON, true },
 	{ "off-unowed", NODE_DEFECT_OFF_UNOWED, true },
+	{ "ask-late", NODE_DEFECT_ASK_LATE, true },
 	{ "detach-forgotten", NODE_DEFECT_DETACH_FORGOTTEN, true },
 	{ "detach-lease-kept", NODE_DEFECT_DETACH_LEASE_KEPT, true },
 	{ "detach-quiet", NODE_DEFECT_DETACH_QUIET, true },
