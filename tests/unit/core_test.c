@@ -191,6 +191,20 @@ static void test_volumes_come_and_go(void **state)
 	}
 }
 
+static void test_all_volumes_are_told_of(void **state)
+{
+	char name[STATE_NAME_MAX];
+
+	(void)state;
+	for (unsigned i = 0; i < STATE_VOLUMES_MAX; i++) {
+		(void)snprintf(name, sizeof(name), "v%u", i);
+		create_volume(name);
+	}
+	pass(500);
+	assert_int_equal(core.n_volumes, STATE_VOLUMES_MAX);
+	assert_string_equal(core.newest, name);
+}
+
 /* While a ring forms nobody is heard; what is placed as soon as it stands goes to who is heard by then. */
 static void test_a_new_ring_hears_a_beat_at_once(void **state)
 {
@@ -282,6 +296,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_volumes_come_and_go),
+		TEST(test_all_volumes_are_told_of),
 		TEST(test_a_new_ring_hears_a_beat_at_once),
 		cmocka_unit_test_teardown(test_force_goes_on_with_who_was_leaving, teardown),
 	};
